@@ -1,0 +1,58 @@
+"""What was asked of a run, and what came of it? The model behind `run.json` and Prompt flow's `run.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from promptflow_lite.engine.results import Status
+
+__all__ = ["LineCounts", "Run"]
+
+
+class LineCounts(BaseModel):
+    """How many lines there are and how they ended."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class Run(BaseModel):
+    """A batch: flow, data, column mapping, the run it builds on, and what came of it. JSON in `run.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    flow: str
+    """The flow's folder or file (absolute), or an evaluator's name."""
+    data: str | None = None
+    """The data file (absolute)."""
+    run: str | None = None
+    """The run this one builds on."""
+    column_mapping: dict[str, Any] | None = None
+    variant: str | None = None
+    """`${node.variant}`, as it was asked for."""
+    connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Node name to overrides: `connection`, `deployment_name`, `model`."""
+    environment_variables: dict[str, str] = Field(default_factory=dict)
+    display_name: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+    status: Status = Status.NotStarted
+    created: float = 0.0
+    """Seconds since the epoch."""
+    ended: float | None = None
+    lines: LineCounts = Field(default_factory=LineCounts)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    usage: dict[str, int] = Field(default_factory=dict)
+    fingerprint: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 by part: `flow`, `data`, `mapping`, `variant`."""
+    error: dict[str, Any] | None = None
+    pid: int | None = None
+    """The process that executes the run, while it is Running."""
+    tracking: dict[str, str] = Field(default_factory=dict)
+    """What a tracker gave back: `mlflow_run_id`, `mlflow_tracking_uri`, ..."""

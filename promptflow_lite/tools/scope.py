@@ -1,0 +1,61 @@
+"""What can a running node reach? Usage, metrics, and whether to stream."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["NodeScope", "Usage", "current", "log_metric"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens that models counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    """Requests that were answered."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, other: Usage) -> None:
+        """Count `other` in."""
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.calls += other.calls
+
+
+@dataclass(slots=True)
+class NodeScope:
+    """The place of one node's run that its tool may write to; set by `engine.invoke`."""
+
+    node: str
+    line_number: int | None = None
+    stream: bool = False
+    """Whether an llm tool should give an async iterator of text instead of text."""
+    usage: Usage = field(default_factory=Usage)
+    metrics: dict[str, Any] | None = None
+    """Where `log_metric` writes; `None` outside the aggregation phase."""
+    model: str | None = None
+    """The model that answered last, as the endpoint names it."""
+
+
+current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
+
+
+def log_metric(key: str, value: Any, variant_id: str | None = None) -> None:
+    """Record a metric of the run. Does nothing outside an aggregation node, as in Prompt flow.
+
+    Args:
+        key: the metric's name.
+        value: a number, or any JSON value.
+        variant_id: accepted for Prompt flow's sake and ignored, as it does locally.
+    """
+    scope = current.get()
+    if scope is not None and scope.metrics is not None:
+        scope.metrics[key] = value
