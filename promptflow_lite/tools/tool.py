@@ -10,7 +10,7 @@ from typing import Any, Literal
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 
-__all__ = ["BoundFlow", "BoundNode", "Param", "Tool"]
+__all__ = ["BoundFlow", "BoundNode", "Made", "Param", "Tool"]
 
 Mode = Literal["inline", "async", "thread"]
 """How a tool runs: on the loop in place (our own, quick), awaited on the loop, or in a daemon thread."""
@@ -42,6 +42,17 @@ class Tool:
     accepts_extra: bool = False
     """Whether the function takes `**kwargs`."""
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A node's tool, as its maker (`llm.make`, `python.make`, ...) gives it to `bind`."""
+
+    tool: Tool
+    notes: tuple[str, ...] = ()
+    """What a person should be told, such as which connection was taken."""
+    closers: tuple[Callable[[], Any], ...] = ()
+    """Called once when the flow is done with; an awaitable result is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
