@@ -1,0 +1,103 @@
+"""What is a command of `pf`? Greedy options, examples under the help, groups that say what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from promptflow_lite.errors import UserError
+
+__all__ = ["Group", "PfCommand", "pairs"]
+
+
+class PfCommand(TyperCommand):
+    """A command whose list options take every value up to the next option: `--inputs a=1 b=2`.
+
+    Any option of type `list[...]` is greedy, as in Prompt flow. An epilog is printed as it stands, under the
+    heading Examples.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spell greedy options out before the parser sees them."""
+        greedy = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
+        return super().parse_args(ctx, spread(args, greedy))
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Print the examples line by line."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"  {line.strip()}\n" if line.strip() else "\n")
+
+
+def spread(args: Sequence[str], greedy: set[str]) -> list[str]:
+    """`args` with the name of a greedy option repeated before each of its values.
+
+    >>> spread(["--inputs", "a=1", "b=2", "--node", "n"], {"--inputs"})
+    ['--inputs', 'a=1', '--inputs', 'b=2', '--node', 'n']
+    """
+    spelled: list[str] = []
+    option: str | None = None
+    fresh = False
+    for at, arg in enumerate(args):
+        if arg == "--":
+            return [*spelled, *args[at:]]
+        if arg.startswith("-") and len(arg) > 1:
+            option, fresh = (arg, True) if arg in greedy else (None, False)
+        elif option is not None and not fresh:
+            spelled.append(option)
+        else:
+            fresh = False
+        spelled.append(arg)
+    return spelled
+
+
+class Group(typer.Typer):
+    """A command group: a `typer.Typer` whose commands are `PfCommand`s with plain help.
+
+    Args:
+        help: the line `pf --help` shows; keep it equal to the table in `cli/main.py`.
+    """
+
+    def __init__(self, help: str) -> None:
+        super().__init__(
+            help=help, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+
+    def command(  # type: ignore[override]  # fewer options than typer's: each command looks alike
+        self, name: str, *, examples: str = "", hidden: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a command.
+
+        Args:
+            name: as it is typed.
+            examples: commands, one a line, printed under the help.
+            hidden: leave it out of the help.
+        """
+        return super().command(
+            name, cls=PfCommand, epilog=examples or None, hidden=hidden, no_args_is_help=False
+        )
+
+
+def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
+    """`name=value` texts as a mapping.
+
+    Args:
+        values: what the option was given; `None` is nothing.
+        option: its name, for the message.
+
+    Raises:
+        UserError: a text has no `=`, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"{option}: expected name=value, got {text!r}", code="bad-option")
+        if name in found:
+            raise UserError(f"{option}: {name!r} is given twice", code="bad-option")
+        found[name] = value
+    return found
