@@ -1,0 +1,1 @@
+"""Pure metric functions, a module a family: `classification`, `text`."""

@@ -1,0 +1,150 @@
+"""How well do predicted labels agree with the true ones?
+
+Each figure is defined as in scikit-learn 1.7 (`sklearn.metrics`), against which the tests check it. Labels
+may be any strings. A prediction that is no known label, `None` included, is wrong and reported apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+__all__ = ["INVALID", "ClassScore", "Confusion", "confusion"]
+
+INVALID = "(invalid)"
+"""The column of a confusion matrix that holds the predictions which are no known label."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """Precision, recall and F1 of one class; 0.0 where a figure is undefined."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """How many lines truly have the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often each true label was predicted as each label, and every figure that follows from it."""
+
+    labels: tuple[str, ...]
+    """The known labels, in the order given."""
+    counts: Counter[tuple[str, str]]
+    """(true label, predicted label or `INVALID`) to the number of lines."""
+
+    @property
+    def total(self) -> int:
+        """How many lines were compared."""
+        return self.counts.total()
+
+    @property
+    def correct(self) -> int:
+        """How many lines have the true label predicted."""
+        return sum(self.counts[label, label] for label in self.labels)
+
+    @property
+    def invalid(self) -> int:
+        """How many predictions are no known label."""
+        return sum(self.counts[label, INVALID] for label in self.labels)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The labels that are true or predicted somewhere; others enter no average, as in scikit-learn."""
+        return tuple(label for label in self.labels if self._true(label) or self._predicted(label))
+
+    def accuracy(self) -> float:
+        """The share of lines whose predicted label is the true one; 0.0 for no lines."""
+        return _ratio(self.correct, self.total)
+
+    def of_class(self, label: str) -> ClassScore:
+        """Precision, recall and F1 of one label."""
+        hits = self.counts[label, label]
+        true, predicted = self._true(label), self._predicted(label)
+        return ClassScore(
+            precision=_ratio(hits, predicted),
+            recall=_ratio(hits, true),
+            f1=_ratio(2 * hits, true + predicted),
+            support=true,
+        )
+
+    def macro_f1(self) -> float:
+        """The mean of the classes' F1, each class counting the same."""
+        return _mean(self.of_class(label).f1 for label in self.seen)
+
+    def weighted_f1(self) -> float:
+        """The mean of the classes' F1, each class counting as often as it is true."""
+        return _ratio(sum(self.of_class(label).f1 * self._true(label) for label in self.seen), self.total)
+
+    def micro_f1(self) -> float:
+        """F1 over all lines together; equals accuracy unless predictions are invalid."""
+        return _ratio(2 * self.correct, 2 * self.total - self.invalid)
+
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the labels that are true somewhere (Brodersen et al. 2010)."""
+        return _mean(self.of_class(label).recall for label in self.labels if self._true(label))
+
+    def cohen_kappa(self) -> float:
+        """Agreement beyond chance (Cohen 1960); 1.0 where chance alone explains perfect agreement."""
+        expected = (
+            sum(self._true(label) * self._predicted(label) for label in self.labels) / max(self.total, 1) ** 2
+        )
+        return 1.0 if expected == 1.0 else (self.accuracy() - expected) / (1.0 - expected)
+
+    def matthews(self) -> float:
+        """The multi-class Matthews correlation (Gorodkin 2004, eq. 8); 0.0 where it is undefined."""
+        total, predicted = self.total, {label: self._predicted(label) for label in self.labels}
+        true = {label: self._true(label) for label in self.labels}
+        both = sum(true[label] * predicted[label] for label in self.labels)
+        spread_true = total**2 - sum(n**2 for n in true.values())
+        spread_predicted = total**2 - sum(n**2 for n in predicted.values()) - self.invalid**2
+        return _ratio(self.correct * total - both, sqrt(spread_true * spread_predicted))
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """The matrix as plain data: true label to predicted label to the number of lines; zeros left out."""
+        columns = (*self.labels, INVALID)
+        return {
+            t: {p: self.counts[t, p] for p in columns if self.counts[t, p]}
+            for t in self.labels
+            if self._true(t)
+        }
+
+    def _true(self, label: str) -> int:
+        return sum(self.counts[label, predicted] for predicted in (*self.labels, INVALID))
+
+    def _predicted(self, label: str) -> int:
+        return sum(self.counts[true, label] for true in self.labels)
+
+
+def confusion(truth: Sequence[str], predicted: Sequence[str | None], labels: Iterable[str] = ()) -> Confusion:
+    """Count predictions against the truth.
+
+    Args:
+        truth: the true label of each line.
+        predicted: the predicted label of each line, in the same order; `None` for no answer.
+        labels: the known labels; without them, those that are true somewhere, sorted.
+
+    Raises:
+        ValueError: the two sequences differ in length, or a true label is not among `labels`.
+    """
+    if len(truth) != len(predicted):
+        raise ValueError(f"{len(truth)} true labels, but {len(predicted)} predictions")
+    known = tuple(dict.fromkeys(labels)) or tuple(sorted(set(truth)))
+    unknown = sorted(set(truth) - set(known))
+    if unknown:
+        raise ValueError(f"the true labels {', '.join(map(repr, unknown))} are not among the known labels")
+    pairs = zip(truth, predicted, strict=True)
+    return Confusion(known, Counter((t, p if p in known else INVALID) for t, p in pairs))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return _ratio(sum(numbers), len(numbers))
