@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from promptflow_lite.errors import UserError
 
-__all__ = ["Group", "PfCommand", "pairs"]
+__all__ = ["Group", "PfCommand", "overrides", "pairs"]
 
 
 class PfCommand(TyperCommand):
@@ -100,4 +100,21 @@ def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
         if name in found:
             raise UserError(f"{option}: {name!r} is given twice", code="bad-option")
         found[name] = value
+    return found
+
+
+def overrides(values: Sequence[str] | None, option: str = "--connections") -> dict[str, dict[str, str]]:
+    """`node.key=value` texts by node.
+
+    Raises:
+        UserError: a text is not of that shape.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, value in pairs(values, option).items():
+        node, dot, key = name.rpartition(".")
+        if not dot or not node or not key:
+            raise UserError(
+                f"{option}: expected node.key=value, got {f'{name}={value}'!r}", code="bad-option"
+            )
+        found.setdefault(node, {})[key] = value
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
 from typing import Any, Literal
 
-from promptflow_lite.cli.command import Group, PfCommand, pairs
+from promptflow_lite.cli.command import Group, PfCommand, overrides, pairs
 from promptflow_lite.cli.progress import Progress
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "emit_json",
     "is_interactive",
     "neutral",
+    "overrides",
     "paint",
     "pairs",
     "progress",
