@@ -1,1 +1,1 @@
-
+"""Documents, kept and found."""

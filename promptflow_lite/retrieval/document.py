@@ -18,7 +18,7 @@ class Document:
     score: float = 0.0
     """Higher is better; comparable only within one answer of one retriever."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """`source` (file), `title`, `heading`, `start` and `end` (characters in the file) where they are known."""
+    """`source` (file), `title`, `heading`, `start` and `end` (characters) where they are known."""
 
     def to_json(self) -> dict[str, Any]:
         """The document as plain data."""

@@ -1,0 +1,198 @@
+"""`pf index`: search indexes over your documents."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say
+
+if TYPE_CHECKING:
+    from promptflow_lite.cli.console import Progress
+    from promptflow_lite.connections.base import ConnectionProvider
+    from promptflow_lite.retrieval.document import Document
+
+app = Group("Search indexes over your documents.")
+
+
+class Output(StrEnum):
+    """How a result is written."""
+
+    text = "text"
+    json = "json"
+
+
+class Mode(StrEnum):
+    """How an index is searched."""
+
+    hybrid = "hybrid"
+    keyword = "keyword"
+    vector = "vector"
+
+
+_PATH = typer.Argument(help="The index file.", metavar="PATH")
+_OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
+
+
+@app.command(
+    "build",
+    examples="""
+    pf index build manual/ --output my_flow/manual.index
+    pf index build "docs/**/*.md" faq.jsonl --output my_flow/docs.index --chunk-size 200
+    pf index build manual/ --output my_flow/manual.index --embedding my_openai --model text-embedding-3-small
+    """,
+)
+def build(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders or patterns of Markdown, text, HTML, PDF or JSON Lines.",
+            metavar="SOURCE ...",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The index file to write.", metavar="PATH")],
+    embedding: Annotated[
+        str, typer.Option("--embedding", help="local, or the connection that embeds.", metavar="NAME")
+    ] = "local",
+    model: Annotated[
+        str, typer.Option("--model", help="The connection's embedding model.", metavar="NAME")
+    ] = "",
+    size: Annotated[
+        int, typer.Option("--chunk-size", help="Words of a chunk at most (characters in Japanese).", min=1)
+    ] = 300,
+    overlap: Annotated[
+        int, typer.Option("--overlap", help="Words a chunk repeats of the one before it.", min=0)
+    ] = 40,
+) -> None:
+    """Turn documents into an index that a retrieval node can search.
+
+    Built again, it embeds only what changed. Readers see the old index until the new one is whole.
+    """
+    import asyncio
+
+    from promptflow_lite.errors import UserError
+    from promptflow_lite.retrieval.build import build as build_index
+    from promptflow_lite.tools.search import embedder_of
+
+    if overlap >= size:
+        raise UserError(
+            f"--overlap: expected less than --chunk-size {size}, got {overlap}", code="bad-option"
+        )
+    with _Stages() as stages:
+        built = asyncio.run(
+            build_index(
+                sources,
+                output,
+                embedder=embedder_of(embedding, model, _connections()),
+                embedding=embedding,
+                model=model,
+                size=size,
+                overlap=overlap,
+                progress=stages.report,
+            )
+        )
+    info = built.info
+    say(
+        f"{neutral(str(output))}: {_count(info.files, 'file')}, {_count(info.chunks, 'chunk')} "
+        f"({built.embedded} embedded), {built.seconds:.1f} s"
+    )
+
+
+@app.command(
+    "search",
+    examples="""
+    pf index search my_flow/manual.index "How do I reset the lamp?"
+    pf index search my_flow/manual.index "ランプを初期化するには" --mode keyword --top-k 5 --output json
+    """,
+)
+def search(
+    path: Annotated[Path, _PATH],
+    query: Annotated[str, typer.Argument(help="What to look for.", metavar="QUERY")],
+    mode: Annotated[Mode, typer.Option("--mode", help="How to search.")] = Mode.hybrid,
+    top_k: Annotated[int, typer.Option("--top-k", help="How many passages at most.", min=1)] = 3,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Metadata that a passage must equal.", metavar="NAME=VALUE ..."),
+    ] = None,
+    output: Annotated[Output, _OUTPUT] = Output.text,
+) -> None:
+    """Show the passages that answer a query best, best first."""
+    import asyncio
+
+    from promptflow_lite.cli.console import pairs
+    from promptflow_lite.tools.search import open_index
+
+    retriever = open_index(None, Path.cwd(), _connections(), index=str(path.absolute()))
+    try:
+        wanted: dict[str, Any] = {**pairs(filter, "--filter")}
+        found = asyncio.run(retriever.retrieve(query, top_k=top_k, mode=mode.value, filter=wanted))
+    finally:
+        retriever.close()
+    if output is Output.json:
+        emit_json([document.to_json() for document in found])
+    else:
+        emit("\n\n".join(map(_shown, found)) or "nothing found")
+
+
+def _shown(document: Document) -> str:
+    metadata = document.metadata
+    place = " > ".join(str(metadata[key]) for key in ("source", "heading") if metadata.get(key))
+    head = f"{document.score:.3f}  {document.id}  ({place}, characters {metadata['start']}-{metadata['end']})"
+    return neutral("\n".join([head, *(f"    {line}" for line in document.content.splitlines())]))
+
+
+@app.command("show", examples="pf index show my_flow/manual.index")
+def show(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Output.text) -> None:
+    """Show what an index holds and how it was made."""
+    from dataclasses import asdict
+
+    from promptflow_lite.retrieval.index import Index
+
+    index = Index(path)
+    index.close()
+    info = {**asdict(index.info), "bytes": path.stat().st_size}
+    if output is Output.json:
+        emit_json(info)
+    else:
+        emit("\n".join(f"{name:<10} {neutral(str(value))}" for name, value in info.items() if value != ""))
+
+
+def _connections() -> ConnectionProvider:
+    from promptflow_lite.connections.store import provider
+    from promptflow_lite.settings import settings
+
+    return provider(settings())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+_LABELS = {"read": "files read", "embed": "chunks embedded"}
+
+
+class _Stages:
+    """A progress bar for each stage of a build."""
+
+    def __init__(self) -> None:
+        self._bars = ExitStack()
+        self._stage = ""
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> _Stages:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.close()
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Draw that `done` of `total` are done."""
+        if self._bar is None or stage != self._stage:
+            self._bars.close()
+            self._bar = self._bars.enter_context(progress(_LABELS[stage], total))
+            self._stage = stage
+        self._bar.advance(done - self._bar.done)

@@ -1,0 +1,328 @@
+"""Which passages answer a query? One index on disk: a SQLite file with words (BM25) and vectors (cosine).
+
+The file is written once by `retrieval.build` and never changed after, so that readers need no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+
+from promptflow_lite.errors import InputError, near_miss
+from promptflow_lite.retrieval.document import Document
+from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.retrieval.fusion import KEYWORD_WEIGHT, VECTOR_WEIGHT, best, reciprocal_rank_fusion
+from promptflow_lite.retrieval.tokenize import TOKENIZER, query_terms
+
+if TYPE_CHECKING:
+    from promptflow_lite.retrieval.embed import Vectors
+
+__all__ = ["FORMAT", "Index", "IndexRetriever", "Info", "Mode"]
+
+Mode = Literal["hybrid", "keyword", "vector"]
+"""How an index is searched."""
+
+FORMAT = 1
+"""The version of the file's layout."""
+_CANDIDATES = 50
+"""Passages of each ranking that fusion sees; more changed no figure of docs/benchmarks/retrieval.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What an index says about itself."""
+
+    format: int
+    tokenizer: str
+    embedding: str
+    """`local`, or the name of the connection that embedded it."""
+    model: str
+    """The connection's embedding model; empty for `local`."""
+    embedder: str
+    """The name of the embedder: only the same one may embed queries."""
+    dimension: int
+    size: int
+    overlap: int
+    files: int
+    documents: int
+    chunks: int
+    created: str
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection) -> Info:
+        """What the `meta` table holds."""
+        return cls(
+            **json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
+        )
+
+
+class _Matrix(NamedTuple):
+    ids: Any
+    vectors: Vectors
+
+
+class Index:
+    """An open index. Safe to use from several threads; each search takes one of its database connections.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: there is no such file (code `index-not-found`), or it is no index of ours or of another
+            version (`index-unreadable`).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._matrix: _Matrix | None = None
+        # Two first searches at once would read the vectors twice.
+        self._lock = threading.Lock()
+        if not path.is_file():
+            raise InputError(f"{path}: there is no index", code="index-not-found", hint=_how_to_build(path))
+        try:
+            with self._connection() as connection:
+                self.info = Info.read(connection)
+        except (sqlite3.Error, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: not an index that this version reads ({error})",
+                code="index-unreadable",
+                hint=_how_to_build(path),
+            ) from error
+        if (self.info.format, self.info.tokenizer) != (FORMAT, TOKENIZER):
+            raise InputError(
+                f"{path}: built by another version (format {self.info.format}, {self.info.tokenizer}; "
+                f"this one reads format {FORMAT}, {TOKENIZER})",
+                code="index-unreadable",
+                hint=_how_to_build(path),
+            )
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        # immutable: a rebuild replaces the file by rename, so that an open one never changes.
+        uri = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def search(
+        self,
+        query: str,
+        vector: Vectors | None = None,
+        *,
+        top_k: int = 3,
+        mode: Mode = "hybrid",
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[Document]:
+        """The `top_k` best passages, best first.
+
+        Args:
+            query: any text.
+            vector: the query's vector, for `vector` and `hybrid`; shape (dimension,), of length 1.
+            top_k: at most this many.
+            mode: `keyword` (BM25), `vector` (cosine) or `hybrid` (both, fused).
+            filter: metadata that a passage must equal, such as `{"source": "guide.md"}`.
+
+        Raises:
+            InputError: the filter does not map names to plain values, or the vector has another dimension.
+        """
+        wanted = _conditions(filter or {})
+        with self._connection() as connection:
+            if mode == "keyword":
+                found = best(dict(self._by_words(connection, query, top_k, wanted)), top_k)
+            elif mode == "vector":
+                found = self._by_vector(connection, vector, top_k, wanted)
+            else:
+                depth = max(_CANDIDATES, top_k)
+                rankings = [
+                    [key for key, _ in self._by_words(connection, query, depth, wanted)],
+                    [key for key, _ in self._by_vector(connection, vector, depth, wanted)],
+                ]
+                found = best(reciprocal_rank_fusion(rankings, [KEYWORD_WEIGHT, VECTOR_WEIGHT]), top_k)
+            return [_document(connection, key, score) for key, score in found]
+
+    def kept_vectors(self) -> dict[str, bytes]:
+        """Every vector, by the digest of what it is of."""
+        with self._connection() as connection:
+            return dict(connection.execute("select digest, vector from chunks join vectors using (id)"))
+
+    def _by_words(
+        self, connection: sqlite3.Connection, query: str, limit: int, wanted: _Conditions
+    ) -> list[tuple[int, float]]:
+        words = query_terms(query)
+        if not words:
+            return []
+        # Terms hold letters and digits only; quoted, none of them is an operator of the match language.
+        match = " OR ".join(f'"{word}"' for word in words)
+        inside = f" and rowid in ({wanted.sql})" if wanted.values else ""
+        return connection.execute(
+            f"select rowid, -bm25(words) as score from words where words match ?{inside} "  # noqa: S608  # our own text; every value is bound
+            "order by score desc, rowid limit ?",
+            (match, *wanted.values, limit),
+        ).fetchall()
+
+    def _by_vector(
+        self, connection: sqlite3.Connection, vector: Vectors | None, limit: int, wanted: _Conditions
+    ) -> list[tuple[int, float]]:
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        if vector is None or vector.shape != (self.info.dimension,):
+            got = "none" if vector is None else f"one of {vector.shape[-1]} numbers"
+            raise InputError(
+                f"{self.path}: expected a query vector of {self.info.dimension} numbers "
+                f"by {self.info.embedder}, got {got}",
+                code="index-embedder",
+            )
+        ids, vectors = self._vectors(connection)
+        if wanted.values:
+            allowed = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
+            inside = np.isin(ids, allowed)
+            ids, vectors = ids[inside], vectors[inside]
+        scores = vectors @ vector
+        order = np.lexsort((ids, -scores))[:limit] if len(ids) <= limit else _top(scores, ids, limit)
+        return [(int(ids[i]), float(scores[i])) for i in order]
+
+    def _vectors(self, connection: sqlite3.Connection) -> _Matrix:
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        with self._lock:
+            if self._matrix is None:
+                rows = connection.execute("select id, vector from vectors order by id").fetchall()
+                vectors = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4")
+                self._matrix = _Matrix(
+                    np.array([key for key, _ in rows], dtype=np.int64),
+                    vectors.reshape(-1, self.info.dimension),
+                )
+            return self._matrix
+
+
+def _top(scores: Any, ids: Any, limit: int) -> Any:
+    import numpy as np  # noqa: PLC0415  # heavy: first use
+
+    nearest = np.argpartition(-scores, limit)[:limit]
+    return nearest[np.lexsort((ids[nearest], -scores[nearest]))]
+
+
+class _Conditions(NamedTuple):
+    sql: str
+    """The ids of the passages that are allowed."""
+    values: tuple[Any, ...]
+    """What the text's placeholders stand for; empty where everything is allowed."""
+
+
+def _conditions(filter: Mapping[str, Any]) -> _Conditions:
+    values: list[Any] = []
+    if not isinstance(filter, Mapping):
+        raise InputError(f"filter: expected names and values, got {filter!r}", code="bad-filter")
+    for name, value in filter.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | None):
+            raise InputError(
+                f"filter.{name}: expected text, a number or nothing, got {value!r}", code="bad-filter"
+            )
+        values += [name, value]
+    each = (
+        "exists (select 1 from json_each(chunks.metadata) as field where field.key = ? and field.value is ?)"
+    )
+    sql = f"select id from chunks where {' and '.join([each] * len(filter))}" if filter else ""  # noqa: S608  # constant text; every value is bound
+    return _Conditions(sql, tuple(values))
+
+
+def _document(connection: sqlite3.Connection, key: int, score: float) -> Document:
+    name, content, metadata = connection.execute(
+        "select name, content, metadata from chunks where id = ?", (key,)
+    ).fetchone()
+    return Document(content=content, id=name, score=score, metadata=json.loads(metadata))
+
+
+def _how_to_build(path: Path) -> str:
+    return f"build it with: pf index build SOURCE --output {path}"
+
+
+class IndexRetriever:
+    """Searches an open index off the event loop.
+
+    Args:
+        index: closed by `close`.
+        embedder: embeds the queries.
+
+    Raises:
+        InputError: the index was embedded by another embedder (code `index-embedder`).
+    """
+
+    def __init__(self, index: Index, embedder: Embedder) -> None:
+        if index.info.embedder != embedder.name:
+            raise InputError(
+                f"{index.path}: embedded by {index.info.embedder!r}; {embedder.name!r} makes other vectors",
+                code="index-embedder",
+                hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
+            )
+        self._index = index
+        self._embedder = embedder
+        # Threads of our own: the loop's default ones may all be held by the user's tools.
+        self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="pf-index")
+
+    async def retrieve(
+        self, query: str, *, top_k: int = 3, mode: Mode = "hybrid", filter: Mapping[str, Any] | None = None
+    ) -> list[Document]:
+        """The `top_k` best passages, best first.
+
+        Args:
+            query: any text.
+            top_k: at most this many.
+            mode: `keyword`, `vector` or `hybrid`.
+            filter: metadata that a passage must equal.
+
+        Raises:
+            InputError: a value is not of these.
+        """
+        _accept(query, top_k, mode)
+        vector = None
+        if mode != "keyword" and inspect.iscoroutinefunction(self._embedder.embed):
+            vector = (await self._embedder.embed([query]))[0]
+        search = partial(self._search, query, vector, top_k=top_k, mode=mode, filter=filter)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, search)
+
+    def _search(self, query: str, vector: Vectors | None, *, mode: Mode, **how: Any) -> list[Document]:
+        if vector is None and mode != "keyword":
+            vector = cast("Vectors", self._embedder.embed([query]))[0]
+        return self._index.search(query, vector, mode=mode, **how)
+
+    def close(self) -> None:
+        """End the threads and close the index."""
+        self._threads.shutdown(cancel_futures=True)
+        self._index.close()
+
+
+def _accept(query: str, top_k: int, mode: str) -> None:
+    if not isinstance(query, str):
+        raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
+    if mode not in get_args(Mode):
+        modes = get_args(Mode)
+        raise InputError(
+            f"mode: expected one of {', '.join(modes)}, got {mode!r}",
+            code="bad-query",
+            hint=near_miss(str(mode), modes),
+        )

@@ -1,0 +1,242 @@
+"""What does a retrieval node call? A retriever of the entry-point group `promptflow_lite.retrievers`.
+
+A plugin registers an `OpenRetriever`. Its keyword-only parameters are the node's settings: literals, read
+once when the flow is bound. The parameters of its retriever's `retrieve` are the node's other inputs, which
+may be references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from promptflow_lite.connections.base import Connection, ConnectionProvider
+from promptflow_lite.errors import (
+    Diagnostic,
+    FlowError,
+    InputError,
+    NodeError,
+    PluginNotFound,
+    UserError,
+    near_miss,
+)
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.spec import Flow, Node
+from promptflow_lite.flow.types import coerce
+from promptflow_lite.registry import Registry
+from promptflow_lite.retrieval.document import Document, Retriever
+from promptflow_lite.retrieval.embed import LOCAL, Embedder, RemoteEmbedder, local_embedder
+from promptflow_lite.retrieval.index import Index, IndexRetriever
+from promptflow_lite.tools.signature import params_of
+from promptflow_lite.tools.tool import Made, Param, Tool
+
+__all__ = ["OpenRetriever", "embedder_of", "make", "open_index"]
+
+
+class OpenRetriever(Protocol):
+    """What the group `promptflow_lite.retrievers` holds."""
+
+    def __call__(
+        self, connection: Connection | None, folder: Path, connections: ConnectionProvider, **settings: Any
+    ) -> Retriever:
+        """A retriever; asked for when a flow is bound. If it has a `close`, that is called at the end.
+
+        Args:
+            connection: the node's `connection`, if it names one.
+            folder: the flow's folder, where relative paths start.
+            connections: where other connections are found, such as one that embeds the queries.
+            settings: declared as keyword-only parameters: the node's literal inputs of those names.
+
+        Raises:
+            UserError: what the flow's author can mend; it is shown with the place in the flow file.
+        """
+        ...
+
+
+def open_index(
+    connection: Connection | None, folder: Path, connections: ConnectionProvider, *, index: str
+) -> IndexRetriever:
+    """A retriever over an index of `pf index build`.
+
+    Args:
+        connection: embeds the queries, instead of the connection of the name that embedded the index.
+        folder: the flow's folder.
+        connections: where that connection is found.
+        index: the index file: absolute, or inside the flow's folder.
+
+    Raises:
+        InputError: there is no index there, or none that can be read.
+        ConnectionNotFound: the index was embedded by a connection that is not there.
+    """
+    opened = Index(_held_inside(folder, index))
+    try:
+        return IndexRetriever(opened, _query_embedder(opened, connection, connections))
+    except UserError:
+        opened.close()
+        raise
+
+
+def _held_inside(folder: Path, index: str) -> Path:
+    if Path(index).is_absolute():
+        return Path(index)
+    depth = 0
+    for step in Path(index).parts:
+        depth += -1 if step == ".." else 1
+        if depth < 0:
+            raise InputError(
+                f"{index!r} leads out of the flow's folder",
+                code="path-outside-flow",
+                hint="an absolute path may",
+            )
+    return folder / index
+
+
+def _query_embedder(index: Index, connection: Connection | None, connections: ConnectionProvider) -> Embedder:
+    if connection is not None:
+        return _remote(connection, index.info.model)
+    return embedder_of(index.info.embedding, index.info.model, connections)
+
+
+def embedder_of(embedding: str, model: str, connections: ConnectionProvider) -> Embedder:
+    """The embedder of that name: `local`, or the connection's embedding model.
+
+    Raises:
+        ConnectionNotFound: there is no such connection.
+        InputError: a connection without a model.
+    """
+    if embedding == LOCAL:
+        return local_embedder()
+    connection = connections.get(embedding)
+    if not model:
+        raise InputError(f"connection {embedding!r}: which of its embedding models?", code="embedding-model")
+    return _remote(connection, model)
+
+
+def _remote(connection: Connection, model: str) -> Embedder:
+    from promptflow_lite.tools.clients import embed  # noqa: PLC0415  # heavy: first use
+
+    async def call(texts: list[str]) -> list[list[float]]:
+        return await embed(connection, texts, model)
+
+    return RemoteEmbedder(model, call)
+
+
+def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
+    """The tool of a retrieval node: its inputs in, a list of Documents out.
+
+    Raises:
+        FlowError: every complaint about the node's source, connection, settings and inputs.
+    """
+    place = _Place(flow, [other.name for other in flow.nodes].index(node.name))
+    factory = _factory(node, place)
+    settings = _settings(node, factory, place)
+    try:
+        connection = connections.get(node.connection) if isinstance(node.connection, str) else None
+    except UserError as error:
+        raise place.error("unknown-connection", error.message, "connection", hint=error.hint) from error
+    try:
+        retriever = factory(connection, flow.folder, connections, **settings)
+    except UserError as error:
+        raise place.error(
+            error.code, error.message, "inputs", *list(settings)[:1], hint=error.hint
+        ) from error
+    params = _params(node, retriever, settings, place)
+    close = getattr(retriever, "close", None)
+    return Made(
+        Tool(
+            name=node.name,
+            call=partial(_retrieve, retriever, frozenset(settings)),
+            params=params,
+            mode="async",
+            description=f"retrieval by {node.source.tool if node.source else ''}",
+        ),
+        closers=(close,) if close is not None else (),
+    )
+
+
+async def _retrieve(retriever: Retriever, settings: frozenset[str], /, **inputs: Any) -> list[Document]:
+    asked = {name: value for name, value in inputs.items() if name not in settings}
+    try:
+        return await retriever.retrieve(asked.pop("query"), **asked)
+    except InputError as error:
+        raise NodeError(error.message, code=error.code, hint=error.hint) from error
+
+
+class _Place(NamedTuple):
+    flow: Flow
+    node: int
+
+    def complaint(self, code: str, message: str, *path: str, hint: str | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self.flow.at("nodes", self.node, *path), hint)
+
+    def error(self, code: str, message: str, *path: str, hint: str | None = None) -> FlowError:
+        return FlowError([self.complaint(code, message, *path, hint=hint)])
+
+
+def _factory(node: Node, place: _Place) -> OpenRetriever:
+    registry = Registry("retrievers")
+    if node.source is None or node.source.tool is None:
+        known = ", ".join(registry.names())
+        raise place.error(
+            "missing-source", f"expected the name of a retriever in source.tool: {known}", "source"
+        )
+    try:
+        factory: OpenRetriever = registry.get(node.source.tool)
+    except PluginNotFound as error:
+        message = error.message.replace("no plugin", "no retriever", 1)
+        hint = near_miss(error.name, error.known)
+        raise place.error("unknown-retriever", message, "source", "tool", hint=hint) from error
+    return factory
+
+
+_GIVEN = ("connection", "folder", "connections")
+
+
+def _settings(node: Node, factory: OpenRetriever, place: _Place) -> dict[str, Any]:
+    """The literals that the factory takes."""
+    declared = {name: param for name, param in params_of(factory).items() if name not in _GIVEN}
+    values: dict[str, Any] = {}
+    complaints: list[Diagnostic] = []
+    for name, param in declared.items():
+        value = node.inputs.get(name)
+        if isinstance(value, Ref):
+            message = f"{name} is read when the flow is loaded; expected a literal, got {str(value)!r}"
+            complaints.append(place.complaint("setting-by-reference", message, "inputs", name))
+        elif value is None or value == "":
+            if param.required:
+                complaints.append(
+                    place.complaint("missing-input", f"{name}: this retriever needs it", "inputs")
+                )
+        else:
+            try:
+                values[name] = coerce(value, param.type)
+            except ValueError as error:
+                complaints.append(place.complaint("wrong-type", f"{name}: {error}", "inputs", name))
+    if complaints:
+        raise FlowError(complaints)
+    return values
+
+
+def _params(node: Node, retriever: Retriever, settings: Mapping[str, Any], place: _Place) -> dict[str, Param]:
+    """The parameters of the node's tool, settings included; complains about inputs that are none of them."""
+    asked = params_of(retriever.retrieve)
+    asked.pop("how", None)
+    params = {name: Param(name, required=False) for name in settings} | asked
+    complaints = [
+        place.complaint(
+            "unknown-input",
+            f"{name}: this retriever takes {', '.join(params)}",
+            "inputs",
+            name,
+            hint=near_miss(name, params),
+        )
+        for name in node.inputs
+        if name not in params
+    ]
+    if "query" not in node.inputs:
+        complaints.append(place.complaint("missing-input", "query: a retrieval node needs it", "inputs"))
+    if complaints:
+        raise FlowError(complaints)
+    return params
