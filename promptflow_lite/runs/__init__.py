@@ -1,1 +1,1 @@
-
+"""Many lines, kept: batches and what came of them."""

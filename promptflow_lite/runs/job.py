@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,8 +39,11 @@ class FlowJob(BaseModel):
 class Executor(Protocol):
     """Executes lines, in any order."""
 
-    def run(self, job: FlowJob, lines: Sequence[Line]) -> AsyncIterator[LineResult]:
-        """One result for each line, as it ends."""
+    def run(self, job: FlowJob, lines: Iterable[Line]) -> AsyncGenerator[LineResult, None]:
+        """One result for each line, as it ends.
+
+        `lines` is taken from as room comes free: a run that shall stop ends it early.
+        """
         ...
 
 

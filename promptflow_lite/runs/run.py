@@ -17,6 +17,8 @@ class LineCounts(BaseModel):
     total: int = 0
     completed: int = 0
     failed: int = 0
+    skipped: int = 0
+    """Lines with nothing to score: the base run's line failed, or the row lacks a mapped column."""
 
 
 class Run(BaseModel):
@@ -37,6 +39,13 @@ class Run(BaseModel):
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)
+    limit: int | None = None
+    """How many lines at most, from the first on."""
+    concurrency: int = Field(default=16, ge=1)
+    """Lines in flight."""
+    line_timeout_s: float = Field(default=600.0, gt=0)
+    error_threshold: int | None = Field(default=None, ge=-1)
+    """Azure ML's: stop when more lines than this have failed; -1: never mind failed lines."""
     display_name: str | None = None
     description: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
@@ -47,6 +56,8 @@ class Run(BaseModel):
     """Seconds since the epoch."""
     ended: float | None = None
     lines: LineCounts = Field(default_factory=LineCounts)
+    failures: dict[str, int] = Field(default_factory=dict)
+    """Failed lines by code, the commonest first."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     usage: dict[str, int] = Field(default_factory=dict)
     fingerprint: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,349 @@
+"""How does a run become lines and their results? Map, resume, execute, aggregate, keep.
+
+What is done is on the disk before it is shown as done, so a run that ends early, however it ends, goes on
+with the lines that are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.connections.base import ConnectionProvider
+from promptflow_lite.engine.aggregate import aggregate
+from promptflow_lite.engine.events import LineEnded, Log
+from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
+from promptflow_lite.errors import InputError
+from promptflow_lite.runs import lock, snapshot
+from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
+from promptflow_lite.runs.job import Executor, Line, Tracker
+from promptflow_lite.runs.journal import Journal
+from promptflow_lite.runs.local import LocalExecutor
+from promptflow_lite.runs.prepare import Prepared, differences, prepare
+from promptflow_lite.runs.records import decode
+from promptflow_lite.runs.redact import redactor
+from promptflow_lite.runs.run import LineCounts, Run
+from promptflow_lite.runs.stop import Stop
+from promptflow_lite.runs.store import JOURNAL, RunStore, copy_completed, write_json, write_outputs
+from promptflow_lite.runs.tally import Tally
+from promptflow_lite.tools.bind import bind, close
+from promptflow_lite.tools.tool import BoundFlow
+
+__all__ = ["resume_batch", "run_batch", "tell"]
+
+THRESHOLD = "error-threshold"
+"""The code of a run that was stopped because too many lines failed."""
+
+Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
+
+
+async def run_batch(
+    run: Run,
+    *,
+    store: RunStore,
+    connections: ConnectionProvider,
+    executor: Executor | None = None,
+    trackers: Sequence[Tracker] = (),
+    reuse: Run | None = None,
+    summarize: Summarize | None = None,
+    stop: Stop | None = None,
+    emit: RunEmit = ignore,
+) -> Run:
+    """Execute a new run and keep it.
+
+    Args:
+        run: what is asked for.
+        store: where it is kept.
+        connections: what its nodes may use.
+        executor: who executes lines; `None` is this process.
+        trackers: told of the run once it is Completed and safe.
+        reuse: an earlier run of the same flow and data whose completed lines are taken over.
+        summarize: metrics from the lines, for a flow that has no aggregation nodes.
+        stop: the caller's way to end the run early.
+        emit: told of each line once it is safe, and of what a person should know.
+
+    Returns:
+        The run as it is in the store: Completed, Failed or Canceled.
+
+    Raises:
+        UserError: what was asked for is wrong; nothing was executed and no run was made.
+        OSError: the disk refused; what was safe before is safe.
+    """
+    prepared = prepare(run, store)
+    if reuse is not None:
+        _refuse_changes(prepared, reuse, store.folder(reuse.name))
+    bound = bind(prepared.flow, connections, overrides=run.connections)
+    try:
+        folder = store.create(prepared.run)
+        with lock.hold(folder):
+            if reuse is not None:
+                copy_completed(store.folder(reuse.name), folder)
+            notes = snapshot.take(prepared.flow, folder / "snapshot")
+            redact = redactor(connections)
+            batch = _Batch(prepared, bound, store, redact=redact, summarize=summarize, stop=stop, emit=emit)
+            batch.note(*prepared.notes, *bound.notes, *notes)
+            ended = await batch.execute(executor)
+            return await asyncio.to_thread(tell, ended, store, trackers, emit)
+    finally:
+        await close(bound)
+
+
+async def resume_batch(
+    name: str,
+    *,
+    store: RunStore,
+    connections: ConnectionProvider,
+    executor: Executor | None = None,
+    trackers: Sequence[Tracker] = (),
+    changes: Mapping[str, Any] | None = None,
+    retry_failed: bool = False,
+    force: bool = False,
+    summarize: Summarize | None = None,
+    stop: Stop | None = None,
+    emit: RunEmit = ignore,
+) -> Run:
+    """Go on with a run: execute the lines that have no record yet, aggregate again.
+
+    Args:
+        name: the run.
+        store: where it is kept.
+        connections: what its nodes may use.
+        executor: who executes lines; `None` is this process.
+        trackers: told of the run once it is Completed and safe.
+        changes: fields that may differ from the first time: `concurrency`, `line_timeout_s`,
+            `error_threshold`.
+        retry_failed: execute the failed lines again.
+        force: go on although the flow, the data or the mapping have changed.
+        summarize: as for `run_batch`.
+        stop: as for `run_batch`.
+        emit: as for `run_batch`.
+
+    Raises:
+        UserError: the run does not exist, is being executed (`run-busy`), or has changed (`run-changed`).
+    """
+    folder = store.folder(name)
+    with lock.hold(folder):
+        kept = store.load(name)
+        again = retry_failed and kept.lines.failed > 0
+        if kept.status is Status.Completed and not again:
+            emit(Log(f"{name} is Completed: there is nothing left to do"))
+            return await asyncio.to_thread(tell, kept, store, trackers, emit)
+        prepared = prepare(kept.model_copy(update=dict(changes or {})), store)
+        if not force:
+            _refuse_changes(prepared, kept, folder)
+        bound = bind(prepared.flow, connections, overrides=kept.connections)
+        try:
+            redact = redactor(connections)
+            batch = _Batch(prepared, bound, store, redact=redact, summarize=summarize, stop=stop, emit=emit)
+            batch.note(*prepared.notes, *bound.notes)
+            ended = await batch.execute(executor, retry_failed=retry_failed)
+            return await asyncio.to_thread(tell, ended, store, trackers, emit)
+        finally:
+            await close(bound)
+
+
+def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit = ignore) -> Run:
+    """Tell the trackers of a Completed run; one that is away is said and costs the run nothing."""
+    if run.status is not Status.Completed:
+        return run
+    for tracker in trackers:
+        base = store.load(run.run) if run.run in store.names() else None
+        try:
+            told = tracker.tell(run, store.folder(run.name), base)
+        except ConnectionError as error:
+            emit(Log(f"{error}\n  the run is safe; tell it later with  pf run sync {run.name}", "warning"))
+            continue
+        run = run.model_copy(update={"tracking": {**run.tracking, **told}})
+        store.save(run)
+    return run
+
+
+def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
+    changed = differences(prepared, then, folder)
+    if changed:
+        raise InputError(
+            f"since {then.name!r} was started this has changed: {'; '.join(changed)}",
+            code="run-changed",
+            hint=f"start a new run, or go on all the same: pf run resume {then.name} --force",
+        )
+
+
+class _Batch:
+    """One execution of a run, from the first line to the last file."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        bound: BoundFlow,
+        store: RunStore,
+        *,
+        redact: Callable[[bytes], bytes],
+        summarize: Summarize | None,
+        stop: Stop | None,
+        emit: RunEmit,
+    ) -> None:
+        self.aggregates = any(node.aggregation for node in prepared.flow.nodes)
+        self.prepared = prepared
+        self.bound = bound
+        self.store = store
+        self.folder = store.folder(prepared.run.name)
+        self.redact = redact
+        self.summarize = None if self.aggregates else summarize
+        self.stop = stop or Stop()
+        self.emit = emit
+        self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
+        self.run = prepared.run
+        self.numbers = {line.number for line in prepared.lines}
+        self.deadline: asyncio.Timeout | None = None
+        self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
+
+    def note(self, *texts: str) -> None:
+        """Say something to people, and keep it in the run's log."""
+        for text in texts:
+            self.log(text)
+            self.emit(Log(text))
+
+    def log(self, text: str) -> None:
+        """Keep something in the run's log."""
+        with (self.folder / "log.txt").open("ab") as log:
+            log.write(self.redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
+
+    async def execute(self, executor: Executor | None, *, retry_failed: bool = False) -> Run:
+        """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
+        try:
+            todo = self._todo(retry_failed)
+            self._begin(todo)
+            await self._lines(executor or LocalExecutor(self.bound), todo)
+            await self.journal.drain()
+            if self.tally.count < len(self.prepared.lines):
+                return self._ended_early()
+            return await self._finish()
+        except asyncio.CancelledError:
+            self.journal.close()
+            self._end(Status.Canceled)
+            raise
+        except OSError as error:
+            with suppress(
+                OSError
+            ):  # a full disk takes no run.json either; the lock tells that nobody goes on
+                self._end(Status.Failed, Failure("disk", f"the run cannot be kept: {error}"))
+            raise
+        finally:
+            self.journal.close()
+
+    def _todo(self, retry_failed: bool) -> list[Line]:
+        """The lines without a final record; what the others left behind is counted."""
+        records = self.journal.records
+        if records.dropped:
+            self.note(
+                f"{records.dropped} cut record(s) at the end of the journal dropped; their lines run again"
+            )
+        final = (Status.Completed,) if retry_failed else ()
+        done = self.numbers.intersection(records.numbers(*final))
+        self.tally.add_all(decode(r) for r in records.each(*final) if r["line_number"] in done)
+        return [line for line in self.prepared.lines if line.number not in done]
+
+    def _begin(self, todo: Sequence[Line]) -> None:
+        self.run = self.run.model_copy(
+            update={
+                "status": Status.Running,
+                "created": self.run.created or time.time(),
+                "ended": None,
+                "error": None,
+                "pid": os.getpid(),
+            }
+        )
+        self._save()
+        self.log(f"{len(todo)} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
+        self.emit(RunStarted(self.run, len(todo)))
+
+    async def _lines(self, executor: Executor, todo: Sequence[Line]) -> None:
+        """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
+        self.stop.when_asked(self._hurry)
+        try:
+            async with asyncio.timeout(None) as self.deadline:
+                if self.stop.reason is not None:
+                    self._hurry()
+                async with aclosing(executor.run(self.prepared.job, self.stop.ends(todo))) as results:
+                    async for result in results:
+                        await self.journal.add(result)
+        except TimeoutError:
+            if self.stop.reason is None:
+                raise
+        finally:
+            self.deadline = None
+
+    def _hurry(self) -> None:
+        if self.deadline is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self.stop.grace_s)
+
+    def _is_safe(self, result: LineResult) -> None:
+        self.tally.add(result)
+        if result.error is not None:
+            self.log(f"line {result.line_number} failed: {result.error.code}: {result.error.message}")
+        self.emit(LineEnded(result))
+        limit = self.run.error_threshold
+        if limit is not None and 0 <= limit < self.tally.failed:
+            self.stop.ask(THRESHOLD)
+
+    def _ended_early(self) -> Run:
+        write_outputs(self.folder, self.journal.records, self.numbers)
+        if self.stop.reason == THRESHOLD:
+            message = f"{self.tally.failed} lines failed; error_threshold is {self.run.error_threshold}"
+            return self._end(Status.Failed, Failure(THRESHOLD, message))
+        return self._end(Status.Canceled)
+
+    async def _finish(self) -> Run:
+        write_outputs(self.folder, self.journal.records, self.numbers)
+        if self.prepared.skipped:
+            write_json(
+                self.folder / "skipped.json", {str(n): why for n, why in self.prepared.skipped.items()}
+            )
+        result = await self._aggregate()
+        write_json(self.folder / "metrics.json", result.metrics)
+        self.run = self.run.model_copy(update={"metrics": result.metrics})
+        return self._end(Status.Completed if result.error is None else Status.Failed, result.error)
+
+    async def _aggregate(self) -> AggregationResult:
+        if self.aggregates:
+            result = await aggregate(self.bound, self.tally.in_order(), emit=self.emit)
+            write_json(self.folder / "aggregation.json", result)
+            return result
+        return AggregationResult(
+            metrics=dict(self.summarize(self.tally.in_order())) if self.summarize else {}
+        )
+
+    def _end(self, status: Status, error: Failure | None = None) -> Run:
+        self.run = self.run.model_copy(
+            update={
+                "status": status,
+                "ended": time.time(),
+                "error": dataclasses.asdict(error) if error else None,
+                "pid": None,
+            }
+        )
+        self._save()
+        self.log(f"{status}: {self.run.lines.completed} completed, {self.run.lines.failed} failed")
+        return self.run
+
+    def _save(self) -> None:
+        usage = self.tally.usage
+        self.run = self.run.model_copy(
+            update={
+                "lines": LineCounts(
+                    total=len(self.prepared.lines) + len(self.prepared.skipped),
+                    completed=self.tally.completed,
+                    failed=self.tally.failed,
+                    skipped=len(self.prepared.skipped),
+                ),
+                "failures": dict(self.tally.reasons.most_common()),
+                "usage": {**dataclasses.asdict(usage), "total_tokens": usage.total_tokens},
+            }
+        )
+        self.store.save(self.run)

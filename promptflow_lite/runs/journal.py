@@ -1,0 +1,249 @@
+"""Which lines are done, and safe? The append-only journal: one whole record a line, fsynced in groups.
+
+A record counts only once it is on the disk: `on_safe` is called after the group's fsync, never before. A
+record that was cut (a kill, a full disk, power loss) is dropped when the journal is next read, and its line
+is simply not done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.runs.records import encode, loads
+
+__all__ = ["Entry", "Journal", "Records"]
+
+_GROUP = 20
+"""Records that are written at once rather than waited for."""
+_GROUP_S = 0.05
+"""Seconds a record waits at most for others to share its fsync."""
+_ROOM = 1024
+"""Records that may wait for the disk before whoever adds them has to wait too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a record stands, and how its line ended."""
+
+    offset: int
+    length: int
+    status: Status
+
+
+@dataclass
+class Records:
+    """The records of a journal, by line number; the last record of a line counts."""
+
+    path: Path
+    entries: dict[int, Entry] = field(default_factory=dict)
+    end: int = 0
+    """The byte after the last whole record."""
+    dropped: int = 0
+    """Records that could not be read."""
+
+    @classmethod
+    def read(cls, path: Path) -> Records:
+        """What stands in a journal; an absent file is an empty one."""
+        records = cls(path)
+        if not path.exists():
+            return records
+        at = 0
+        with path.open("rb") as file:
+            for line in file:
+                records._note(at, line)
+                at += len(line)
+        return records
+
+    def _note(self, at: int, line: bytes) -> None:
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("cut")
+            record = loads(line)
+            number, status = record["line_number"], Status(record["status"])
+        except (ValueError, KeyError, TypeError):
+            self.dropped += 1
+            return
+        self.entries[number] = Entry(at, len(line), status)
+        self.end = at + len(line)
+
+    def numbers(self, *statuses: Status) -> list[int]:
+        """The numbers of the lines that ended in one of `statuses` (any, if none is named), in order."""
+        return sorted(n for n, entry in self.entries.items() if not statuses or entry.status in statuses)
+
+    def each(self, *statuses: Status) -> Iterator[dict[str, Any]]:
+        """The records in order of line number, read one at a time."""
+        return (loads(raw) for raw in self.raw(*statuses))
+
+    def raw(self, *statuses: Status) -> Iterator[bytes]:
+        """The records as they stand, in order of line number."""
+        with self.path.open("rb") if self.entries else _nothing() as file:
+            for number in self.numbers(*statuses):
+                entry = self.entries[number]
+                file.seek(entry.offset)
+                yield file.read(entry.length)
+
+
+def _nothing() -> Any:
+    return open(os.devnull, "rb")  # noqa: PTH123
+
+
+class Journal:
+    """Appends results to a journal that is open for this process alone (the run's lock sees to that).
+
+    Args:
+        path: the file; made if it is absent. A cut record at its end is removed.
+        on_safe: called on the loop with each result once it is on the disk.
+        redact: applied to each record before it is written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_safe: Callable[[LineResult], None],
+        redact: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self.records = Records.read(path)
+        self._on_safe = on_safe
+        self._redact = redact
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.ftruncate(self._file, self.records.end)
+        os.lseek(self._file, self.records.end, os.SEEK_SET)
+        _fsync_folder(path.parent)
+        self._pending: list[tuple[bytes, LineResult]] = []
+        self._group: list[tuple[bytes, LineResult]] = []
+        self._writing: Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._failed: OSError | None = None
+        self._closed = False
+        self._writer = ThreadPoolExecutor(1, "journal")
+
+    async def add(self, result: LineResult) -> None:
+        """Take a result; returns at once unless the disk is far behind.
+
+        Raises:
+            OSError: the disk refused an earlier record; nothing more is written.
+        """
+        record = encode(result)
+        self._pending.append((self._redact(record) if self._redact else record, result))
+        if self._writing is None:
+            if len(self._pending) >= _GROUP:
+                self._write()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._write)
+        while self._failed is None and len(self._pending) >= _ROOM:
+            await self._change()
+        if self._failed is not None:
+            raise self._failed
+
+    async def drain(self) -> None:
+        """Wait until every result that was taken is safe.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        while self._failed is None and (self._pending or self._writing is not None):
+            if self._writing is None:
+                self._write()
+            await self._change()
+        if self._failed is not None:
+            raise self._failed
+
+    def close(self) -> None:
+        """Write what is pending, at once and in place, and close the file; does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writer.shutdown()
+        try:
+            self._settle()
+            if self._pending and self._failed is None:
+                self._group, self._pending = self._pending, []
+                self._append(b"".join(record for record, _ in self._group))
+                self._note()
+        finally:
+            os.close(self._file)
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _write(self) -> None:
+        """Hand the pending group to the writer's thread: an fsync takes milliseconds the loop can use."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._pending or self._failed is not None:
+            return
+        self._group, self._pending = self._pending, []
+        self._writing = self._writer.submit(self._append, b"".join(record for record, _ in self._group))
+        loop = asyncio.get_running_loop()
+        self._writing.add_done_callback(lambda _: _call(loop, self._written))
+
+    def _written(self) -> None:
+        self._settle()
+        self._changed.set()
+        if len(self._pending) >= _GROUP:
+            self._write()
+        elif self._pending and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._write)
+
+    def _settle(self) -> None:
+        """Take note of what the writer's thread has done; whoever comes first, the loop or `close`."""
+        if self._writing is None:
+            return
+        error, self._writing = self._writing.exception(), None
+        if error is None:
+            self._note()
+        elif isinstance(error, OSError):
+            self._failed = error
+        else:
+            raise error
+
+    def _append(self, content: bytes) -> None:
+        view = memoryview(content)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            # The group is not safe. A failed fsync is not tried again: the page cache may have dropped the
+            # data.
+            with suppress(OSError):
+                os.ftruncate(self._file, self.records.end)
+            raise
+
+    def _note(self) -> None:
+        group, self._group = self._group, []
+        at = self.records.end
+        for record, result in group:
+            if result.line_number is not None:
+                self.records.entries[result.line_number] = Entry(at, len(record), result.status)
+            at += len(record)
+        self.records.end = at
+        for _, result in group:
+            self._on_safe(result)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: `close` settles
+        loop.call_soon_threadsafe(function)
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,196 @@
+"""What exactly shall a run do? The flow with its variant, its lines with inputs, a fingerprint of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.engine.results import Status
+from promptflow_lite.errors import FlowError, InputError
+from promptflow_lite.flow.check import check
+from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.runs import data, snapshot
+from promptflow_lite.runs.data import Row, Table
+from promptflow_lite.runs.job import FlowJob, Line
+from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.mapping import map_lines
+from promptflow_lite.runs.records import dumps
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import JOURNAL, RunStore
+
+__all__ = ["Prepared", "differences", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could start now."""
+
+    run: Run
+    """As it was asked for, with its fingerprint, and with the base run's data where it takes that."""
+    flow: Flow
+    lines: list[Line]
+    skipped: dict[int, str]
+    """Lines with nothing to work on, and why."""
+    notes: list[str]
+    base: Run | None
+
+    @property
+    def job(self) -> FlowJob:
+        """What an executor needs."""
+        return FlowJob(
+            flow=self.run.flow,
+            variant=_choices(self.run),
+            connections=self.run.connections,
+            environment_variables=self.run.environment_variables,
+            line_timeout_s=self.run.line_timeout_s,
+            concurrency=self.run.concurrency,
+        )
+
+
+def prepare(run: Run, store: RunStore) -> Prepared:
+    """Read the flow, the data and the base run, and map the lines; no user code is imported.
+
+    Raises:
+        UserError: whatever is wrong with what was asked for; all complaints of a kind at once.
+    """
+    flow = _flow(run)
+    base = None if run.run is None else _base(run.run, store)
+    run = _with_data_of(run, base)
+    if run.data is None and base is None:
+        raise InputError("a run needs data", code="no-data", hint="give --data FILE, or --run BASE")
+    sources: dict[str, Table] = {}
+    if run.data is not None:
+        sources["data"] = data.read(Path(run.data))
+    failed: dict[int, str] = {}
+    notes: list[str] = []
+    if base is not None:
+        records = Records.read(store.folder(base.name) / JOURNAL)
+        sources |= _outcome(records, base)
+        failed = dict.fromkeys(records.numbers(Status.Failed), f"the line failed in {base.name}")
+        notes += _partly(sources, failed, base)
+    mapped = map_lines(
+        sources,
+        run.column_mapping,
+        flow.inputs,
+        skip_incomplete=flow.type == "evaluation" or base is not None,
+    )
+    lines = mapped.lines[: run.limit]
+    if not lines:
+        raise InputError("no line is left to run", code="no-lines", hint=_why({**failed, **mapped.skipped}))
+    run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
+    return Prepared(run, flow, lines, {**failed, **mapped.skipped}, [*notes, *mapped.notes], base)
+
+
+def differences(prepared: Prepared, then: Run, folder: Path) -> list[str]:
+    """What has changed since `then` was started, in words; empty if nothing has."""
+    now = prepared.run.fingerprint
+    parts = [
+        part
+        for part in sorted(now.keys() | then.fingerprint.keys())
+        if now.get(part) != then.fingerprint.get(part)
+    ]
+    return [f"{part}{_which(part, prepared, folder)}" for part in parts]
+
+
+def _which(part: str, prepared: Prepared, folder: Path) -> str:
+    match part:
+        case "flow":
+            names = snapshot.changed(prepared.flow, folder / "snapshot")
+            return f" ({', '.join(names[:5])})" if names else ""
+        case "data":
+            return f" ({prepared.run.data})"
+        case _:
+            return ""
+
+
+def _flow(run: Run) -> Flow:
+    flow = choose_variants(load_flow(run.flow), _choices(run))
+    if run.environment_variables:
+        flow = flow.derive(environment_variables={**flow.environment_variables, **run.environment_variables})
+    errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
+    if errors:
+        raise FlowError(errors)
+    return flow
+
+
+def _choices(run: Run) -> dict[str, str]:
+    return dict([parse_choice(run.variant)]) if run.variant else {}
+
+
+def _base(name: str, store: RunStore) -> Run:
+    base = store.load(name)
+    if base.status is Status.Running:
+        raise InputError(
+            f"the base run {name!r} is still running", code="base-running", hint=f"pf run stream {name}"
+        )
+    return base
+
+
+def _with_data_of(run: Run, base: Run | None) -> Run:
+    """The base run's data, where the mapping speaks of data and none is given."""
+    if base is None or base.data is None or run.data is not None:
+        return run
+    values = (run.column_mapping or {}).values()
+    if run.column_mapping and not any(isinstance(v, str) and v.startswith("${data.") for v in values):
+        return run
+    if not Path(base.data).exists() or data.digest(Path(base.data)) != base.fingerprint.get("data"):
+        raise InputError(
+            f"{base.data}, the data of {base.name!r}, has changed since that run, or is gone",
+            code="data-changed",
+            hint="give the data to score against with --data",
+        )
+    return run.model_copy(update={"data": base.data})
+
+
+def _outcome(records: Records, base: Run) -> dict[str, Table]:
+    inputs: dict[int, Row] = {}
+    outputs: dict[int, Row] = {}
+    for record in records.each(Status.Completed):
+        inputs[record["line_number"]] = record["inputs"]
+        outputs[record["line_number"]] = record["outputs"]
+    if not outputs:
+        raise InputError(f"the base run {base.name!r} has no completed line", code="no-lines")
+    return {
+        "run.outputs": Table(
+            outputs, f"the outputs of {base.name}", lambda n: f"{base.name}, line {n}, outputs"
+        ),
+        "run.inputs": Table(inputs, f"the inputs of {base.name}", lambda n: f"{base.name}, line {n}, inputs"),
+    }
+
+
+def _partly(sources: dict[str, Table], failed: dict[int, str], base: Run) -> Iterable[str]:
+    if base.status is not Status.Completed:
+        yield f"the base run {base.name!r} is {base.status}: only its finished lines are taken"
+    rows = sources.get("data")
+    if rows is not None:
+        absent = rows.rows.keys() - sources["run.outputs"].rows.keys() - failed.keys()
+        if absent:
+            yield f"{len(absent)} rows of the data are no lines of {base.name!r}; they are left out"
+
+
+def _why(skipped: dict[int, str]) -> str | None:
+    return next((f"{len(skipped)} are skipped: {reason}" for reason in skipped.values()), None)
+
+
+def _fingerprint(run: Run, flow: Flow, base: Run | None, store: RunStore) -> dict[str, str]:
+    where = Path(run.data) if run.data else None
+    parts = {
+        "flow": snapshot.digest(flow, without=where),
+        "mapping": _sha(run.column_mapping),
+        "variant": _sha(run.variant),
+        "overrides": _sha([run.connections, run.environment_variables, run.limit]),
+    }
+    if where is not None:
+        parts["data"] = data.digest(where)
+    if base is not None:
+        parts["base"] = data.digest(store.folder(base.name) / "outputs.jsonl")
+    return parts
+
+
+def _sha(value: Any) -> str:
+    return hashlib.sha256(dumps(value)).hexdigest()

@@ -1,0 +1,116 @@
+"""What is one line of the journal? A LineResult as one line of strict JSON, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import orjson
+
+from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
+from promptflow_lite.tools.scope import Usage
+
+__all__ = ["decode", "dumps", "encode", "loads", "pretty"]
+
+_BIG_NUMBER = re.compile(rb"[0-9]{19}")
+"""orjson reads an integer beyond 64 bits as a float; the standard library keeps it."""
+
+
+def encode(result: LineResult) -> bytes:
+    """The record of a result, ending in a newline.
+
+    What JSON cannot hold is kept as near as it can be: other keys as text, NaN and infinities as null, lone
+    surrogates as the replacement character, any other object as its `repr` (as Prompt flow keeps node
+    outputs).
+    """
+    return dumps(result) + b"\n"
+
+
+def decode(record: Mapping[str, Any]) -> LineResult:
+    """The result of a record that was read as JSON."""
+    return LineResult(
+        line_number=record["line_number"],
+        status=Status(record["status"]),
+        inputs=record["inputs"],
+        outputs=record["outputs"],
+        node_runs={name: _node_run(run) for name, run in record["node_runs"].items()},
+        error=_failure(record["error"]),
+        started=record["started"],
+        seconds=record["seconds"],
+        usage=Usage(**record["usage"]),
+        logs=record["logs"],
+    )
+
+
+def _node_run(run: Mapping[str, Any]) -> NodeRun:
+    usage = Usage(**run["usage"]) if run["usage"] else None
+    return NodeRun(
+        **{**run, "status": Status(run["status"]), "error": _failure(run["error"]), "usage": usage}
+    )
+
+
+def _failure(error: Mapping[str, Any] | None) -> Failure | None:
+    return Failure(**error) if error else None
+
+
+def loads(text: bytes) -> Any:
+    """The value of JSON text, integers beyond 64 bits kept whole.
+
+    Raises:
+        ValueError: it is not JSON; NaN and infinities are not.
+    """
+    if _BIG_NUMBER.search(text):
+        return json.loads(text, parse_constant=_refuse)
+    return orjson.loads(text)
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as one line of strict JSON, without the newline."""
+    try:
+        return orjson.dumps(value, default=_plain)
+    except TypeError:
+        return json.dumps(_strict(value), ensure_ascii=False).encode()
+
+
+def pretty(value: Any) -> bytes:
+    """`value` as a JSON file of its own."""
+    return json.dumps(_strict(value), ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know of itself."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return repr(value)
+
+
+def _strict(value: Any) -> Any:
+    """The slow way, for values that orjson refuses: big integers, surrogates, keys that are no text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return value.encode("utf-8", "replace").decode() if not value.isascii() else str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {_strict(str(key)): _strict(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_strict(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _strict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return _strict(_plain(value))

@@ -1,0 +1,111 @@
+"""Which files make a flow what it is? Its snapshot in a run's folder, its digest, and what has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from promptflow_lite.flow.spec import Flow
+
+__all__ = ["changed", "digest", "files", "take"]
+
+_LARGEST = 10 * 1024 * 1024
+_MOST = 1000
+_LEFT_OUT = ("__pycache__", "mlruns", "mlartifacts", "node_modules")
+_LEFT_OUT_ENDS = (".index", ".pyc", ".db-wal", ".db-shm", ".env", ".pem", ".key")
+_CONNECTION = re.compile(rb"Connection\.schema\.json|^\s*[\"']?(?:api_key|secrets)[\"']?\s*:", re.MULTILINE)
+"""What a connection file holds and a flow file does not: connections stay where they are kept."""
+_INCLUDED = "includes"
+
+
+def files(flow: Flow) -> tuple[dict[str, Path], list[str]]:
+    """The files of a flow, by their path in a snapshot, and notes on what is left out.
+
+    Left out are hidden files, caches, indexes, files over 10 MB, and whatever holds keys.
+    """
+    found: dict[str, Path] = {}
+    notes: list[str] = []
+    own = Path(flow.document.file).absolute()
+    for name, path in _candidates(flow):
+        if len(found) == _MOST:
+            notes.append(f"snapshot: only the first {_MOST} files of {flow.folder}")
+            break
+        if path.stat().st_size > _LARGEST:
+            notes.append(f"snapshot: {name} is left out, it is over 10 MB")
+        elif (
+            path.suffix in (".yaml", ".yml", ".json")
+            and path != own
+            and _CONNECTION.search(path.read_bytes())
+        ):
+            notes.append(f"snapshot: {name} is left out, it looks like a connection")
+        else:
+            found[name] = path
+    return found, notes
+
+
+def take(flow: Flow, into: Path) -> list[str]:
+    """Copy the flow's files to the folder `into`; gives notes on what was left out."""
+    found, notes = files(flow)
+    for name, path in found.items():
+        target = into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return notes
+
+
+def digest(flow: Flow, *, without: Path | None = None) -> str:
+    """The SHA-256 of what a flow is: names and contents of its files.
+
+    Args:
+        flow: the flow.
+        without: a file that does not count, such as the run's data.
+    """
+    whole = hashlib.sha256()
+    for name, path in files(flow)[0].items():
+        if _counts(path) and path != without:
+            whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def changed(flow: Flow, snapshot: Path) -> list[str]:
+    """The names of the files that differ from a snapshot, are new, or are gone."""
+    now = {name: path for name, path in files(flow)[0].items() if _counts(path)}
+    then = {
+        str(path.relative_to(snapshot)): path
+        for path in snapshot.rglob("*")
+        if path.is_file() and _counts(path)
+    }
+    same = {n for n in now.keys() & then.keys() if now[n].read_bytes() == then[n].read_bytes()}
+    return sorted((now.keys() | then.keys()) - same)
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file can change what the flow does, rather than tell people about it."""
+    return path.stem.upper() not in ("README", "LICENSE", "CHANGELOG", "NOTICE")
+
+
+def _candidates(flow: Flow) -> Iterator[tuple[str, Path]]:
+    yield from _walk(flow.folder, "")
+    for text in flow.additional_includes:
+        path = (flow.folder / text).resolve()
+        if path.is_dir():
+            yield from _walk(path, f"{_INCLUDED}/{path.name}/")
+        elif path.is_file():
+            yield f"{_INCLUDED}/{path.name}", path
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for at, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_left_out(name))
+        for name in sorted(names):
+            path = Path(at, name)
+            if not _is_left_out(name) and path.is_file():
+                yield prefix + path.relative_to(folder).as_posix(), path
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name in _LEFT_OUT or name.endswith(_LEFT_OUT_ENDS) or name == "mlflow.db"

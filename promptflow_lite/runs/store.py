@@ -1,0 +1,209 @@
+"""Where are runs kept? A folder each under `$PF_HOME/runs`: run.json, snapshot/, lines.jsonl and results.
+
+No database, no service: a run is read with any tool and copied with any other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import unicodedata
+from collections.abc import Container
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from promptflow_lite.engine.results import Status
+from promptflow_lite.errors import InputError, RunNotFound, UserError, near_miss
+from promptflow_lite.runs import lock
+from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.records import dumps, pretty
+from promptflow_lite.runs.run import LineCounts, Run
+
+__all__ = [
+    "JOURNAL",
+    "RunStore",
+    "check_name",
+    "copy_completed",
+    "default_name",
+    "write_json",
+    "write_outputs",
+]
+
+JOURNAL = "lines.jsonl"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+def check_name(name: str) -> str:
+    """`name`, if a run may have it.
+
+    Raises:
+        InputError: it is no run name (code `bad-name`).
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"no run can be named {name!r}: at most 128 letters, digits, '_', '-' and '.'; no sign first",
+            code="bad-name",
+        )
+    return name
+
+
+def default_name(flow: Path, variant: str | None, now: datetime) -> str:
+    """Prompt flow's default: `{flow folder}_{variant}_{time}`, with what a name cannot hold replaced.
+
+    >>> default_name(Path("flows/web"), "${summarize.variant_1}", datetime(2026, 1, 2, 3, 4, 5, 6))
+    'web_variant_1_20260102_030405_000006'
+    """
+    folder = flow.parent if flow.name.startswith("flow.") else flow
+    plain = unicodedata.normalize("NFKC", folder.stem)
+    stem = re.sub(r"[^A-Za-z0-9.-]+", "_", plain).strip("_.-")[:64].rstrip("_.-") or "flow"
+    which = (
+        re.sub(r"[^A-Za-z0-9-]+", "_", variant.strip("${}").rpartition(".")[2])[:24]
+        if variant
+        else "variant_0"
+    )
+    return f"{stem}_{which}_{now:%Y%m%d_%H%M%S_%f}"
+
+
+class RunStore:
+    """The runs under a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def names(self) -> list[str]:
+        """The names of all runs, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("*/run.json"))
+
+    def folder(self, name: str) -> Path:
+        """The folder of a run.
+
+        Raises:
+            RunNotFound: no run has that name.
+        """
+        folder = self.root / name
+        if not _NAME.fullmatch(name) or not (folder / "run.json").is_file():
+            names = self.names()
+            hint = near_miss(name, names) or (
+                "pf run list  shows them" if names else "pf run create  makes one"
+            )
+            raise RunNotFound(name, names[-8:], hint=hint)
+        return folder
+
+    def create(self, run: Run) -> Path:
+        """A new folder for `run`.
+
+        Raises:
+            InputError: the name is no name (`bad-name`), or taken (`run-exists`).
+        """
+        folder = self.root / check_name(run.name)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise InputError(
+                f"a run named {run.name!r} exists",
+                code="run-exists",
+                hint=f"pf run resume {run.name}  goes on with it; or choose another --name",
+            ) from None
+        self.save(run)
+        return folder
+
+    def save(self, run: Run) -> None:
+        """Write `run.json`: the old one or the new one is there at any instant."""
+        write(self.root / run.name / "run.json", run.model_dump_json(indent=2).encode() + b"\n")
+
+    def load(self, name: str) -> Run:
+        """A run as it is; one whose process is gone is Failed (`interrupted`), with what its journal holds.
+
+        Raises:
+            RunNotFound: no run has that name.
+            UserError: its `run.json` cannot be read (code `run-broken`).
+        """
+        folder = self.folder(name)
+        try:
+            run = Run.model_validate_json((folder / "run.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UserError(f"{folder / 'run.json'} cannot be read: {error}", code="run-broken") from error
+        if run.status is not Status.Running or lock.holder(folder) is not None:
+            return run
+        run = Run.model_validate_json((folder / "run.json").read_bytes())  # it may have ended just now
+        return _interrupted(run, folder) if run.status is Status.Running else run
+
+    def all(self) -> tuple[list[Run], list[str]]:
+        """Every run, the newest first, and complaints about those that cannot be read."""
+        runs: list[Run] = []
+        complaints: list[str] = []
+        for name in self.names():
+            try:
+                runs.append(self.load(name))
+            except UserError as error:
+                complaints.append(str(error))
+        return sorted(runs, key=lambda run: run.created, reverse=True), complaints
+
+    def delete(self, name: str) -> None:
+        """Remove a run's folder.
+
+        Raises:
+            RunNotFound: no run has that name.
+            UserError: a process executes it (code `run-busy`).
+        """
+        folder = self.folder(name)
+        with lock.hold(folder):
+            gone = folder.with_name(f".{name}.{time.time_ns()}")
+            folder.rename(gone)
+        shutil.rmtree(gone)
+
+
+def _interrupted(run: Run, folder: Path) -> Run:
+    records = Records.read(folder / JOURNAL)
+    counts = LineCounts(
+        total=run.lines.total,
+        completed=len(records.numbers(Status.Completed)),
+        failed=len(records.numbers(Status.Failed)),
+        skipped=run.lines.skipped,
+    )
+    error = {
+        "code": "interrupted",
+        "message": f"the process {run.pid} that executed it is gone; pf run resume {run.name}  goes on",
+    }
+    return run.model_copy(update={"status": Status.Failed, "error": error, "lines": counts, "pid": None})
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file in one step, safely on the disk."""
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step."""
+    write(path, pretty(value))
+
+
+def write_outputs(folder: Path, records: Records, numbers: Container[int]) -> None:
+    """Write `outputs.jsonl`: the outputs of the completed lines among `numbers`, in order of line number."""
+    new = folder / "outputs.jsonl.new"
+    with new.open("wb") as file:
+        for record in records.each(Status.Completed):
+            if record["line_number"] in numbers:
+                file.write(dumps({"line_number": record["line_number"], **record["outputs"]}) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / "outputs.jsonl")
+
+
+def copy_completed(source: Path, target: Path) -> None:
+    """Begin the journal of the folder `target` with the completed lines of `source`."""
+    with (target / JOURNAL).open("wb") as file:
+        file.writelines(Records.read(source / JOURNAL).raw(Status.Completed))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,79 @@
+"""What is known of a run's lines so far? Counts, reasons, tokens, and what the aggregation will need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from promptflow_lite.engine.results import LineResult, NodeRun, Status
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.tools.scope import Usage
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Adds results up and keeps no more of them than the aggregation nodes name.
+
+    Args:
+        flow: its aggregation nodes say what is kept.
+        keep_outputs: keep the outputs of every line too, for a summary.
+    """
+
+    def __init__(self, flow: Flow, *, keep_outputs: bool = False) -> None:
+        self.completed = 0
+        self.reasons: Counter[str] = Counter()
+        """Failed lines by code."""
+        self.usage = Usage()
+        self.lines: list[LineResult] = []
+        """What the aggregation gets: the completed lines, or with `keep_outputs` all of them."""
+        self._keep_outputs = keep_outputs
+        aggregations = [node for node in flow.nodes if node.aggregation]
+        sources = {name for node in aggregations for name in node.sources()}
+        refs = [ref for node in aggregations for ref in node.refs().values()]
+        self._nodes = sources - {node.name for node in aggregations}
+        self._inputs = {ref.name for ref in refs if ref.scope == "inputs"}
+        self._aggregates = bool(aggregations)
+
+    @property
+    def count(self) -> int:
+        """How many lines are done."""
+        return self.completed + self.failed
+
+    @property
+    def failed(self) -> int:
+        """How many lines failed."""
+        return self.reasons.total()
+
+    def add(self, result: LineResult) -> None:
+        """Count a line."""
+        self.usage.add(result.usage)
+        if result.status is Status.Completed:
+            self.completed += 1
+        else:
+            self.reasons[result.error.code if result.error else "unknown"] += 1
+        if self._keep_outputs or (self._aggregates and result.status is Status.Completed):
+            self.lines.append(self._slim(result))
+
+    def add_all(self, results: Iterable[LineResult]) -> None:
+        """Count lines of an earlier part of the run."""
+        for result in results:
+            self.add(result)
+
+    def in_order(self) -> list[LineResult]:
+        """What was kept, by line number: lines end in any order, lists of an aggregation do not."""
+        return sorted(self.lines, key=lambda line: line.line_number or 0)
+
+    def _slim(self, result: LineResult) -> LineResult:
+        runs = result.node_runs
+        return LineResult(
+            line_number=result.line_number,
+            status=result.status,
+            inputs={name: value for name, value in result.inputs.items() if name in self._inputs},
+            outputs=result.outputs if self._keep_outputs else {},
+            node_runs={
+                name: NodeRun(name, runs[name].status, output=runs[name].output)
+                for name in self._nodes
+                if name in runs
+            },
+        )
