@@ -54,6 +54,8 @@ class NodeRun:
     seconds: float = 0.0
     usage: Usage | None = None
     model: str | None = None
+    logs: str = ""
+    """What its tool printed, where the node ran by itself; otherwise the line has it."""
 
 
 @dataclass(slots=True)
@@ -80,3 +82,5 @@ class AggregationResult:
     metrics: dict[str, Any] = field(default_factory=dict)
     node_runs: dict[str, NodeRun] = field(default_factory=dict)
     error: Failure | None = None
+    logs: str = ""
+    """What the aggregation's tools printed."""

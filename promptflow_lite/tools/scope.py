@@ -1,4 +1,4 @@
-"""What can a running node reach? Usage, metrics, and whether to stream."""
+"""What can a running node reach? Usage, metrics, whether to stream, and where its prints go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NodeScope", "Usage", "current", "log_metric"]
+__all__ = ["NodeScope", "Printed", "Usage", "current", "is_streaming", "log_metric"]
 
 
 @dataclass(slots=True)
@@ -30,6 +30,33 @@ class Usage:
         self.calls += other.calls
 
 
+class Printed:
+    """What tools print: the first 64 kB kept, the rest counted."""
+
+    LIMIT = 64 * 1024
+
+    __slots__ = ("_kept", "_lost", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._kept = 0
+        self._lost = 0
+
+    def write(self, text: str) -> None:
+        """Keep `text`, or as much of it as still fits."""
+        room = self.LIMIT - self._kept
+        if len(text) > room:
+            self._lost += len(text) - room
+            text = text[:room]
+        if text:
+            self._kept += len(text)
+            self._parts.append(text)
+
+    def __str__(self) -> str:
+        text = "".join(self._parts)
+        return f"{text}\n[{self._lost} more characters were printed and not kept]\n" if self._lost else text
+
+
 @dataclass(slots=True)
 class NodeScope:
     """The place of one node's run that its tool may write to; set by `engine.invoke`."""
@@ -43,6 +70,8 @@ class NodeScope:
     """Where `log_metric` writes; `None` outside the aggregation phase."""
     model: str | None = None
     """The model that answered last, as the endpoint names it."""
+    printed: Printed | None = None
+    """Where the prints of the node's tool go; `None` leaves them on the terminal."""
 
 
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
@@ -59,3 +88,9 @@ def log_metric(key: str, value: Any, variant_id: str | None = None) -> None:
     scope = current.get()
     if scope is not None and scope.metrics is not None:
         scope.metrics[key] = value
+
+
+def is_streaming() -> bool:
+    """Whether the running node's output is wanted as a stream."""
+    scope = current.get()
+    return scope is not None and scope.stream

@@ -1,19 +1,26 @@
-"""What can a node call? Tool and Param, a function's signature read once, and `@tool`."""
+"""What can a node call? Tool and Param, what a maker gives to bind, and `@tool`."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
+from promptflow_lite.errors import ToolError, near_miss
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 
-__all__ = ["BoundFlow", "BoundNode", "Made", "Param", "Tool"]
+__all__ = ["BoundFlow", "BoundNode", "Made", "Param", "Tool", "ToolMark", "ToolProvider", "mark_of", "tool"]
 
 Mode = Literal["inline", "async", "thread"]
 """How a tool runs: on the loop in place (our own, quick), awaited on the loop, or in a daemon thread."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_MARK = "__pf_tool__"
+_TYPES = ("llm", "python", "csharp", "prompt", "action", "custom_llm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,10 @@ class Param:
     """A value type (`flow.types.ValueType`), or a connection class name; `object` for an un-annotated parameter."""
     required: bool = True
     default: Any = None
+    connections: tuple[str, ...] = ()
+    """The connection classes it takes, by name; empty where it takes none."""
+    choices: tuple[str, ...] = ()
+    """The values of its enum, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +92,89 @@ class BoundFlow:
     """Called once when the flow is done with; an awaitable result is awaited."""
     plan: dict[str, Any] = field(default_factory=dict, compare=False)
     """What the engine compiled for this flow, kept so that it is compiled once (`engine.schedule`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMark:
+    """What `@tool` was told about a function."""
+
+    name: str | None = None
+    description: str | None = None
+    type: str | None = None
+    input_settings: Mapping[str, Any] | None = None
+    streaming_option_parameter: str | None = None
+    """A parameter that gets a function saying whether the answer is wanted as a stream."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ToolProvider:
+    """The base of a class whose marked method is a tool; its `__init__` takes literal node inputs."""
+
+
+@overload
+def tool(func: Function) -> Function: ...
+@overload
+def tool(
+    func: None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    type: str | None = None,  # Prompt flow's name for it
+    input_settings: Mapping[str, Any] | None = None,
+    streaming_option_parameter: str | None = None,
+    **extra: Any,
+) -> Callable[[Function], Function]: ...
+def tool(
+    func: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    type: str | None = None,
+    input_settings: Mapping[str, Any] | None = None,
+    streaming_option_parameter: str | None = None,
+    **extra: Any,
+) -> Any:
+    """The function, marked as the tool of its script. Works bare and with arguments.
+
+    The function may be sync or async, a generator or an async generator; it is not wrapped, so it stays callable
+    and importable as it was.
+
+    Args:
+        func: the function, when the decorator is used bare.
+        name: shown instead of the function's name.
+        description: shown instead of the docstring's first line.
+        type: Prompt flow's tool type, such as `python` or `custom_llm`.
+        input_settings: Prompt flow's settings of its editor, kept as they are.
+        streaming_option_parameter: the parameter that gets a function saying whether to stream.
+        extra: whatever else a tool package says about itself, kept as it is.
+
+    Raises:
+        ToolError: `type` is no tool type of Prompt flow.
+    """
+    if type is not None and type not in _TYPES:
+        raise ToolError(
+            f"tool type {type!r} is not known; expected one of {', '.join(_TYPES)}",
+            hint=near_miss(type, _TYPES),
+        )
+    mark = ToolMark(name, description, type, input_settings, streaming_option_parameter, extra)
+
+    def marked(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            setattr(function, _MARK, mark)
+        except (AttributeError, TypeError):  # a builtin takes no attributes
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                return function(*args, **kwargs)
+
+            setattr(wrapper, _MARK, mark)
+            return wrapper
+        return function
+
+    return marked if func is None else marked(func)
+
+
+def mark_of(function: object) -> ToolMark | None:
+    """What `@tool` was told about `function`, or `None` where it is not marked."""
+    mark = getattr(function, _MARK, None)
+    return mark if isinstance(mark, ToolMark) else None

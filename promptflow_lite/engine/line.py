@@ -1,0 +1,151 @@
+"""What comes of one line? Its inputs in, its outputs and the record of every node out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from time import perf_counter, time
+from typing import Any
+
+from promptflow_lite.engine.events import Emit, LineEnded, LineStarted, Log, NodeEnded, NodeStarted, ignore
+from promptflow_lite.engine.given import arguments_of
+from promptflow_lite.engine.invoke import failure_of, invoke
+from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
+from promptflow_lite.engine.schedule import Plan, Schedule, plan_of
+from promptflow_lite.engine.walk import Walk
+from promptflow_lite.errors import InputError
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.types import coerce_inputs
+from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.scope import NodeScope, Printed
+from promptflow_lite.tools.tool import BoundFlow
+
+__all__ = ["run_line", "run_node"]
+
+
+async def run_line(
+    bound: BoundFlow,
+    inputs: Mapping[str, Any],
+    *,
+    line_number: int | None = None,
+    stream: bool = False,
+    timeout_s: float | None = None,
+    emit: Emit = ignore,
+) -> LineResult:
+    """What came of the flow for one line of inputs.
+
+    A failing node makes the result `Failed`; it raises nothing.
+
+    Args:
+        bound: the flow.
+        inputs: by name; coerced to the declared types, defaults filled in.
+        line_number: of the line, if it is one of many.
+        stream: whether llm nodes that feed an output directly shall stream.
+        timeout_s: seconds the line may take; `None` for any time.
+        emit: is told what happens.
+
+    Raises:
+        InputError: inputs are missing or of the wrong type.
+        asyncio.CancelledError: from outside.
+    """
+    coerced, warnings = coerce_inputs(bound.flow, inputs)
+    plan = plan_of(bound, aggregation=False)
+    schedule = Schedule(plan, {Ref("inputs", name): value for name, value in coerced.items()})
+    walk = Walk(plan, schedule, emit=emit, line_number=line_number, stream=stream)
+    started, began = time(), perf_counter()
+    if emit is not ignore:
+        emit(LineStarted(line_number))
+        for warning in warnings:
+            emit(Log(warning, "warning"))
+    with Home(bound.folder):
+        try:
+            if timeout_s is None:
+                await walk.run()
+            else:
+                async with asyncio.timeout(timeout_s) as limit:
+                    await walk.run()
+        except TimeoutError:
+            if timeout_s is None or not limit.expired():
+                raise
+            walk.error = walk.error or _too_long(timeout_s, walk)
+    outputs: dict[str, Any] = {}
+    error = walk.error
+    if error is None:
+        outputs, error = _outputs(bound, plan, schedule)
+    result = LineResult(
+        line_number,
+        Status.Completed if error is None else Status.Failed,
+        coerced,
+        outputs,
+        walk.runs,
+        error,
+        started,
+        perf_counter() - began,
+        walk.usage,
+        str(walk.printed),
+    )
+    if emit is not ignore:
+        emit(LineEnded(result))
+    return result
+
+
+async def run_node(bound: BoundFlow, name: str, inputs: Mapping[str, Any], *, emit: Emit = ignore) -> NodeRun:
+    """What came of one node, run by itself; its `activate` does not count.
+
+    Args:
+        bound: the flow.
+        name: of the node.
+        inputs: what it reads: by the parameter's name, as `inputs.NAME` or `NODE.output`, or by the flow input's name.
+        emit: is told what happens.
+
+    Raises:
+        InputError: the flow has no such node, or something that it reads is not given.
+    """
+    node, arguments, shown = arguments_of(bound, name, inputs)
+    run = NodeRun(name, Status.Running, shown, started=time())
+    scope = NodeScope(name, metrics={} if node.node.aggregation else None, printed=Printed())
+    emit(NodeStarted(name, None))
+    with Home(bound.folder):
+        await invoke(run, node, arguments, scope, None)
+    run.logs = str(scope.printed)
+    emit(NodeEnded(run, None))
+    return run
+
+
+def _outputs(bound: BoundFlow, plan: Plan, schedule: Schedule) -> tuple[dict[str, Any], Failure | None]:
+    """The flow's outputs; those of aggregation nodes are left out, as Prompt flow does."""
+    outputs: dict[str, Any] = {}
+    for name, spec in bound.flow.outputs.items():
+        reference = spec.reference
+        if not isinstance(reference, Ref):
+            outputs[name] = reference
+            continue
+        if reference.scope == "node" and reference.name not in plan.node_slots:
+            continue
+        try:
+            value = schedule.value(reference)
+        except InputError as error:
+            return outputs, failure_of(error, None)
+        wrong = _not_serializable(value)
+        if wrong is not None:
+            message = f"outputs.{name}: {reference} gave a {type(value).__name__}, which is no JSON: {wrong}"
+            return outputs, Failure("output-not-serializable", message, reference.name)
+        outputs[name] = value
+    return outputs, None
+
+
+def _not_serializable(value: Any) -> str | None:
+    if value is None or isinstance(value, str | int | float):
+        return None
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
+
+
+def _too_long(timeout_s: float, walk: Walk) -> Failure:
+    cut = [run.node for run in walk.runs.values() if run.status is Status.Canceled and run.started]
+    running = f"; running then: {', '.join(map(repr, cut))}" if cut else ""
+    return Failure("timeout", f"the line took longer than {timeout_s:g} s{running}", cut[0] if cut else None)
