@@ -1,1 +1,59 @@
+"""promptflow_lite: the open, light and fast home for LLM flows written in YAML."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptflow_lite.api import LoadedFlow, evaluate, load_flow, run, test
+    from promptflow_lite.errors import (
+        ConnectionNotFound,
+        FlowError,
+        InputError,
+        NodeError,
+        PromptflowError,
+        UserError,
+    )
+    from promptflow_lite.tools.scope import log_metric
+    from promptflow_lite.tools.tool import ToolProvider, tool
+
+__all__ = [
+    "ConnectionNotFound",
+    "FlowError",
+    "InputError",
+    "LoadedFlow",
+    "NodeError",
+    "PromptflowError",
+    "ToolProvider",
+    "UserError",
+    "evaluate",
+    "load_flow",
+    "log_metric",
+    "run",
+    "test",
+    "tool",
+]
+
+_HOMES = {
+    "LoadedFlow": "api",
+    "ToolProvider": "tools.tool",
+    "evaluate": "api",
+    "load_flow": "api",
+    "log_metric": "tools.scope",
+    "run": "api",
+    "test": "api",
+    "tool": "tools.tool",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

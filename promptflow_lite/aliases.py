@@ -1,7 +1,7 @@
 """Who answers `import promptflow`? An import finder over a table of names; it imports nothing by itself.
 
-It goes first among the finders, so that a process run by our engine never mixes in the real package, and it goes
-on only when user code is about to be imported.
+It goes first among the finders, so that a process run by our engine never mixes in the real package, and it
+goes on only when user code is about to be imported.
 """
 
 from __future__ import annotations
@@ -57,5 +57,8 @@ class _Loader(Loader):
         self._ours = ours
 
     def exec_module(self, module: ModuleType) -> None:
+        ours = import_module(self._ours)
+        if not hasattr(ours, "__path__"):
+            ours.__path__ = []  # so that a name below it comes to our finder, which says where to look
         # The import system takes what stands in sys.modules afterwards: the very module, not a copy of it.
-        sys.modules[module.__name__] = import_module(self._ours)
+        sys.modules[module.__name__] = ours

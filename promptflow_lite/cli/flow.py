@@ -37,7 +37,7 @@ class Output(StrEnum):
     json = "json"
 
 
-_SOURCE = typer.Option("--source", help="The flow's folder, or its file.", metavar="PATH")
+_SOURCE = typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
 
 
 @app.command(
@@ -70,9 +70,10 @@ def validate(
         Output, typer.Option("--output", "-o", help="json: a list of complaints.")
     ] = Output.text,
 ) -> int:
-    """Check a flow's files without running anything: every complaint at once, with its place.
+    """Check a flow's files: every complaint at once, with its place.
 
-    Exit code 0: no error (warnings do not count); 2: at least one error.
+    Nothing of the flow is run or imported. Exit code 0: no error (warnings do not count); 2: at least one
+    error.
     """
     from promptflow_lite.cli.checking import as_json, complaints_of, text_of
 
@@ -100,8 +101,8 @@ def test(
         list[str] | None,
         typer.Option(
             "--inputs",
-            help="Inputs by name, or a .json or .jsonl file (its first line). For a node: by parameter, or by what "
-            "it refers to, as in inputs.text=... or other.output=...",
+            help="Inputs by name, or a .json or .jsonl file (its first line). For a node: by parameter, or "
+            "by what it refers to, as in inputs.text=... or other.output=...",
             metavar="NAME=VALUE ...",
         ),
     ] = None,
@@ -120,7 +121,7 @@ def test(
         list[str] | None,
         typer.Option(
             "--connections",
-            help="What a node connects to instead, as in answer.connection=my_azure answer.deployment_name=gpt.",
+            help="What a node connects to instead, as in answer.connection=azure answer.deployment_name=gpt.",
             metavar="NODE.KEY=VALUE ...",
         ),
     ] = None,
@@ -137,8 +138,8 @@ def test(
 ) -> int:
     """Run a flow once, or one of its nodes, or chat with it.
 
-    The outputs go to stdout as JSON, everything else to stderr. Exit code 0: completed; 1: a node failed; 2: the flow
-    or the inputs are wrong.
+    The outputs go to stdout as JSON, everything else to stderr. Exit code 0: completed; 1: a node failed; 2:
+    the flow or the inputs are wrong.
     """
     from promptflow_lite.cli.trying import Trial
 

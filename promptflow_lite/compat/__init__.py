@@ -1,1 +1,11 @@
+"""Prompt flow's names (`promptflow`), for code that imports them; nothing new happens here."""
 
+from promptflow_lite.compat._missing import names_of
+from promptflow_lite.tools.scope import log_metric
+from promptflow_lite.tools.tool import ToolProvider, tool
+
+__all__ = ["ToolProvider", "log_flow_metric", "log_metric", "tool"]
+
+log_flow_metric = log_metric
+
+__getattr__ = names_of("promptflow", {"load_flow": "promptflow_lite.compat.client:load_flow"})

@@ -1,3 +1,5 @@
+"""Is one answer correct?"""
+
 from promptflow_lite import tool
 
 

@@ -1,3 +1,5 @@
+"""How many answers are correct?"""
+
 from promptflow_lite import log_metric, tool
 
 

@@ -1,3 +1,5 @@
+"""A model's answer, tidied up."""
+
 from promptflow_lite import tool
 
 

@@ -1,0 +1,229 @@
+"""How does Python code use a flow? `load_flow`, `test`, `run`, `evaluate`: sync over async.
+
+Sync functions work everywhere, inside a running event loop (Jupyter) too: they run on one loop of our own, in
+a thread that stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from promptflow_lite.connections.store import provider
+from promptflow_lite.engine.aggregate import aggregate
+from promptflow_lite.engine.events import Emit, ignore
+from promptflow_lite.engine.line import run_line, run_node
+from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, NodeRun, Status
+from promptflow_lite.errors import Diagnostic, FlowError, NodeError, UserError
+from promptflow_lite.flow import load as reading
+from promptflow_lite.flow.check import check
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.settings import settings
+from promptflow_lite.tools.bind import bind, close
+from promptflow_lite.tools.tool import BoundFlow
+
+__all__ = ["LoadedFlow", "Tested", "load_flow", "test"]
+
+_Result = TypeVar("_Result")
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+class Tested(NamedTuple):
+    """What came of one line, aggregation nodes included."""
+
+    line: LineResult
+    aggregation: AggregationResult | None
+    """`None` if the flow has no aggregation node or its line failed."""
+
+
+class LoadedFlow:
+    """A flow to call: `flow(question="...")` returns its outputs.
+
+    Its nodes get their tools and connections at the first call, once.
+
+    Args:
+        flow: variants chosen, checked.
+        connections: node name to overrides such as `{"connection": "my_azure"}`.
+        warnings: what a check of the flow found that is no error.
+    """
+
+    def __init__(
+        self, flow: Flow, *, connections: Overrides | None = None, warnings: Sequence[Diagnostic] = ()
+    ) -> None:
+        self.flow = flow
+        self.warnings = tuple(warnings)
+        self._overrides = connections or {}
+
+    def __repr__(self) -> str:
+        return f"LoadedFlow({self.flow.name!r}, {', '.join(self.flow.inputs)})"
+
+    @cached_property
+    def bound(self) -> BoundFlow:
+        """The flow with its tools and connections.
+
+        Raises:
+            UserError: a script, a tool or a connection is missing or wrong.
+        """
+        return bind(self.flow, provider(settings()), overrides=self._overrides)
+
+    def __call__(self, **inputs: Any) -> dict[str, Any]:
+        """The flow's outputs.
+
+        Raises:
+            InputError: an input is missing or of another type.
+            NodeError: a node failed.
+        """
+        return outputs_of(self.invoke(inputs))
+
+    async def acall(self, **inputs: Any) -> dict[str, Any]:
+        """The flow's outputs, on the running loop; raises what a call raises."""
+        return outputs_of(await self.ainvoke(inputs))
+
+    def invoke(self, inputs: Mapping[str, Any], *, emit: Emit = ignore) -> LineResult:
+        """All that came of one line, failure included."""
+        return wait_for(self.ainvoke(inputs, emit=emit))
+
+    async def ainvoke(
+        self, inputs: Mapping[str, Any], *, stream: bool = False, emit: Emit = ignore
+    ) -> LineResult:
+        """All that came of one line, on the running loop.
+
+        Args:
+            inputs: by name.
+            stream: ask models for their text part by part; the parts are `Chunk` events.
+            emit: is told what happens.
+        """
+        return await run_line(self.bound, inputs, stream=stream, emit=emit)
+
+    async def atest(self, inputs: Mapping[str, Any], *, emit: Emit = ignore) -> Tested:
+        """One line, then the aggregation nodes over that line."""
+        line = await self.ainvoke(inputs, emit=emit)
+        aggregates = line.status is Status.Completed and any(node.aggregation for node in self.flow.nodes)
+        return Tested(line, await aggregate(self.bound, [line], emit=emit) if aggregates else None)
+
+    async def aclose(self) -> None:
+        """Close what the nodes hold open, such as clients. The flow can be called again."""
+        bound = self.__dict__.pop("bound", None)
+        if bound is not None:
+            await close(bound)
+
+
+def load_flow(
+    source: str | Path,
+    *,
+    variant: str | None = None,
+    connections: Overrides | None = None,
+    environment_variables: Mapping[str, str] | None = None,
+) -> LoadedFlow:
+    """The flow at `source`, ready to be called.
+
+    Args:
+        source: a flow's folder, or its file.
+        variant: `${node.variant}`; without it the defaults.
+        connections: node name to overrides such as `{"connection": "my_azure"}`.
+        environment_variables: set while the flow is in use, over those that it sets itself.
+
+    Raises:
+        FlowError: the flow's files are wrong; every complaint is in the error.
+    """
+    flow = choose_variants(reading.load_flow(source), dict([parse_choice(variant)]) if variant else {})
+    if environment_variables:
+        flow = flow.derive(environment_variables={**flow.environment_variables, **environment_variables})
+    complaints = check(flow)
+    if any(complaint.severity == "error" for complaint in complaints):
+        raise FlowError([complaint for complaint in complaints if complaint.severity == "error"])
+    return LoadedFlow(flow, connections=connections, warnings=complaints)
+
+
+def test(
+    flow: str | Path | LoadedFlow,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    node: str | None = None,
+    variant: str | None = None,
+) -> Any:
+    """The outputs of a flow for one line, or the output of one node.
+
+    Args:
+        flow: a path, or what `load_flow` gave.
+        inputs: by name; for a node, by parameter.
+        node: run only this node.
+        variant: `${node.variant}`, for a path.
+
+    Raises:
+        NodeError: a node failed.
+    """
+    loaded = flow if isinstance(flow, LoadedFlow) else load_flow(flow, variant=variant)
+    if node is not None:
+        return _output_of(wait_for(run_node(loaded.bound, node, inputs or {})))
+    tested = wait_for(loaded.atest(inputs or {}))
+    if tested.aggregation is not None and tested.aggregation.error is not None:
+        raise _raised(tested.aggregation.error)
+    return outputs_of(tested.line)
+
+
+def outputs_of(line: LineResult) -> dict[str, Any]:
+    """The outputs of a completed line.
+
+    Raises:
+        NodeError: the line failed.
+    """
+    if line.status is not Status.Completed:
+        raise _raised(line.error)
+    return line.outputs
+
+
+def _output_of(run: NodeRun) -> Any:
+    if run.status is Status.Failed:
+        raise _raised(run.error)
+    return run.output
+
+
+def _raised(failure: Failure | None) -> NodeError:
+    if failure is None:
+        return NodeError("the line was canceled", code="canceled")
+    where = f"node {failure.node!r}: " if failure.node else ""
+    return NodeError(f"{where}{failure.message}", code=failure.code, hint=failure.traceback)
+
+
+def wait_for(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """What `work` returns, run to its end on our own loop.
+
+    Raises:
+        UserError: called on that very loop, that is from an async tool; it has to await instead.
+    """
+    loop, thread = _own_loop()
+    if threading.current_thread() is thread:
+        work.close()
+        raise UserError(
+            "a flow is called from an async tool", hint="await flow.acall(...) there", code="in-loop"
+        )
+    pending = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return pending.result()
+    except BaseException:
+        pending.cancel()
+        raise
+
+
+@lru_cache(maxsize=1)
+def _own_loop() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="promptflow_lite", daemon=True)
+    thread.start()
+    atexit.register(_stop, loop, thread)
+    return loop, thread
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(timeout=1)
+    if not thread.is_alive():
+        loop.close()
