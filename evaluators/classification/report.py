@@ -1,5 +1,4 @@
 from promptflow_lite import log_metric, tool
-
 from promptflow_lite.evaluation.metrics.classification import confusion
 
 

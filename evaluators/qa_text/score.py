@@ -1,7 +1,6 @@
 import re
 
 from promptflow_lite import tool
-
 from promptflow_lite.evaluation.metrics.text import contains, exact_match, rouge_l, token_f1
 
 CITATION = re.compile(r"\s*\[\d+\]")

@@ -14,8 +14,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import groupby
 from typing import NamedTuple
+
+from promptflow_lite.retrieval.tokenize import tokens
 
 __all__ = [
     "Overlap",
@@ -26,15 +27,10 @@ __all__ = [
     "rouge_l",
     "rouge_n",
     "token_f1",
-    "tokens",
 ]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)")
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
-)
 
 
 class Overlap(NamedTuple):
@@ -55,17 +51,6 @@ def normalize(text: str) -> str:
     """
     folded = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if not _is_punctuation(c))
     return " ".join(_ARTICLES.sub(" ", folded).split())
-
-
-def tokens(text: str) -> list[str]:
-    """The tokens of a text: lower-case words, and single characters in scripts without spaces.
-
-    >>> tokens("Wi-Fi は2.4GHzです")
-    ['wi', 'fi', 'は', '2', '4ghz', 'で', 'す']
-    """
-    folded = unicodedata.normalize("NFKC", text).lower()
-    words = ("".join(run) for is_word, run in groupby(folded, key=_is_word) if is_word)
-    return [token for word in words for token in _split_unspaced(word)]
 
 
 def exact_match(answer: str, reference: str) -> float:
@@ -122,27 +107,8 @@ def _is_punctuation(character: str) -> bool:
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
-@lru_cache(maxsize=4096)
-def _is_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LNM"
-
-
-def _split_unspaced(word: str) -> list[str]:
-    """A word cut around the characters of unspaced scripts; marks stay with what they follow."""
-    parts: list[str] = []
-    joined = False
-    for character in word:
-        unspaced = _UNSPACED.match(character) is not None
-        if parts and (unicodedata.category(character)[0] == "M" or (joined and not unspaced)):
-            parts[-1] += character
-        else:
-            parts.append(character)
-        joined = not unspaced
-    return parts
-
-
 def _normal_tokens(text: str) -> list[str]:
-    return [token for word in normalize(text).split() for token in _split_unspaced(word)]
+    return tokens(normalize(text))
 
 
 def _pieces(text: str) -> list[str]:
