@@ -1,1 +1,1 @@
-
+"""One line: which node next, calling it, and what came of it."""

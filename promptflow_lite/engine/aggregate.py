@@ -1,7 +1,8 @@
 """What comes of the aggregation nodes? They run once, after all lines, on lists over the completed ones.
 
-Prompt flow: flow-language 1.8. A failed line is not in the lists, a bypassed source is `None`, literals stay as they
-are, and one aggregation node reads another's output as it is. Metrics logged before a failure are kept.
+Prompt flow: flow-language 1.8. A failed line is not in the lists, a bypassed source is `None`, literals stay
+as they are, and one aggregation node reads another's output as it is. Metrics logged before a failure are
+kept.
 """
 
 from __future__ import annotations

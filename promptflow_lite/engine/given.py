@@ -22,9 +22,9 @@ def arguments_of(
 ) -> tuple[BoundNode, dict[str, Any], dict[str, Any]]:
     """The node, what its tool is called with, and the same as a record may show it.
 
-    A value may be given by the parameter's name, as `inputs.NAME` or `NODE.output`, or by the name of the flow input
-    or node that it stands for. Flow inputs have the flow's types and defaults; text for a node's output is read as
-    JSON where it is some.
+    A value may be given by the parameter's name, as `inputs.NAME` or `NODE.output`, or by the name of the
+    flow input or node that it stands for. Flow inputs have the flow's types and defaults; text for a node's
+    output is read as JSON where it is some.
 
     Raises:
         InputError: the flow has no such node, or something that it reads is not given; all of it at once.

@@ -1,7 +1,7 @@
 """What comes of calling one tool? Sync, async or streaming: called, timed, and its error kept.
 
-The only place that catches what user code raises while a flow runs; all but a cancellation from outside becomes the
-node's Failure.
+The only place that catches what user code raises while a flow runs; all but a cancellation from outside
+becomes the node's Failure.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ async def run_node(bound: BoundFlow, name: str, inputs: Mapping[str, Any], *, em
     Args:
         bound: the flow.
         name: of the node.
-        inputs: what it reads: by the parameter's name, as `inputs.NAME` or `NODE.output`, or by the flow input's name.
+        inputs: what it reads: by the parameter's name, as `inputs.NAME` or `NODE.output`, or by the flow
+            input's name.
         emit: is told what happens.
 
     Raises:

@@ -1,7 +1,7 @@
 """What came of a node, of a line, of the aggregation? Plain data, JSON in and JSON out.
 
-Treat as immutable. The classes are not frozen because a frozen dataclass costs three times as much to make, and a
-batch makes one for every node of every line.
+Treat as immutable. The classes are not frozen because a frozen dataclass costs three times as much to make,
+and a batch makes one for every node of every line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which node next? A plan compiled once a flow, and the state of one pass over it. Pure: no loop, no clock.
 
-Every value has a slot: what is given from outside (flow inputs; for the aggregation nodes, lists over the lines)
-and what each node gives. Prompt flow's rules: executor/_dag_manager.py, flow-language 1.5 and 1.7.
+Every value has a slot: what is given from outside (flow inputs; for the aggregation nodes, lists over the
+lines) and what each node gives. Prompt flow's rules: executor/_dag_manager.py, flow-language 1.5 and 1.7.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Schedule:
     def advance(self) -> tuple[list[Step], list[Step]]:
         """The steps that became ready, and those that were bypassed, since the last call.
 
-        Bypassing goes on to a fixed point: whatever only a bypassed node held back is decided in the same call.
+        Bypassing goes on to a fixed point: whatever only a bypassed node held back is decided in the same
+        call.
         """
         ready: list[Step] = []
         bypassed: list[Step] = []
@@ -111,7 +112,8 @@ class Schedule:
         """What the step's tool is called with.
 
         Raises:
-            InputError: a property that it reads is not there (`bad-property`), or its `activate` cannot be compared.
+            InputError: a property that it reads is not there (`bad-property`), or its `activate` cannot be
+                compared.
         """
         if self._errors and step.name in self._errors:
             raise self._errors[step.name]
@@ -181,7 +183,7 @@ class Schedule:
 
 
 def plan_of(bound: BoundFlow, *, aggregation: bool) -> Plan:
-    """The plan of the flow's line, or of its aggregation; compiled at the first call and kept with the flow."""
+    """The plan of the flow's line, or of its aggregation; compiled once and kept with the flow."""
     key = "aggregation" if aggregation else "line"
     plan = bound.plan.get(key)
     if plan is None:

@@ -1,8 +1,8 @@
 """How does a sync function run off the loop? In a daemon thread, with the caller's context.
 
-`asyncio.to_thread` and anyio hold the interpreter's exit behind a stuck tool; a daemon thread leaves at once. The
-threads are shared and kept: the one that was busy last is taken first, and a new one starts only when none is idle,
-so there are as many as there were sync tools running at once.
+`asyncio.to_thread` and anyio hold the interpreter's exit behind a stuck tool; a daemon thread leaves at once.
+The threads are shared and kept: the one that was busy last is taken first, and a new one starts only when
+none is idle, so there are as many as there were sync tools running at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -45,10 +46,8 @@ class _Worker(threading.Thread):
             except BaseException as error:
                 outcome = _Outcome(None, error)
             self.idle.append(self)  # before the answer is told, so that the next call finds this thread
-            try:
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 job.loop.call_soon_threadsafe(_tell, job.future, outcome)
-            except RuntimeError:  # the loop was closed: nobody waits any more
-                pass
             del job, outcome
 
 
@@ -58,8 +57,8 @@ _idle: deque[_Worker] = deque()  # shared by all loops of the process; append an
 async def in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """What `call(**arguments)` returns or raises, run in a daemon thread.
 
-    When the waiting task is cancelled the thread goes on to its end, and what it gives is dropped: Python has no way
-    to stop it.
+    When the waiting task is cancelled the thread goes on to its end, and what it gives is dropped: Python has
+    no way to stop it.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Outcome] = loop.create_future()

@@ -1,6 +1,7 @@
-"""How is a plan carried out? What is ready runs, at the same time where the graph forks, until nothing is left.
+"""How is a plan carried out? What is ready runs, together where the graph forks, until nothing is left.
 
-A lone ready node is awaited in place, which costs a third of a task; a TaskGroup opens only where the graph forks.
+A lone ready node is awaited in place, which costs a third of a task; a TaskGroup opens only where the graph
+forks.
 """
 
 from __future__ import annotations
@@ -36,8 +37,19 @@ class Walk:
         metrics: where `log_metric` writes, in the aggregation phase.
     """
 
-    __slots__ = ("_emit", "_group", "_line_number", "_metrics", "_plan", "_stream", "error", "printed", "runs",
-                 "schedule", "usage")  # fmt: skip
+    __slots__ = (
+        "_emit",
+        "_group",
+        "_line_number",
+        "_metrics",
+        "_plan",
+        "_stream",
+        "error",
+        "printed",
+        "runs",
+        "schedule",
+        "usage",
+    )
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-
+"""How a node becomes a callable."""

@@ -38,8 +38,8 @@ def bind(
 ) -> BoundFlow:
     """The flow with a callable in every node: ready to run.
 
-    Imports the user's scripts. Variants are chosen before (`flow.variants`). The flow's environment variables hold
-    until `close`.
+    Imports the user's scripts. Variants are chosen before (`flow.variants`). The flow's environment variables
+    hold until `close`.
 
     Args:
         flow: what to run.
@@ -124,7 +124,9 @@ def _mismatches(node: Node, tool: Tool, flow: Flow, where: int) -> Iterable[Diag
             yield Diagnostic("unknown-parameter", message, flow.at("nodes", where, "inputs", name), hint)
     for name, param in tool.params.items():
         if param.required and name not in given:
-            message = f"the tool {tool.name!r} of node {node.name!r} needs {name!r}, which is not in the node's inputs"
+            message = (
+                f"the tool {tool.name!r} of node {node.name!r} needs {name!r}, which is not among its inputs"
+            )
             yield Diagnostic("missing-argument", message, flow.at("nodes", where, "inputs"))
 
 

@@ -1,6 +1,7 @@
 """Which environment variables does a flow set? Applied while it is bound, and put back.
 
-Prompt flow: flow-language 1.11. Lists and mappings become JSON text, `${connection.key}` a connection's field.
+Prompt flow: flow-language 1.11. Lists and mappings become JSON text, `${connection.key}` a connection's
+field.
 """
 
 from __future__ import annotations

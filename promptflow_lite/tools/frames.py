@@ -1,7 +1,7 @@
 """Which part of a traceback is the user's? Their frames, as text and as a place in a file.
 
-The house's own frames, those of the standard library and those of installed packages say nothing about the user's
-mistake; they are left out, unless nothing else is there.
+The house's own frames, those of the standard library and those of installed packages say nothing about the
+user's mistake; they are left out, unless nothing else is there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def text_of(error: BaseException) -> str:
 
 
 def mark_of(error: BaseException, *, default: Mark) -> Mark:
-    """The innermost line of the user's code that `error` went through; of a syntax error, the line it is in."""
+    """The innermost line of the user's code that `error` went through, or the line of a syntax error."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return Mark(error.filename, error.lineno, max(error.offset or 1, 1))
     frames = [f for f in _theirs(traceback.extract_tb(error.__traceback__)) if not _is_foreign(f.filename)]

@@ -1,8 +1,8 @@
 """What does the process look like while a flow's code runs? As Prompt flow's users expect it.
 
-The working directory is the flow's folder, which is also first on `sys.path`; what tools print goes to their line.
-All of this belongs to the process and not to a line, so it is put in place by the first one in and taken away by
-the last one out.
+The working directory is the flow's folder, which is also first on `sys.path`; what tools print goes to their
+line. All of this belongs to the process and not to a line, so it is put in place by the first one in and
+taken away by the last one out.
 """
 
 from __future__ import annotations

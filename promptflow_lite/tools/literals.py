@@ -31,7 +31,8 @@ def literals(
 
     Args:
         inputs: a node's inputs; references among them are passed over.
-        params: the parameters of its tool; an input without one (of `**kwargs`, of a template) stays as it is.
+        params: the parameters of its tool; an input without one (of `**kwargs`, of a template) stays as it
+            is.
         flow: whose marks the complaints carry.
         where: the index of the node in the flow.
         connections: where the names of connections are looked up.

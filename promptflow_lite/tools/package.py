@@ -1,7 +1,8 @@
-"""What does a node with a package tool call? A function that an installed package, or the flow's folder, offers.
+"""What does a node with a package tool call? A function of an installed package or of the flow's folder.
 
-A tool's id is looked up among the plugins of `promptflow_lite.tools`, then among Prompt flow's `package_tools`
-(a function that returns the tools' descriptions by id), then taken as the dotted path of a function or method.
+A tool's id is looked up among the plugins of `promptflow_lite.tools`, then among Prompt flow's
+`package_tools` (a function that returns the tools' descriptions by id), then taken as the dotted path of a
+function or method.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _OURS = {
 _REFUSED = {
     "promptflow.tools.aoai_gpt4v": "use an llm node with image parts",
     "promptflow.tools.openai_gpt4v": "use an llm node with image parts",
-    "promptflow.tools.open_model_llm": "use an llm node with an open_ai connection whose base_url is the endpoint",
+    "promptflow.tools.open_model_llm": "use an llm node with an open_ai connection whose base_url it is",
     "promptflow.tools.serpapi": "call the service from a python node",
     "promptflow.tools.azure_content_safety": "call the service from a python node",
     "promptflow_vectordb": "use a retrieval node",

@@ -1,7 +1,7 @@
 """What does a python node call? The one `@tool` of the user's script.
 
-Prompt flow: _core/tools_manager.py. The script is executed again for each node, under a module name of its own,
-with the flow's folder as working directory and first on `sys.path`.
+Prompt flow: _core/tools_manager.py. The script is executed again for each node, under a module name of its
+own, with the flow's folder as working directory and first on `sys.path`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     """The tool of a python node whose source is a script.
 
     Raises:
-        FlowError: the script is not there (`source-not-found`), cannot be imported (`import-failed`), or has no
-            tool or several (`no-tool`, `many-tools`).
+        FlowError: the script is not there (`source-not-found`), cannot be imported (`import-failed`), or has
+            no tool or several (`no-tool`, `many-tools`).
     """
     where = [n.name for n in flow.nodes].index(node.name)
     mark = flow.at("nodes", where, "source", "path")
@@ -77,7 +77,8 @@ def of_provider(
     """The tool that a method of a `ToolProvider` is; the object is made now, of the node's literal inputs.
 
     Raises:
-        FlowError: an argument of `__init__` is a reference, missing or of the wrong type, or `__init__` raised.
+        FlowError: an argument of `__init__` is a reference, missing or of the wrong type, or `__init__`
+            raised.
     """
     where = [n.name for n in flow.nodes].index(node.name)
     setup = params_of(provider)
@@ -85,7 +86,7 @@ def of_provider(
     complaints = [
         Diagnostic(
             "provider-needs-literal",
-            f"{provider.__name__}.__init__ takes {name!r} once, before any line; expected a literal, got {value}",
+            f"{provider.__name__}.__init__ takes {name!r} before any line; expected a literal, got {value}",
             flow.at("nodes", where, "inputs", name),
         )
         for name, value in given.items()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from promptflow_lite.connections.base import Connection
-from promptflow_lite.tools.tool import Mode, Param, Tool, mark_of
+from promptflow_lite.tools.tool import Mode, Param, Tool, ToolMark, mark_of
 
 __all__ = ["mode_of", "of_signature", "params_of"]
 
@@ -36,21 +36,21 @@ _BY_NAME = {
 
 def of_signature(function: Callable[..., Any], *, name: str | None = None) -> Tool:
     """The tool that `function` is."""
-    mark = mark_of(function)
+    mark = mark_of(function) or ToolMark()
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     parameters = _parameters(function)
     return Tool(
-        name=name or (mark and mark.name) or getattr(function, "__name__", type(function).__name__),
+        name=name or mark.name or getattr(function, "__name__", type(function).__name__),
         call=function,
         params=params_of(function),
         mode=mode_of(function),
         accepts_extra=any(p.kind is p.VAR_KEYWORD for p in parameters),
-        description=(mark and mark.description) or doc,
+        description=mark.description or doc,
     )
 
 
 def mode_of(function: Callable[..., Any]) -> Mode:
-    """How `function` has to be called: awaited, in place (an async generator only starts when read), or in a thread."""
+    """How `function` is called: awaited, in a thread, or (async generators, which start when read) in place."""
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     for candidate in (function, called):
         if inspect.iscoroutinefunction(candidate):
@@ -81,7 +81,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
     """Evaluated where that works; what cannot be evaluated (names for type checkers only) stays text."""
-    home: Any = function.__init__ if isinstance(function, type) else function
+    home: Any = inspect.getattr_static(function, "__init__") if isinstance(function, type) else function
     if not inspect.isroutine(home):
         home = getattr(home, "func", None) or type(home).__call__
     home = inspect.unwrap(home)

@@ -29,7 +29,7 @@ class Param:
 
     name: str
     type: str = "object"
-    """A value type (`flow.types.ValueType`), or a connection class name; `object` for an un-annotated parameter."""
+    """A value type (`flow.types.ValueType`) or a connection class name; `object` where nothing is annotated."""
     required: bool = True
     default: Any = None
     connections: tuple[str, ...] = ()
@@ -42,8 +42,8 @@ class Param:
 class Tool:
     """A callable with a known signature.
 
-    `call` takes keyword arguments. In mode `async` it returns an awaitable; any mode may give back a generator or
-    an async iterator, which `engine.invoke` drains.
+    `call` takes keyword arguments. In mode `async` it returns an awaitable; any mode may give back a
+    generator or an async iterator, which `engine.invoke` drains.
     """
 
     name: str
@@ -136,8 +136,8 @@ def tool(
 ) -> Any:
     """The function, marked as the tool of its script. Works bare and with arguments.
 
-    The function may be sync or async, a generator or an async generator; it is not wrapped, so it stays callable
-    and importable as it was.
+    The function may be sync or async, a generator or an async generator; it is not wrapped, so it stays
+    callable and importable as it was.
 
     Args:
         func: the function, when the decorator is used bare.
