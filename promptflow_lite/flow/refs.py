@@ -55,7 +55,9 @@ class Ref:
             return cls("node", body)
         section = re.match(r"\w*", rest)
         if section is None or section.group() != "output":
-            raise ValueError(f"{text!r}: only a node's 'output' can be referenced, as in '${{{head}.output}}'")
+            raise ValueError(
+                f"{text!r}: only a node's 'output' can be referenced, as in '${{{head}.output}}'"
+            )
         return cls("node", head, _path(rest[len("output") :], text))
 
     @classmethod
