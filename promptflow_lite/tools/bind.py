@@ -14,7 +14,6 @@ from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import Diagnostic, FlowError, UserError, near_miss
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.graph import order
-from promptflow_lite.flow.includes import materialize
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import environment
@@ -53,7 +52,10 @@ def bind(
     _raise_errors(check(flow, connections.names()))
     closers: list[Closer] = []
     try:
-        flow = materialize(flow, closers.append)
+        if flow.additional_includes:
+            from promptflow_lite.flow.includes import materialize  # noqa: PLC0415
+
+            flow = materialize(flow, closers.append)
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)
         closers.append(environment.apply(values))

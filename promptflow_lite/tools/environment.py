@@ -6,7 +6,6 @@ field.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,20 +13,12 @@ from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import ConnectionNotFound, Diagnostic
+from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["apply", "is_forbidden", "values_of"]
+__all__ = ["apply", "values_of"]
 
-_FORBIDDEN = re.compile(
-    r"PATH|LD_.*|DYLD_.*|PYTHON.*|BROWSER|(HTTPS?|ALL|NO|FTP)_PROXY|PF_.*|PROMPTFLOW_.*|SHELL|IFS|BASH_ENV|ENV",
-    re.IGNORECASE,
-)
 _FIELD = re.compile(r"\$\{([^.{}]+)\.([^{}]+)\}")
-
-
-def is_forbidden(name: str) -> bool:
-    """Whether a flow may not set the variable: it steers the process, the network or our own settings."""
-    return _FORBIDDEN.fullmatch(name) is not None
 
 
 def values_of(flow: Flow, connections: ConnectionProvider) -> tuple[dict[str, str], list[Diagnostic]]:
@@ -66,8 +57,6 @@ def apply(values: Mapping[str, str]) -> Callable[[], None]:
 
 
 def _text(value: Any, connections: ConnectionProvider) -> str:
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    text = str(value)
+    text = text_of(value)
     field = _FIELD.fullmatch(text)
     return text if field is None else str(connections.get(field.group(1))[field.group(2)])

@@ -50,7 +50,7 @@ def of_signature(function: Callable[..., Any], *, name: str | None = None) -> To
 
 
 def mode_of(function: Callable[..., Any]) -> Mode:
-    """How `function` is called: awaited, in a thread, or (async generators, which start when read) in place."""
+    """How `function` is called: awaited, in a thread, or (async generators, which start late) in place."""
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     for candidate in (function, called):
         if inspect.iscoroutinefunction(candidate):

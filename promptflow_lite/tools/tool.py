@@ -29,7 +29,7 @@ class Param:
 
     name: str
     type: str = "object"
-    """A value type (`flow.types.ValueType`) or a connection class name; `object` where nothing is annotated."""
+    """A value type (`flow.types.ValueType`) or a connection class name; `object` if not annotated."""
     required: bool = True
     default: Any = None
     connections: tuple[str, ...] = ()
