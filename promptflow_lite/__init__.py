@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptflow_lite.api import LoadedFlow, evaluate, load_flow, run, test
+    from promptflow_lite.api.evaluations import Evaluation, evaluate
+    from promptflow_lite.api.flows import LoadedFlow, load_flow, test
+    from promptflow_lite.api.runs import FinishedRun, run
     from promptflow_lite.errors import (
         ConnectionNotFound,
         FlowError,
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConnectionNotFound",
+    "Evaluation",
+    "FinishedRun",
     "FlowError",
     "InputError",
     "LoadedFlow",
@@ -36,13 +40,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LoadedFlow": "api",
+    "Evaluation": "api.evaluations",
+    "FinishedRun": "api.runs",
+    "LoadedFlow": "api.flows",
     "ToolProvider": "tools.tool",
-    "evaluate": "api",
-    "load_flow": "api",
+    "evaluate": "api.evaluations",
+    "load_flow": "api.flows",
     "log_metric": "tools.scope",
-    "run": "api",
-    "test": "api",
+    "run": "api.runs",
+    "test": "api.flows",
     "tool": "tools.tool",
 }
 

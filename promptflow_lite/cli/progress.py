@@ -26,6 +26,8 @@ class Progress:
         self.total = total
         self.done = 0
         self.failed = 0
+        self.note = ""
+        """Shown at the end of the line, such as the tokens so far."""
         self._stream = stream
         self._began = time.monotonic()
         self._drawn = float("-inf")
@@ -50,6 +52,18 @@ class Progress:
         if time.monotonic() - self._drawn >= _EVERY_S:
             self._draw()
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be written; the next `advance` draws it again."""
+        if self._stream is not None:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._drawn = float("-inf")
+
     def text(self, elapsed_s: float) -> str:
         """The line as it is after `elapsed_s` seconds."""
         share = min(1.0, self.done / self.total) if self.total else 1.0
@@ -64,6 +78,8 @@ class Progress:
             parts.append(f"{_clock(left / rate)} left" if rate else "-- left")
         else:
             parts.append(_clock(elapsed_s))
+        if self.note:
+            parts.append(self.note)
         return "  ".join(parts)
 
     def _draw(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.api import Tested
+from promptflow_lite.api.flows import Tested
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 
 __all__ = ["Records"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.api import LoadedFlow, Tested, load_flow
+from promptflow_lite.api.flows import LoadedFlow, Tested, load_flow
 from promptflow_lite.cli.command import overrides, pairs
 from promptflow_lite.cli.console import emit_json, is_interactive, neutral, paint, say
 from promptflow_lite.cli.failures import complain, show_failure

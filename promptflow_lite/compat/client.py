@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.api import LoadedFlow, load_flow
+from promptflow_lite.api.flows import LoadedFlow, load_flow
 from promptflow_lite.compat._missing import names_of
 
 __all__ = ["AsyncFlow", "Flow", "load_flow"]

@@ -1,25 +1,19 @@
-"""How does Python code use a flow? `load_flow`, `test`, `run`, `evaluate`: sync over async.
-
-Sync functions work everywhere, inside a running event loop (Jupyter) too: they run on one loop of our own, in
-a thread that stays.
-"""
+"""How does Python code call a flow? `load_flow` and `test`."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import threading
-from collections.abc import Coroutine, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from promptflow_lite.api.loop import wait_for
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.line import run_line, run_node
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, NodeRun, Status
-from promptflow_lite.errors import Diagnostic, FlowError, NodeError, UserError
+from promptflow_lite.errors import Diagnostic, FlowError, NodeError
 from promptflow_lite.flow import load as reading
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.spec import Flow
@@ -29,8 +23,6 @@ from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["LoadedFlow", "Tested", "load_flow", "test"]
-
-_Result = TypeVar("_Result")
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -191,39 +183,3 @@ def _raised(failure: Failure | None) -> NodeError:
         return NodeError("the line was canceled", code="canceled")
     where = f"node {failure.node!r}: " if failure.node else ""
     return NodeError(f"{where}{failure.message}", code=failure.code, hint=failure.traceback)
-
-
-def wait_for(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """What `work` returns, run to its end on our own loop.
-
-    Raises:
-        UserError: called on that very loop, that is from an async tool; it has to await instead.
-    """
-    loop, thread = _own_loop()
-    if threading.current_thread() is thread:
-        work.close()
-        raise UserError(
-            "a flow is called from an async tool", hint="await flow.acall(...) there", code="in-loop"
-        )
-    pending = asyncio.run_coroutine_threadsafe(work, loop)
-    try:
-        return pending.result()
-    except BaseException:
-        pending.cancel()
-        raise
-
-
-@lru_cache(maxsize=1)
-def _own_loop() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="promptflow_lite", daemon=True)
-    thread.start()
-    atexit.register(_stop, loop, thread)
-    return loop, thread
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(timeout=1)
-    if not thread.is_alive():
-        loop.close()

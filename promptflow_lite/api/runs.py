@@ -1,0 +1,180 @@
+"""How does Python code run a flow over data? `run`, and what came of it as plain data or pandas."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.api.loop import wait_for
+from promptflow_lite.connections.store import provider
+from promptflow_lite.engine.results import Status
+from promptflow_lite.evaluation import evaluators, summary
+from promptflow_lite.registry import Registry
+from promptflow_lite.runs.batch import run_batch
+from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.run import LineCounts, Run
+from promptflow_lite.runs.store import JOURNAL, RunStore, default_name, write
+from promptflow_lite.settings import settings
+
+__all__ = ["Data", "FinishedRun", "flat", "flow_path", "frame", "run"]
+
+Data = str | Path | Sequence[Mapping[str, Any]]
+"""A data file, or its rows."""
+
+
+class FinishedRun:
+    """A run that has ended, and what came of each line.
+
+    Args:
+        kept: the run as it is in the store.
+        folder: where it is kept.
+    """
+
+    def __init__(self, kept: Run, folder: Path) -> None:
+        self.kept = kept
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        lines = self.lines
+        return f"<run {self.name!r}: {self.status}, {lines.completed} of {lines.total} lines completed>"
+
+    @property
+    def name(self) -> str:
+        """The run's name; `pf run show --name NAME` shows it."""
+        return self.kept.name
+
+    @property
+    def status(self) -> Status:
+        """How it ended; a run is Completed though some lines failed."""
+        return self.kept.status
+
+    @property
+    def lines(self) -> LineCounts:
+        """How many lines there were, and how they ended."""
+        return self.kept.lines
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the aggregation nodes logged."""
+        return self.kept.metrics
+
+    @property
+    def details(self) -> list[dict[str, Any]]:
+        """One mapping a line, in order: `line_number`, `status`, `inputs`, `outputs`, `error`."""
+        keys = ("line_number", "status", "inputs", "outputs", "error")
+        return [
+            {key: record.get(key) for key in keys} for record in Records.read(self.folder / JOURNAL).each()
+        ]
+
+    def to_pandas(self) -> Any:
+        """The details as a pandas `DataFrame` by `line_number`: `inputs.*`, `outputs.*`, `status`, `error`."""
+        return frame([flat(detail) for detail in self.details])
+
+
+def run(
+    flow: str | Path,
+    data: Data | None = None,
+    *,
+    column_mapping: Mapping[str, Any] | None = None,
+    run: str | FinishedRun | None = None,
+    variant: str | None = None,
+    connections: Mapping[str, Mapping[str, Any]] | None = None,
+    environment_variables: Mapping[str, str] | None = None,
+    name: str | None = None,
+    display_name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    concurrency: int = 16,
+    tracking: str | None = None,
+) -> FinishedRun:
+    """Run a flow over data, and keep the run; `pf run` sees it too.
+
+    Args:
+        flow: a flow's folder or file, or an evaluator's name such as `evaluator:qa_text`.
+        data: a file (jsonl, json, csv, tsv), or rows as mappings.
+        column_mapping: flow input to `${data.column}`, `${run.outputs.column}` or a literal; an input that is
+            not named takes the column of its name.
+        run: the run this one builds on.
+        variant: `${node.variant}`.
+        connections: node name to overrides such as `{"connection": "my_azure"}`.
+        environment_variables: set while the flow runs.
+        name: a new one is made without it.
+        display_name: for people.
+        tags: for people.
+        concurrency: lines in flight.
+        tracking: where it is logged too, such as `mlflow`; `None` is nowhere.
+
+    Raises:
+        UserError: what is asked for is wrong; nothing was run.
+    """
+    source = flow_path(flow)
+    asked = Run(
+        name=name or default_name(source, variant, datetime.now()),
+        flow=str(source),
+        data=str(_file_of(data)) if data is not None else None,
+        run=run.name if isinstance(run, FinishedRun) else run,
+        column_mapping=dict(column_mapping) if column_mapping is not None else None,
+        variant=variant,
+        connections={node: dict(changes) for node, changes in (connections or {}).items()},
+        environment_variables=dict(environment_variables or {}),
+        display_name=display_name,
+        tags=dict(tags or {}),
+        concurrency=concurrency,
+    )
+    store = RunStore(settings().runs)
+    trackers = [Registry("trackers").get(tracking)()] if tracking is not None else []
+    ended = wait_for(
+        run_batch(
+            asked,
+            store=store,
+            connections=provider(settings()),
+            trackers=trackers,
+            summarize=summary.of if asked.run is not None else None,
+        )
+    )
+    return FinishedRun(ended, store.folder(ended.name))
+
+
+def flow_path(flow: str | Path) -> Path:
+    """The absolute path of a flow; evaluators are found by name.
+
+    Raises:
+        PluginNotFound: no evaluator has that name.
+    """
+    if isinstance(flow, str) and flow.startswith(evaluators.PREFIX):
+        return evaluators.find(flow).absolute()
+    return Path(flow).expanduser().absolute()
+
+
+def _file_of(data: Data) -> Path:
+    """Where the data is. Rows are kept, under a name made of them, since a run can be taken up again."""
+    if isinstance(data, str | Path):
+        return Path(data).expanduser().absolute()
+    content = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in data).encode()
+    file = settings().home / "data" / f"{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write(file, content)
+    return file
+
+
+def flat(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """A line's details with `inputs.*` and `outputs.*` as columns; the error as its message."""
+    error = detail["error"]
+    return {
+        "line_number": detail["line_number"],
+        **{f"inputs.{name}": value for name, value in (detail["inputs"] or {}).items()},
+        **{f"outputs.{name}": value for name, value in (detail["outputs"] or {}).items()},
+        "status": detail["status"],
+        "error": error["message"] if error else None,
+    }
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as a pandas `DataFrame`, indexed by `line_number`."""
+    import pandas  # noqa: PLC0415  (heavy: first use)
+
+    return pandas.DataFrame(rows).set_index("line_number") if rows else pandas.DataFrame()
