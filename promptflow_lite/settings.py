@@ -23,6 +23,8 @@ class Settings:
     """`PF_LOCAL_MODEL`: the embedded model that `local` serves when nothing else is said; name or path of a GGUF."""
     models: Path
     """`PF_MODELS`: where weights are cached; default `<home>/models`."""
+    tracking: bool = True
+    """`PF_TRACKING`: `off` tells no tracker (MLflow) of runs."""
 
     @property
     def connections(self) -> Path:
@@ -45,6 +47,7 @@ class Settings:
             line_timeout_s=float(environ.get("PF_LINE_TIMEOUT_SEC") or 600),
             model=environ.get("PF_LOCAL_MODEL") or None,
             models=Path(models).expanduser() if models else folder / "models",
+            tracking=(environ.get("PF_TRACKING") or "on").lower() not in ("off", "0", "false", "no"),
         )
 
 

@@ -102,6 +102,7 @@ async def resume_batch(
     executor: Executor | None = None,
     trackers: Sequence[Tracker] = (),
     changes: Mapping[str, Any] | None = None,
+    environment_variables: Mapping[str, str] | None = None,
     retry_failed: bool = False,
     force: bool = False,
     summarize: Summarize | None = None,
@@ -118,6 +119,7 @@ async def resume_batch(
         trackers: told of the run once it is Completed and safe.
         changes: fields that may differ from the first time: `concurrency`, `line_timeout_s`,
             `error_threshold`.
+        environment_variables: values that were not kept, because their names are those of secrets.
         retry_failed: execute the failed lines again.
         force: go on although the flow, the data or the mapping have changed.
         summarize: as for `run_batch`.
@@ -134,7 +136,9 @@ async def resume_batch(
         if kept.status is Status.Completed and not again:
             emit(Log(f"{name} is Completed: there is nothing left to do"))
             return await asyncio.to_thread(tell, kept, store, trackers, emit)
-        prepared = prepare(kept.model_copy(update=dict(changes or {})), store)
+        variables = {**kept.environment_variables, **(environment_variables or {})}
+        again_asked = {**(changes or {}), "environment_variables": variables}
+        prepared = prepare(kept.model_copy(update=again_asked), store)
         if not force:
             _refuse_changes(prepared, kept, folder)
         bound = bind(prepared.flow, connections, overrides=kept.connections)
@@ -200,6 +204,7 @@ class _Batch:
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.run = prepared.run
         self.numbers = {line.number for line in prepared.lines}
+        self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
         self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
 
@@ -254,12 +259,14 @@ class _Batch:
             update={
                 "status": Status.Running,
                 "created": self.run.created or time.time(),
+                "started": time.time(),
                 "ended": None,
                 "error": None,
                 "pid": os.getpid(),
             }
         )
         self._save()
+        self._began = time.monotonic()
         self.log(f"{len(todo)} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
         self.emit(RunStarted(self.run, len(todo)))
 
@@ -324,6 +331,7 @@ class _Batch:
             update={
                 "status": status,
                 "ended": time.time(),
+                "seconds": self.run.seconds + time.monotonic() - self._began,
                 "error": dataclasses.asdict(error) if error else None,
                 "pid": None,
             }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import FlowError, InputError
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.runs import data, snapshot
@@ -24,6 +26,9 @@ from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 
 __all__ = ["Prepared", "differences", "prepare"]
+
+_MASK = "***"
+_SECRET = re.compile("key|token|secret|passw|credential|connection_string", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Prepared:
     """Lines with nothing to work on, and why."""
     notes: list[str]
     base: Run | None
+    variables: dict[str, str]
+    """The environment variables that were asked for, secret values included: never kept."""
 
     @property
     def job(self) -> FlowJob:
@@ -46,7 +53,7 @@ class Prepared:
             flow=self.run.flow,
             variant=_choices(self.run),
             connections=self.run.connections,
-            environment_variables=self.run.environment_variables,
+            environment_variables=self.variables,
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
         )
@@ -82,8 +89,10 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     lines = mapped.lines[: run.limit]
     if not lines:
         raise InputError("no line is left to run", code="no-lines", hint=_why({**failed, **mapped.skipped}))
+    variables, masked = run.environment_variables, _masked(run.environment_variables)
+    run = run.model_copy(update={"environment_variables": masked})
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
-    return Prepared(run, flow, lines, {**failed, **mapped.skipped}, [*notes, *mapped.notes], base)
+    return Prepared(run, flow, lines, {**failed, **mapped.skipped}, [*notes, *mapped.notes], base, variables)
 
 
 def differences(prepared: Prepared, then: Run, folder: Path) -> list[str]:
@@ -110,12 +119,27 @@ def _which(part: str, prepared: Prepared, folder: Path) -> str:
 
 def _flow(run: Run) -> Flow:
     flow = choose_variants(load_flow(run.flow), _choices(run))
+    forgotten = [name for name, value in run.environment_variables.items() if value == _MASK]
+    if forgotten:
+        raise InputError(
+            f"the values of these variables were not kept: {', '.join(forgotten)}",
+            code="variable-not-kept",
+            hint=f"give them again, as in --environment-variables {forgotten[0]}=...",
+        )
     if run.environment_variables:
         flow = flow.derive(environment_variables={**flow.environment_variables, **run.environment_variables})
     errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
     if errors:
         raise FlowError(errors)
     return flow
+
+
+def _masked(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables as a run may keep them: a reference as it is, the value of a secret's name not at all."""
+    return {
+        name: _MASK if _SECRET.search(name) and not Ref.is_reference(value) else value
+        for name, value in variables.items()
+    }
 
 
 def _choices(run: Run) -> dict[str, str]:

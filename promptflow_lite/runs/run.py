@@ -39,6 +39,7 @@ class Run(BaseModel):
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)
+    """A value whose name is a secret's is kept as `***`."""
     limit: int | None = None
     """How many lines at most, from the first on."""
     concurrency: int = Field(default=16, ge=1)
@@ -54,7 +55,11 @@ class Run(BaseModel):
     status: Status = Status.NotStarted
     created: float = 0.0
     """Seconds since the epoch."""
+    started: float = 0.0
+    """When it was started last."""
     ended: float | None = None
+    seconds: float = 0.0
+    """How long it was executed, every resumption counted."""
     lines: LineCounts = Field(default_factory=LineCounts)
     failures: dict[str, int] = Field(default_factory=dict)
     """Failed lines by code, the commonest first."""

@@ -1,0 +1,181 @@
+"""What was asked for? The options of `pf run create`, over the keys of a run file, as a Run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from promptflow_lite.cli.command import overrides, pairs
+from promptflow_lite.cli.console import neutral, say
+from promptflow_lite.errors import UserError, near_miss
+from promptflow_lite.evaluation import evaluators
+from promptflow_lite.runs.request import KEYS, of_env_file, of_yaml
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import RunStore, default_name
+from promptflow_lite.settings import settings
+
+__all__ = ["Options", "request", "variables"]
+
+_OF_THE_EARLIER = ("flow", "data", "run", "variant", "column_mapping", "connections", "limit")
+"""What a run that resumes from another takes from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `pf run create` as they were typed; `None` is not given."""
+
+    flow: str | None = None
+    data: Path | None = None
+    column_mapping: Sequence[str] | None = None
+    run: str | None = None
+    name: str | None = None
+    variant: str | None = None
+    connections: Sequence[str] | None = None
+    environment_variables: Sequence[str] | None = None
+    display_name: str | None = None
+    tags: Sequence[str] | None = None
+    settings: Sequence[str] | None = None
+    resume_from: str | None = None
+    concurrency: int | None = None
+    line_timeout: float | None = None
+    error_threshold: int | None = None
+    limit: int | None = None
+    file: Path | None = None
+
+
+def request(options: Options, store: RunStore) -> tuple[Run, Run | None]:
+    """The run that is asked for, and the earlier run that it resumes from.
+
+    Raises:
+        UserError: an option or a key of the run file is wrong.
+    """
+    fields: dict[str, Any] = {}
+    if options.file is not None:
+        fields, notes = of_yaml(options.file)
+        for note in notes:
+            say(neutral(f"note: {note}"))
+    _merge(fields, _typed(options))
+    reuse: Run | None = None
+    if (earlier := fields.pop("resume_from", None)) is not None:
+        reuse = store.load(earlier)
+        fields = _of_earlier(fields, reuse)
+    if "flow" not in fields:
+        raise UserError(
+            "which flow?", code="bad-option", hint="--flow PATH, or --file run.yaml with the key flow"
+        )
+    fields["flow"] = str(_flow(fields["flow"]))
+    fields.setdefault(
+        "name", default_name(Path(fields["flow"]), fields.get("variant"), datetime.now().astimezone())
+    )
+    fields["line_timeout_s"] = fields.pop("line_timeout", settings().line_timeout_s)
+    _fill_in(fields)
+    try:
+        return Run(**fields), reuse
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise UserError("\n".join(wrong), code="bad-option") from error
+
+
+def variables(values: Sequence[str] | None) -> dict[str, str]:
+    """`--environment-variables`: `NAME=value` texts, or one .env file.
+
+    Raises:
+        UserError: not that.
+    """
+    if values and len(values) == 1 and "=" not in values[0]:
+        return of_env_file(Path(values[0]))
+    return pairs(values, "--environment-variables")
+
+
+def _typed(options: Options) -> dict[str, Any]:
+    """What was typed, as the keys of a run file."""
+    typed = {
+        "flow": options.flow,
+        "data": str(options.data.expanduser().absolute()) if options.data else None,
+        "run": options.run,
+        "name": options.name,
+        "variant": options.variant,
+        "display_name": options.display_name,
+        "resume_from": options.resume_from,
+        "concurrency": options.concurrency,
+        "line_timeout": options.line_timeout,
+        "error_threshold": options.error_threshold,
+        "limit": options.limit,
+        "column_mapping": pairs(options.column_mapping, "--column-mapping") or None,
+        "connections": overrides(options.connections) or None,
+        "environment_variables": variables(options.environment_variables) or None,
+        "tags": pairs(options.tags, "--tags") or None,
+    }
+    fields = {key: value for key, value in typed.items() if value is not None}
+    for key, text in pairs(options.settings, "--set").items():
+        _set(fields, key, text)
+    return fields
+
+
+def _set(fields: dict[str, Any], key: str, text: str) -> None:
+    head, *rest = key.split(".")
+    if head not in KEYS:
+        hint = near_miss(head, KEYS) or f"there are: {', '.join(KEYS)}"
+        raise UserError(f"--set: a run has no {head!r}", code="bad-option", hint=hint)
+    at = fields
+    for step, following in zip([head, *rest], rest, strict=False):
+        at = at.setdefault(step, {})
+        if not isinstance(at, dict):
+            raise UserError(f"--set: {step!r} holds no {following!r}", code="bad-option")
+    at[rest[-1] if rest else head] = _number_or_text(head, text)
+
+
+def _number_or_text(key: str, text: str) -> Any:
+    if key not in ("concurrency", "error_threshold", "limit", "line_timeout"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merge(fields: dict[str, Any], typed: dict[str, Any]) -> None:
+    """Options go over the keys of the file; mappings key by key."""
+    for key, value in typed.items():
+        if isinstance(value, dict) and isinstance(fields.get(key), dict):
+            fields[key] = {**fields[key], **value}
+        else:
+            fields[key] = value
+
+
+def _of_earlier(fields: dict[str, Any], earlier: Run) -> dict[str, Any]:
+    given = [key for key in _OF_THE_EARLIER if key in fields]
+    if given:
+        raise UserError(
+            f"a run that resumes from another asks for the same: leave out {', '.join(given)}",
+            code="bad-option",
+        )
+    same = {key: getattr(earlier, key) for key in (*_OF_THE_EARLIER, "environment_variables", "concurrency")}
+    return {**{key: value for key, value in same.items() if value is not None}, **fields}
+
+
+def _fill_in(fields: dict[str, Any]) -> None:
+    """Prompt flow's macros in a display name."""
+    if "display_name" in fields:
+        values = {"${run}": fields["name"], "${variant_id}": fields.get("variant", "variant_0").strip("${}")}
+        values["${timestamp}"] = f"{datetime.now().astimezone():%Y%m%d%H%M%S}"
+        for macro, value in values.items():
+            fields["display_name"] = fields["display_name"].replace(macro, value)
+
+
+def _flow(text: str) -> Path:
+    if text.startswith(evaluators.PREFIX):
+        return evaluators.find(text)
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        hint = near_miss(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
+        if path.name in evaluators.names():
+            hint = f"the evaluator that is shipped is --flow {evaluators.PREFIX}{path.name}"
+        raise UserError(f"--flow: there is no {text}", code="flow-not-found", hint=hint)
+    return path

@@ -1,0 +1,370 @@
+"""`pf run`: run flows over data, score the runs, look at what came of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, table
+from promptflow_lite.cli.names import run_names
+from promptflow_lite.errors import UserError
+
+app = Group("Run flows over data, and look at what came of it.")
+
+
+class Output(StrEnum):
+    """How a result is written."""
+
+    table = "table"
+    json = "json"
+
+
+class Details(StrEnum):
+    """How the lines of a run are written."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
+_Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The run.", autocompletion=run_names, show_default=False),
+]
+_Named = Annotated[
+    str | None,
+    typer.Option(
+        "--name", "-n", metavar="NAME", help="The run, as Prompt flow has it.", autocompletion=run_names
+    ),
+]
+_Out = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
+_Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", "-c", min=1, help="Lines in flight.  [default: 16]")
+]
+_LineTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--line-timeout", min=0.001, metavar="SECONDS", help="How long a line may take.  [default: 600]"
+    ),
+]
+_ErrorThreshold = Annotated[
+    int | None,
+    typer.Option(
+        "--error-threshold",
+        min=-1,
+        help="Stop when more lines than this have failed, and exit 0 up to it; -1: never mind failed lines.",
+    ),
+]
+_NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Do not tell MLflow of the run.")]
+
+
+@app.command(
+    "create",
+    examples="""
+    pf run create --flow flows/intent --data flows/intent/data.jsonl --name base
+    pf run create --flow flows/intent --data tickets.csv --column-mapping text='${data.message}'
+    pf run create --flow evaluators/classification --run base \\
+        --column-mapping prediction='${run.outputs.intent}' groundtruth='${data.intent}'
+    pf run create --flow flows/intent --data data.jsonl --variant '${classify.few_shot}'
+    pf run create --file run.yaml --stream
+    pf run create --resume-from base --name again
+    """,
+)
+def create(
+    flow: Annotated[
+        str | None,
+        typer.Option("--flow", metavar="PATH", help="The flow's folder or file, or evaluator:NAME."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="PATH", help="Rows: .jsonl, .json, .csv, .tsv, or a folder of them."),
+    ] = None,
+    column_mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column-mapping",
+            metavar="INPUT=VALUE ...",
+            help="Where inputs come from: '${data.COL}', '${run.outputs.COL}', '${run.inputs.COL}', text.",
+        ),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="NAME", help="The run to score or to go on from.", autocompletion=run_names
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", "-n", help="The new run's name.")] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", metavar="'${NODE.ID}'", help="A variant instead of the default."),
+    ] = None,
+    connections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--connections",
+            metavar="NODE.KEY=VALUE ...",
+            help="What a node connects to instead, as in answer.connection=azure answer.deployment_name=gpt.",
+        ),
+    ] = None,
+    environment_variables: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--environment-variables",
+            metavar="NAME=VALUE ...",
+            help="Variables for the flow's code, or one .env file.",
+        ),
+    ] = None,
+    display_name: Annotated[str | None, typer.Option("--display-name", help="A name for people.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tags", metavar="KEY=VALUE ...", help="Tags.")] = None,
+    settings_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE ...", help="Any key of a run file, as in display_name=x tags.team=a."
+        ),
+    ] = None,
+    resume_from: Annotated[
+        str | None,
+        typer.Option(
+            "--resume-from",
+            metavar="NAME",
+            help="A new run that asks for the same and takes over that run's completed lines.",
+            autocompletion=run_names,
+        ),
+    ] = None,
+    concurrency: _Concurrency = None,
+    line_timeout: _LineTimeout = None,
+    error_threshold: _ErrorThreshold = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first lines.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
+    ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", metavar="YAML", help="A run file; options go over its keys."),
+    ] = None,
+    no_tracking: _NoTracking = False,
+    output: _Out = Output.table,
+) -> int:
+    """Run a flow over every row of a data file and keep what comes of each.
+
+    Each finished line is on the disk before it counts as done. Ctrl-C once finishes the lines in flight,
+    twice leaves at once; either way `pf run resume NAME` goes on. Exit code 0: done; 1: failed; 2: wrong
+    use or a wrong file; 3: done, but some lines failed; 128+n: ended by signal n.
+    """
+    from promptflow_lite.cli.asking import Options, request
+    from promptflow_lite.cli.running import Session
+
+    options = Options(
+        flow=flow,
+        data=data,
+        column_mapping=column_mapping,
+        run=run,
+        name=name,
+        variant=variant,
+        connections=connections,
+        environment_variables=environment_variables,
+        display_name=display_name,
+        tags=tags,
+        settings=settings_,
+        resume_from=resume_from,
+        concurrency=concurrency,
+        line_timeout=line_timeout,
+        error_threshold=error_threshold,
+        limit=limit,
+        file=file,
+    )
+    session = Session(each_line=stream, tracking=not no_tracking, as_json=output is Output.json)
+    asked, reuse = request(options, session.store)
+    return session.create(asked, reuse)
+
+
+def _one(name: str | None, named: str | None) -> str:
+    if (name is None) == (named is None):
+        raise UserError("which run?", code="bad-option", hint="name one run; pf run list  shows them")
+    return name or named or ""
+
+
+@app.command("resume", examples="pf run resume base\npf run resume base --retry-failed")
+def resume(
+    name: _Name = None,
+    named: _Named = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run the failed lines again too.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although the flow, the data or the mapping changed.")
+    ] = False,
+    environment_variables: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--environment-variables",
+            metavar="NAME=VALUE ...",
+            help="Values that were not kept, because their names are those of secrets.",
+        ),
+    ] = None,
+    concurrency: _Concurrency = None,
+    line_timeout: _LineTimeout = None,
+    error_threshold: _ErrorThreshold = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
+    ] = False,
+    no_tracking: _NoTracking = False,
+    output: _Out = Output.table,
+) -> int:
+    """Go on with a run that ended early: only the lines that are missing are run."""
+    from promptflow_lite.cli.asking import variables
+    from promptflow_lite.cli.running import Session
+
+    session = Session(each_line=stream, tracking=not no_tracking, as_json=output is Output.json)
+    changes = {"concurrency": concurrency, "line_timeout_s": line_timeout, "error_threshold": error_threshold}
+    return session.resume(
+        _one(name, named),
+        {key: value for key, value in changes.items() if value is not None},
+        variables(environment_variables),
+        retry_failed=retry_failed,
+        force=force,
+    )
+
+
+@app.command("list", examples="pf run list\npf run list --output json")
+def list_(
+    max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 50,
+    all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
+    output: _Out = Output.table,
+) -> None:
+    """List the runs, the newest first."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.running import store
+
+    runs, complaints = store().all()
+    for complaint in complaints:
+        say(neutral(f"warning: {complaint}"))
+    shown = runs if all_results else runs[:max_results]
+    if output is Output.json:
+        emit_json([showing.as_json(run, store()) for run in shown])
+    elif shown:
+        table(showing.COLUMNS, [showing.row(run) for run in shown])
+    else:
+        say("there are no runs yet; pf run create  makes one")
+    if len(runs) > len(shown):
+        say(f"{len(runs) - len(shown)} older runs are not shown; --all-results shows them")
+
+
+@app.command("show", examples="pf run show base\npf run show base --output json")
+def show(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Show a run: what was asked, how it went, its metrics, and where everything is."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.running import store
+
+    run = store().load(_one(name, named))
+    if output is Output.json:
+        emit_json(showing.as_json(run, store()))
+    else:
+        emit(showing.text(run, store(), whole=True))
+
+
+@app.command(
+    "show-details",
+    examples="""
+    pf run show-details base
+    pf run show-details base --failed
+    pf run show-details base --format jsonl --all-results > base.jsonl
+    """,
+)
+def show_details(
+    name: _Name = None,
+    named: _Named = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only the lines that failed.")] = False,
+    max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 100,
+    all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
+    format_: Annotated[
+        Details | None,
+        typer.Option("--format", "--output", "-o", help="jsonl: one record a line.  [default: table]"),
+    ] = None,
+) -> None:
+    """Show the lines of a run: number, status, inputs, outputs, error."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.running import store
+
+    details = showing.Details(
+        store(), _one(name, named), failed=failed, limit=None if all_results else max_results
+    )
+    match format_:
+        case Details.jsonl:
+            details.emit_jsonl()
+        case Details.json:
+            emit_json(list(details))
+        case _:
+            details.emit_table()
+    if details.left:
+        say(f"{details.left} more lines are not shown; --all-results shows them")
+
+
+@app.command("show-metrics", examples="pf run show-metrics scores\npf run show-metrics scores --output json")
+def show_metrics(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Show the metrics of a run."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.running import store
+
+    run = store().load(_one(name, named))
+    metrics = run.metrics
+    if output is Output.json:
+        emit_json(metrics)
+    elif metrics:
+        table(("metric", "value"), [(key, showing.value(value)) for key, value in metrics.items()])
+    else:
+        say(f"{run.name} has no metrics: its flow has no aggregation node that logs one")
+
+
+@app.command("stream", examples="pf run stream base")
+def stream(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> int:
+    """Watch a run that another process executes, from now to its end; for an ended one, show its log."""
+    from promptflow_lite.cli.watching import watch
+
+    return watch(_one(name, named), as_json=output is Output.json)
+
+
+@app.command("cancel", examples="pf run cancel base")
+def cancel(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.running import store
+    from promptflow_lite.cli.watching import cancel as ask
+
+    run = ask(_one(name, named))
+    if output is Output.json:
+        emit_json(showing.as_json(run, store()))
+    else:
+        emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
+
+
+@app.command("delete", examples="pf run delete base --yes")
+def delete(
+    name: _Name = None,
+    named: _Named = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: _Out = Output.table,
+) -> None:
+    """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
+    from promptflow_lite.cli.running import store
+
+    name = _one(name, named)
+    folder = store().folder(name)
+    if not yes:
+        typer.confirm(f"delete {folder}?", abort=True, err=True)
+    store().delete(name)
+    if output is Output.json:
+        emit_json({"deleted": name})
+    else:
+        emit(f"deleted {name}")
+
+
+@app.command("sync", examples="pf run sync base")
+def sync(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> int:
+    """Tell MLflow of a run it does not know yet, because it was away or was not to be told."""
+    from promptflow_lite.cli.running import Session
+
+    return Session(tracking=True, as_json=output is Output.json).sync(_one(name, named))

@@ -1,0 +1,225 @@
+"""How does a person follow a run of this process? Progress, signals, the summary and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.cli import showing
+from promptflow_lite.cli.console import emit, emit_json, is_interactive, neutral, paint, progress, say
+from promptflow_lite.cli.progress import Progress
+from promptflow_lite.connections.store import provider
+from promptflow_lite.engine.events import LineEnded, Log
+from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.evaluation import summary
+from promptflow_lite.registry import Registry
+from promptflow_lite.runs import batch
+from promptflow_lite.runs.events import RunEvent, RunStarted
+from promptflow_lite.runs.job import Tracker
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.stop import Stop
+from promptflow_lite.runs.store import RunStore
+from promptflow_lite.settings import settings
+
+__all__ = ["Session", "exit_code", "store"]
+
+_PLAIN_EVERY_S = 30.0
+"""Seconds between lines about the progress where no bar can be drawn."""
+
+
+def store() -> RunStore:
+    """The runs of this process's home."""
+    return RunStore(settings().runs)
+
+
+def exit_code(run: Run) -> int:
+    """What `pf` ends with for a run that has ended by itself."""
+    if run.status is not Status.Completed:
+        return 1
+    return 3 if run.lines.failed and run.error_threshold is None else 0
+
+
+class Session:
+    """One execution of a run by `pf`.
+
+    Args:
+        each_line: say how each line ended.
+        tracking: tell the tracker, unless the settings say no.
+        as_json: write the run as JSON in place of the summary.
+    """
+
+    def __init__(self, *, each_line: bool = False, tracking: bool, as_json: bool) -> None:
+        self.store = store()
+        self._each_line = each_line
+        self._as_json = as_json
+        self._trackers: Sequence[Tracker] = ()
+        if tracking and settings().tracking:
+            self._trackers = (Registry("trackers").get("mlflow")(),)
+        self._stop = Stop()
+        self._signal: int | None = None
+        self._name = ""
+        self._bar: Progress | None = None
+        self._tokens = 0
+        self._said = 0.0
+
+    def create(self, asked: Run, reuse: Run | None) -> int:
+        """Execute a new run; the exit code."""
+        return self._execute(
+            batch.run_batch(
+                asked,
+                store=self.store,
+                connections=provider(settings()),
+                reuse=reuse,
+                summarize=summary.of,
+                stop=self._stop,
+                emit=self._listen,
+            ),
+            asked.name,
+        )
+
+    def resume(
+        self,
+        name: str,
+        changes: Mapping[str, Any],
+        variables: Mapping[str, str],
+        *,
+        retry_failed: bool,
+        force: bool,
+    ) -> int:
+        """Go on with a run; the exit code."""
+        return self._execute(
+            batch.resume_batch(
+                name,
+                store=self.store,
+                connections=provider(settings()),
+                changes=changes,
+                environment_variables=variables,
+                retry_failed=retry_failed,
+                force=force,
+                summarize=summary.of,
+                stop=self._stop,
+                emit=self._listen,
+            ),
+            name,
+        )
+
+    def sync(self, name: str) -> int:
+        """Tell the tracker of a run; the exit code."""
+        run = self.store.load(name)
+        if run.status is not Status.Completed:
+            say(f"{name} is {run.status}; only Completed runs are told")
+            return 1
+        if not self._trackers:
+            say("tracking is off (PF_TRACKING)")
+            return 1
+        told = batch.tell(run, self.store, self._trackers, self._listen)
+        self._write(told)
+        return 0 if told.tracking else 1
+
+    def _execute(self, work: Coroutine[Any, Any, Run], name: str) -> int:
+        self._name = name
+        run: Run | None = None
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what a user's module prints is no result of ours
+                run = asyncio.run(self._with_signals(work))
+        except asyncio.CancelledError:
+            say("")
+        finally:
+            self._end_bar()
+        if run is None:
+            self._say_how_to_resume()
+            return 128 + (self._signal or signal.SIGINT)
+        if run.status is Status.Canceled:
+            self._write(run)
+            self._say_how_to_resume()
+            return 128 + (self._signal or signal.SIGINT)
+        run = batch.tell(run, self.store, self._trackers, self._listen)
+        self._write(run)
+        return exit_code(run)
+
+    async def _with_signals(self, work: Coroutine[Any, Any, Run]) -> Run:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal, number, task.cancel)
+        try:
+            return await task
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: int, leave: Callable[[], Any]) -> None:
+        if self._signal is not None or self._bar is None:
+            self._signal = self._signal or number
+            leave()
+            return
+        self._signal = number
+        self._say(
+            f"stopping: lines in flight get {self._stop.grace_s:g} s; "
+            f"{'Ctrl-C' if number == signal.SIGINT else 'a second signal'} again leaves at once"
+        )
+        self._stop.ask("canceled")
+
+    def _listen(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted():
+                self._begin(event)
+            case LineEnded():
+                self._count(event.result)
+            case Log():
+                self._say(neutral(event.text if event.level == "info" else f"{event.level}: {event.text}"))
+
+    def _begin(self, event: RunStarted) -> None:
+        run, done = event.run, event.run.lines.completed + event.run.lines.failed
+        flow = paint(neutral(run.display_name or Path(run.flow).stem), "bold")
+        earlier = f", {done} done before" if done else ""
+        skipped = f", {run.lines.skipped} skipped" if run.lines.skipped else ""
+        say(f"run {run.name}: {event.todo} lines of {flow}{earlier}{skipped}, {run.concurrency} in flight")
+        self._tokens = run.usage.get("total_tokens", 0)
+        self._bar = progress("lines", event.todo)
+        self._bar.__enter__()
+        self._said = time.monotonic()
+
+    def _count(self, result: LineResult) -> None:
+        if self._bar is None:
+            return
+        self._tokens += result.usage.total_tokens
+        self._bar.note = f"{_short(self._tokens)} tokens" if self._tokens else ""
+        self._bar.advance(failed=1 if result.error else 0)
+        if self._each_line:
+            why = f": {neutral(result.error.code)}: {neutral(result.error.message)}" if result.error else ""
+            self._say(f"line {result.line_number} {result.status} in {result.seconds:.2f} s{why}")
+        elif not is_interactive() and time.monotonic() - self._said > _PLAIN_EVERY_S:
+            self._said = time.monotonic()
+            say(self._bar.text(self._bar.elapsed_s))
+
+    def _say(self, text: str) -> None:
+        """Say something above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        say(text)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+    def _write(self, run: Run) -> None:
+        if self._as_json:
+            emit_json(showing.as_json(run, self.store))
+        else:
+            emit(showing.text(run, self.store))
+
+    def _say_how_to_resume(self) -> None:
+        if self._name in self.store.names():
+            say(f"go on with:  pf run resume {self._name}")
+
+
+def _short(count: int) -> str:
+    return f"{count / 1000:.1f}k" if count >= 10_000 else str(count)

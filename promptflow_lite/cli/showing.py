@@ -1,0 +1,213 @@
+"""How does a run look? As a row, as a page, as JSON; and its lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.cli.console import emit, neutral, paint, table
+from promptflow_lite.engine.results import Status
+from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.records import dumps, loads
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import JOURNAL, RunStore
+
+__all__ = ["COLUMNS", "Details", "as_json", "row", "text", "value"]
+
+COLUMNS = ("name", "status", "lines", "failed", "seconds", "created", "metrics")
+_COLOURS = {
+    Status.Completed: "green",
+    Status.Failed: "red",
+    Status.Running: "yellow",
+    Status.Canceled: "yellow",
+}
+_CELL = 60
+
+
+def as_json(run: Run, store: RunStore) -> dict[str, Any]:
+    """The run as a record for programs: what `run.json` holds, and where its results are."""
+    folder = store.folder(run.name)
+    results = {
+        "folder": str(folder),
+        "outputs": str(folder / "outputs.jsonl"),
+        "journal": str(folder / JOURNAL),
+    }
+    record: dict[str, Any] = loads(run.model_dump_json().encode())
+    return {**record, "seconds": seconds(run), "results": results}
+
+
+def row(run: Run) -> tuple[object, ...]:
+    """The run as a row under `COLUMNS`."""
+    counts = run.lines
+    metrics = ", ".join(f"{key}={value(number)}" for key, number in islice(run.metrics.items(), 4))
+    done = f"{counts.completed + counts.failed}/{counts.total - counts.skipped}"
+    return run.name, run.status, done, counts.failed or "", f"{seconds(run):.1f}", when(run.created), metrics
+
+
+def text(run: Run, store: RunStore, *, whole: bool = False) -> str:
+    """The run as a page: how it went, its metrics, where the results are.
+
+    Args:
+        run: the run.
+        store: where it is kept.
+        whole: say what was asked for too.
+    """
+    facts = [("run", run.name), ("status", _status(run)), *(_asked(run) if whole else ())]
+    facts += [("lines", _lines(run)), ("time", f"{seconds(run):.1f} s")]
+    if run.usage.get("calls"):
+        facts.append(("tokens", _tokens(run)))
+    facts += [(f"metric {key}", value(number)) for key, number in run.metrics.items()]
+    facts.append(("results", str(store.folder(run.name))))
+    facts += _mlflow(run)
+    width = max(len(key) for key, _ in facts)
+    page = "\n".join(f"{neutral(key):{width}}  {text}" for key, text in facts)
+    return f"{page}\n{_failures(run)}" if run.failures else page
+
+
+def _status(run: Run) -> str:
+    painted = paint(run.status.value, _COLOURS.get(run.status, "bold"))  # type: ignore[arg-type]  # names of paints
+    if run.error is None:
+        return painted
+    place = f" in {run.error['node']}" if run.error.get("node") else ""
+    return (
+        f"{painted} ({neutral(str(run.error['code']))}{neutral(place)}: {neutral(str(run.error['message']))})"
+    )
+
+
+def _asked(run: Run) -> Iterator[tuple[str, str]]:
+    for key in ("display_name", "description", "flow", "data", "run", "variant", "limit", "error_threshold"):
+        if (asked := getattr(run, key)) is not None:
+            yield key, neutral(str(asked))
+    for key in ("column_mapping", "connections", "environment_variables", "tags"):
+        if asked := getattr(run, key):
+            yield key, neutral(json.dumps(asked, ensure_ascii=False))
+    yield "created", when(run.created)
+
+
+def _lines(run: Run) -> str:
+    counts = run.lines
+    parts = [f"{counts.completed} completed"]
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    parts += [f"{counts.skipped} skipped"] if counts.skipped else []
+    missing = counts.total - counts.completed - counts.failed - counts.skipped
+    parts += [f"{missing} not run"] if missing > 0 else []
+    return f"{counts.total}: {', '.join(parts)}"
+
+
+def _tokens(run: Run) -> str:
+    usage = run.usage
+    return (
+        f"{usage['total_tokens']:,} in {usage['calls']:,} model calls "
+        f"({usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out)"
+    )
+
+
+def _failures(run: Run) -> str:
+    count = run.lines.failed
+    reasons = ", ".join(f"{neutral(code)} ({number})" for code, number in run.failures.items())
+    noun = "line" if count == 1 else "lines"
+    return paint(f"{count} {noun} failed: {reasons}; see pf run show-details {run.name} --failed", "red")
+
+
+def _mlflow(run: Run) -> list[tuple[str, str]]:
+    if "mlflow_run_id" not in run.tracking:
+        return []
+    link = run.tracking.get("mlflow_url")
+    return [
+        ("mlflow", link if link else f"{run.tracking['mlflow_open']}  (run {run.tracking['mlflow_run_id']})")
+    ]
+
+
+def value(number: Any) -> str:
+    """A metric's value for people."""
+    if isinstance(number, bool) or not isinstance(number, float):
+        return neutral(
+            number if isinstance(number, str) else json.dumps(number, ensure_ascii=False, default=str)
+        )
+    return f"{number:.4g}"
+
+
+def when(epoch: float) -> str:
+    """A time for people, in their zone."""
+    return f"{datetime.fromtimestamp(epoch).astimezone():%Y-%m-%d %H:%M:%S}" if epoch else ""
+
+
+def seconds(run: Run) -> float:
+    """How long the run took, or has taken until now."""
+    return run.seconds + (max(0.0, time.time() - run.started) if run.status is Status.Running else 0.0)
+
+
+class Details:
+    """The lines of a run, one record each: number, status, inputs, outputs, error.
+
+    Args:
+        store: where the run is kept.
+        name: of the run.
+        failed: only the failed ones.
+        limit: how many at most; `None` for all.
+    """
+
+    def __init__(self, store: RunStore, name: str, *, failed: bool, limit: int | None) -> None:
+        self.run = store.load(name)
+        folder = store.folder(name)
+        self._records = Records.read(folder / JOURNAL)
+        self._statuses = (Status.Failed,) if failed else ()
+        self._skipped = {} if failed else _skipped(folder)
+        self._limit = limit
+        count = len(self._records.numbers(*self._statuses)) + len(self._skipped)
+        self.left = 0 if limit is None else max(0, count - limit)
+        """How many lines are beyond the limit."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return islice(self._all(), self._limit)
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        for record in self._records.each(*self._statuses):
+            yield {key: record[key] for key in ("line_number", "status", "inputs", "outputs", "error")}
+        for number, reason in self._skipped.items():
+            error = {"code": "skipped", "message": reason}
+            yield {"line_number": number, "status": "Skipped", "inputs": {}, "outputs": {}, "error": error}
+
+    def emit_jsonl(self) -> None:
+        """One record a line, to stdout."""
+        for record in self:
+            emit(dumps(record).decode())
+
+    def emit_table(self) -> None:
+        """A row a line, to stdout; cells are cut."""
+        records = list(self)
+        inputs = list(dict.fromkeys(key for record in records for key in record["inputs"]))
+        outputs = list(dict.fromkeys(key for record in records for key in record["outputs"]))
+        columns = [
+            "line",
+            "status",
+            *(f"inputs.{k}" for k in inputs),
+            *(f"outputs.{k}" for k in outputs),
+            "error",
+        ]
+        table(columns, [self._row(record, inputs, outputs) for record in records])
+
+    @staticmethod
+    def _row(record: dict[str, Any], inputs: list[str], outputs: list[str]) -> list[str]:
+        error = record["error"]
+        why = f"{error['code']}: {error['message']}" if error else ""
+        cells = [
+            *(record["inputs"].get(k, "") for k in inputs),
+            *(record["outputs"].get(k, "") for k in outputs),
+        ]
+        return [str(record["line_number"]), record["status"], *(_cell(c) for c in cells), _cell(why)]
+
+
+def _cell(content: Any) -> str:
+    shown = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return shown if len(shown) <= _CELL else f"{shown[: _CELL - 1]}…"
+
+
+def _skipped(folder: Path) -> dict[int, str]:
+    path = folder / "skipped.json"
+    return {int(n): why for n, why in loads(path.read_bytes()).items()} if path.is_file() else {}
