@@ -1,1 +1,1 @@
-
+"""Endpoints and secrets, by name."""

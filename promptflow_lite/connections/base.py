@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Connection", "ConnectionProvider", "Field"]
+__all__ = ["Connection", "ConnectionProvider", "Field", "Secret", "scrub"]
+
+_SHORTEST_SECRET = 4
+"""A shorter text is likely a part of other words."""
+
+
+class Secret(str):
+    """A text whose `repr` is `***`. It is the true text everywhere else, so that clients can send it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def scrub(text: str, secrets: Iterable[Any]) -> str:
+    """`text` with every secret replaced by `***`.
+
+    >>> scrub("Incorrect API key provided: sk-12345", ["sk-12345"])
+    'Incorrect API key provided: ***'
+    """
+    for secret in sorted((str(s) for s in secrets), key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +46,8 @@ class Field:
 class Connection(Mapping[str, Any]):
     """An endpoint and its secrets.
 
-    Fields read as attributes and as keys, so that `conn.api_key`, `conn["api_key"]` and `**conn` work as they do in
-    Prompt flow. `repr` and `str` show no secret.
+    Fields read as attributes and as keys, so that `conn.api_key`, `conn["api_key"]` and `**conn` work as they
+    do in Prompt flow. `repr` and `str` show no secret.
     """
 
     TYPE: ClassVar[str] = ""
@@ -34,11 +58,21 @@ class Connection(Mapping[str, Any]):
         self.name = name
         known = {f.name: values.get(f.name, f.default) for f in self.FIELDS}
         self._values: dict[str, Any] = {**known, **values}
+        for field in self.FIELDS:
+            if field.secret and isinstance(self._values[field.name], str):
+                self._values[field.name] = Secret(self._values[field.name])
+
+    @classmethod
+    def missing(cls, fields: Mapping[str, Any]) -> list[str]:
+        """The required fields that `fields` does not set."""
+        return [f.name for f in cls.FIELDS if f.required and not fields.get(f.name)]
 
     @property
     def secrets(self) -> dict[str, Any]:
-        """The secret fields that are set."""
-        return {f.name: self._values[f.name] for f in self.FIELDS if f.secret and self._values[f.name] is not None}
+        """The secret fields that are set, by name."""
+        return {
+            f.name: self._values[f.name] for f in self.FIELDS if f.secret and self._values[f.name] is not None
+        }
 
     @property
     def configs(self) -> dict[str, Any]:
@@ -61,7 +95,9 @@ class Connection(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         shown = {key: "***" if key in self.secrets else value for key, value in self._values.items() if value}
-        return f"{type(self).__name__}(name={self.name!r}, {', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+        return (
+            f"{type(self).__name__}(name={self.name!r}, {', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+        )
 
 
 class ConnectionProvider(Protocol):
