@@ -40,7 +40,7 @@ def of_signature(function: Callable[..., Any], *, name: str | None = None) -> To
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
     parameters = _parameters(function)
     return Tool(
-        name=name or mark.name or getattr(function, "__name__", type(function).__name__),
+        name=name or mark.name or str(getattr(function, "__name__", type(function).__name__)),
         call=function,
         params=params_of(function),
         mode=mode_of(function),

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def look(text: str) -> dict:
+    return {"size": len(text)}

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def second(value):
+    raise ValueError(f"no more of {value}")

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def inverse(x: int) -> float:
+    return 1 / x

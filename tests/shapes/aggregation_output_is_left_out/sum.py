@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def total(xs: list) -> int:
+    return sum(xs)

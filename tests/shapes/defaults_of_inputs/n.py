@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def n(a, b, c):
+    return [a, b, c]

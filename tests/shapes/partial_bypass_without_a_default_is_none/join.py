@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def join(left, right):
+    return f"{left}|{right}"

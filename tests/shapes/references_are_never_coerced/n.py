@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def n(x: int) -> str:
+    return repr(x)
