@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 from promptflow_lite.api.loop import wait_for
 from promptflow_lite.connections.store import provider
+from promptflow_lite.engine.events import Log
 from promptflow_lite.engine.results import Status
 from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
 from promptflow_lite.runs.batch import run_batch
+from promptflow_lite.runs.events import RunEvent
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.store import JOURNAL, RunStore, default_name, write
@@ -24,6 +27,8 @@ __all__ = ["Data", "FinishedRun", "flat", "flow_path", "frame", "run"]
 
 Data = str | Path | Sequence[Mapping[str, Any]]
 """A data file, or its rows."""
+
+_logger = logging.getLogger("promptflow_lite")
 
 
 class FinishedRun:
@@ -132,10 +137,16 @@ def run(
             store=store,
             connections=provider(settings()),
             trackers=trackers,
-            summarize=summary.of if asked.run is not None else None,
+            summarize=summary.of,
+            emit=_log,
         )
     )
     return FinishedRun(ended, store.folder(ended.name))
+
+
+def _log(event: RunEvent) -> None:
+    if isinstance(event, Log):
+        _logger.log(logging.getLevelNamesMapping().get(event.level.upper(), logging.INFO), event.text)
 
 
 def flow_path(flow: str | Path) -> Path:

@@ -15,6 +15,7 @@ from promptflow_lite.engine.events import Chunk, Event
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.flow.spec import Flow
+from promptflow_lite.flow.types import coerce
 
 __all__ = ["converse"]
 
@@ -39,7 +40,7 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
     """
     roles = _roles_of(trial.loaded.flow)
     fixed = given_inputs(given)
-    history: list[Mapping[str, Any]] = list(fixed.pop(roles.history, None) or []) if roles.history else []
+    history: list[Mapping[str, Any]] = coerce(fixed.pop(roles.history, []), "list") if roles.history else []
     failed = False
     if sys.stdin.isatty():
         say(paint("Ctrl-C stops an answer, Ctrl-D leaves.", "dim"))

@@ -68,7 +68,9 @@ def emit_json(value: Any) -> None:
 
     Controls that JSON lets through become JSON escapes: the value stays the same, the terminal is safe.
     """
-    text = json.dumps(value, indent=4, ensure_ascii=False, default=str)
+    from promptflow_lite.values import to_plain
+
+    text = json.dumps(to_plain(value), indent=4, ensure_ascii=False)
     emit(re.sub(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]", _json_escape, text))
 
 

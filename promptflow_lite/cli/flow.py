@@ -128,7 +128,9 @@ def test(
     environment_variables: Annotated[
         list[str] | None,
         typer.Option(
-            "--environment-variables", help="Variables for the flow's code.", metavar="NAME=VALUE ..."
+            "--environment-variables",
+            help="Variables for the flow's code, or a .env file.",
+            metavar="NAME=VALUE ...",
         ),
     ] = None,
     output: Annotated[

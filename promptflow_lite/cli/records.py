@@ -10,6 +10,7 @@ from typing import Any
 
 from promptflow_lite.api.flows import Tested
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
+from promptflow_lite.values import to_plain
 
 __all__ = ["Records"]
 
@@ -27,17 +28,17 @@ class Records:
     def keep_flow(self, tested: Tested) -> None:
         """Keep a test of the whole flow: `flow.detail.json`, `flow.output.json`, `flow.metrics.json`."""
         self._write("flow.detail.json", self.of(tested))
-        self._write("flow.output.json", self.plain(tested.line.outputs))
-        self._write("flow.metrics.json", self.plain(tested.aggregation.metrics if tested.aggregation else {}))
+        self._write("flow.output.json", to_plain(tested.line.outputs))
+        self._write("flow.metrics.json", to_plain(tested.aggregation.metrics if tested.aggregation else {}))
 
     def keep_node(self, run: NodeRun) -> None:
         """Keep a test of one node: `flow-<node>.node.detail.json`, `flow-<node>.node.output.json`."""
         self._write(f"flow-{run.node}.node.detail.json", {"flow_runs": [], "node_runs": [self.of_node(run)]})
-        self._write(f"flow-{run.node}.node.output.json", self.plain(run.output))
+        self._write(f"flow-{run.node}.node.output.json", to_plain(run.output))
 
     def keep_chat(self, turns: list[Mapping[str, Any]]) -> None:
         """Keep a conversation: `chat.output.json`, the history as the flow gets it."""
-        self._write("chat.output.json", self.plain(turns))
+        self._write("chat.output.json", to_plain(turns))
 
     def last(self) -> dict[str, Any]:
         """What the last test of the whole flow held: `inputs.NAME`, and `NODE.output` of completed nodes."""
@@ -57,9 +58,9 @@ class Records:
             **_times(line),
             "status": line.status.value,
             "error": _failure(line.error),
-            "inputs": self.plain(line.inputs),
-            "output": self.plain(line.outputs),
-            "metrics": self.plain(aggregation.metrics) if aggregation else {},
+            "inputs": to_plain(line.inputs),
+            "output": to_plain(line.outputs),
+            "metrics": to_plain(aggregation.metrics) if aggregation else {},
         }
         return {"flow_runs": [flow_run], "node_runs": [self.of_node(run) for run in runs]}
 
@@ -71,13 +72,9 @@ class Records:
             **_times(run),
             "model": run.model,
             "error": _failure(run.error),
-            "inputs": self.plain(run.inputs),
-            "output": self.plain(run.output),
+            "inputs": to_plain(run.inputs),
+            "output": to_plain(run.output),
         }
-
-    def plain(self, value: Any) -> Any:
-        """`value` as JSON can hold it."""
-        return value
 
     def _write(self, name: str, value: Any) -> None:
         if not self.folder.is_dir():

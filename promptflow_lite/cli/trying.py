@@ -50,7 +50,7 @@ class Trial:
             source,
             variant=variant,
             connections=overrides(connections),
-            environment_variables=pairs(environment_variables, "--environment-variables"),
+            environment_variables=_variables(environment_variables),
         )
         complain(loaded.warnings)
         with contextlib.redirect_stdout(sys.stderr):
@@ -71,7 +71,7 @@ class Trial:
         if whole:
             emit_json(self.records.of(tested))
         elif tested.line.status is Status.Completed:
-            emit_json(self.records.plain(tested.line.outputs))
+            emit_json(tested.line.outputs)
         failed = tested.aggregation is not None and tested.aggregation.error is not None
         return 1 if failed or tested.line.status is not Status.Completed else 0
 
@@ -87,7 +87,10 @@ class Trial:
         if name not in known:
             hint = near_miss(name, known) or f"there are: {', '.join(known)}"
             raise UserError(f"--node: the flow has no node {name!r}", code="unknown-node", hint=hint)
-        inputs = node_inputs(known[name], given_inputs(given), self.records.last())
+        values = given_inputs(given)
+        for stranger in values.keys() - names_of(known[name]):
+            say(neutral(f"warning: node {name!r} reads no {stranger!r}"))
+        inputs = node_inputs(known[name], values, self.records.last())
         with contextlib.redirect_stdout(sys.stderr):
             run = asyncio.run(self._run_node(name, inputs))
         self.records.keep_node(run)
@@ -97,7 +100,7 @@ class Trial:
         if whole:
             emit_json(self.records.of_node(run))
         elif run.status is Status.Completed:
-            emit_json(self.records.plain(run.output))
+            emit_json(run.output)
         return 0 if run.status is Status.Completed else 1
 
     async def _run_node(self, name: str, inputs: Mapping[str, Any]) -> Any:
@@ -105,6 +108,14 @@ class Trial:
             return await run_node(self.loaded.bound, name, inputs, emit=show_progress)
         finally:
             await self.loaded.aclose()
+
+
+def _variables(values: Sequence[str] | None) -> dict[str, str]:
+    if not values:
+        return {}
+    from promptflow_lite.cli.asking import variables
+
+    return variables(values)
 
 
 def given_inputs(values: Sequence[str] | None) -> dict[str, Any]:
@@ -150,6 +161,13 @@ def node_inputs(node: Node, given: Mapping[str, Any], last: Mapping[str, Any]) -
             # As JSON, since the engine reads what a person types as JSON where it is some.
             found[whole] = last[whole] if ref.scope == "inputs" else json.dumps(last[whole])
     return found
+
+
+def names_of(node: Node) -> set[str]:
+    """Every name that an input of the node goes by."""
+    refs = node.refs().values()
+    whole = {f"{ref.name}.output" for ref in refs if ref.scope == "node"}
+    return {*node.inputs, *(ref.name for ref in refs), *(str(ref)[2:-1] for ref in refs), *whole}
 
 
 def show_progress(event: Event) -> None:

@@ -89,7 +89,7 @@ def coerce_inputs(flow: Flow, given: Mapping[str, Any]) -> tuple[dict[str, Any],
     if wrong:
         code = "missing-input" if all(": missing;" in text for text in wrong) else "wrong-input"
         raise InputError("\n".join(wrong), code=code, hint=_hint(flow, given))
-    return values, _warnings(flow, given) if len(given) > len(values) or None in given.values() else []
+    return values, _warnings(flow, given) if given.keys() - values.keys() or None in given.values() else []
 
 
 def _has_default(flow: Flow, name: str, spec: FlowInput) -> bool:
