@@ -19,7 +19,7 @@ def cite(answer: str, passages: list, question: str, language: str) -> dict:
     """The answer with the number of the passage behind each sentence, or that the manual does not say.
 
     A small model makes up figures and cites at random. So an answer with a figure that stands neither in the
-    passages nor in the question is thrown away, and citations are set here: the passage that shares most words.
+    passages nor in the question is thrown away. Citations are set here: the passage that shares most words.
     """
     context = "\n\n".join(f"{passage['heading']}\n{passage['text']}" for passage in passages)
     plain = CITATION.sub("", answer or "").strip()
