@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from promptflow_lite.evaluation.metrics.classification import INVALID, ClassScore, Confusion, confusion
+from promptflow_lite.evaluation.metrics.classification import INVALID, Confusion, confusion
 
 LABELS = ("alpha", "beta", "gamma", "日本")
 _pairs = st.lists(
