@@ -3,7 +3,7 @@
 A page runs from top to bottom in an empty folder. What a fence says after its language:
 
     ```yaml title="my_flow/flow.dag.yaml"    is written to that file; so is any language with a title
-    ```sh                                    its lines that begin with `pf` run; `# exit code 2` says the ending
+    ```sh                                    its lines that begin with `pf` run; `# exit code 2` tells the end
     ```sh model                              as before, where the small model's weights are
     ```python                                runs, in one namespace for the page; ```python model as above
     ```... skip                              is for reading
@@ -164,6 +164,6 @@ def test_the_reference_of_commands_is_up_to_date() -> None:
 def test_the_examples_of_a_help_text_parse(group: str) -> None:
     commands: Any = command_tree().commands[group]
     for command in commands.load().commands.values():
-        for line in (command.epilog or "").splitlines():
+        for line in (command.epilog or "").replace("\\\n", " ").splitlines():
             if line.strip().startswith("pf "):
                 _parse(shlex.split(re.split(r"\s[|>]\s", line.strip())[0])[1:])

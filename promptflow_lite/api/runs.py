@@ -76,7 +76,7 @@ class FinishedRun:
         ]
 
     def to_pandas(self) -> Any:
-        """The details as a pandas `DataFrame` by `line_number`: `inputs.*`, `outputs.*`, `status`, `error`."""
+        """The details as a pandas `DataFrame`, by line number: `inputs.*`, `outputs.*`, status and error."""
         return frame([flat(detail) for detail in self.details])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import cleandoc
 from typing import Any
 
 import typer
@@ -29,8 +30,8 @@ class PfCommand(TyperCommand):
         """Print the examples line by line."""
         if self.epilog:
             with formatter.section("Examples"):
-                for line in self.epilog.strip().splitlines():
-                    formatter.write(f"  {line.strip()}\n" if line.strip() else "\n")
+                for line in cleandoc(self.epilog).splitlines():
+                    formatter.write(f"  {line}\n" if line else "\n")
 
 
 def spread(args: Sequence[str], greedy: set[str]) -> list[str]:
