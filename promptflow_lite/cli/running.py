@@ -139,6 +139,8 @@ class Session:
             self._write(run)
             self._say_how_to_resume()
             return 128 + (self._signal or signal.SIGINT)
+        if self._trackers and run.status is Status.Completed:
+            say("telling MLflow ...")
         run = batch.tell(run, self.store, self._trackers, self._listen)
         self._write(run)
         return exit_code(run)
