@@ -66,7 +66,9 @@ def evaluate(
         UserError: what is asked for is wrong.
     """
     named = evaluators if isinstance(evaluators, Mapping) else {name: name for name in evaluators}
-    mappings = {TARGET: {}} | {name: {} for name in named} | dict(column_mapping or {})
+    mappings: dict[str, Mapping[str, Any]] = (
+        {TARGET: {}} | {name: {} for name in named} | dict(column_mapping or {})
+    )
     unknown = [name for name in mappings if name not in (*named, TARGET)]
     if unknown:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -314,6 +315,55 @@ def test_environment_variables_reach_the_tools(tmp_path: Path, pf: Pf) -> None:
         "flow", "test", "--flow", flow, "--inputs", "text=", "--environment-variables", "CITY=Osaka", "X=1"
     )
     assert json.loads(ended.out) == {"text": "Osaka"}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_sees_each_node_end(aggregate: Path, pf: Pf, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert json.loads(pf("flow", "test", "--flow", aggregate).out) == {"n": 6}
+    lines = terminal.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["Completed", "twice"], ["Completed", "total"]]
+    assert lines[0].endswith(" s")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("body", ["import time; time.sleep(60)", "import asyncio; await asyncio.sleep(60)"])
+def test_ctrl_c_ends_a_test_at_once_with_130(body: str, tmp_path: Path) -> None:
+    kind = "async def" if "await" in body else "def"
+    tool = f"""\
+        import sys
+        from promptflow_lite import tool
+
+        @tool
+        {kind} echo(text: str, times: int) -> str:
+            print("started", file=sys.__stderr__, flush=True)
+            {body}
+    """
+    flow = flows_of.write(tmp_path / "slow", dag=flows_of.ECHO, echo__py=tool)
+    command = [
+        sys.executable,
+        "-m",
+        "promptflow_lite",
+        "flow",
+        "test",
+        "--flow",
+        str(flow),
+        "--inputs",
+        "text=a",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "started\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
 # interactive
