@@ -120,7 +120,7 @@ class Session:
             return 1
         told = batch.tell(run, self.store, self._trackers, self._listen)
         self._write(told)
-        return 0 if told.tracking else 1
+        return 1 if told is run else 0
 
     def _execute(self, work: Coroutine[Any, Any, Run], name: str) -> int:
         self._name = name

@@ -80,9 +80,9 @@ class MlflowTracker:
             try:
                 return _Told(mlflow.MlflowClient(tracking_uri=uri), uri, run, folder, base).all()
             except (MlflowException, SQLAlchemyError, OSError) as error:
-                reason = str(error).strip().splitlines()
-                why = _without_password(reason[0]) if reason else type(error).__name__
-                raise ConnectionError(f"MLflow at {_without_password(uri)} was not told: {why}") from error
+                raise ConnectionError(
+                    f"MLflow at {_without_password(uri)} was not told: {_without_password(_reason(error))}"
+                ) from error
 
     def _default_for(self, base: Run | None) -> str:
         return base.tracking.get("mlflow_tracking_uri", self._default) if base is not None else self._default
@@ -115,7 +115,7 @@ class _Told:
         return self._found_again(experiment, run_id)
 
     def _experiment(self) -> str:
-        """The experiment's id: that of `MLFLOW_EXPERIMENT_NAME`, else the base run's, else one named as the flow."""
+        """The experiment's id: by `MLFLOW_EXPERIMENT_NAME`, else the base run's, else by the flow's name."""
         from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 
         name: str | None = MLFLOW_EXPERIMENT_NAME.get()  # type: ignore[no-untyped-call]  # mlflow's
@@ -320,6 +320,15 @@ def _artifacts_of(uri: str, experiment: str) -> str | None:
     if folder == Path.cwd():
         return None
     return (folder / "mlruns" / re.sub(r"[^\w.-]", "_", experiment)).as_uri()
+
+
+def _reason(error: Exception) -> str:
+    """What matters of an error of MLflow's, which quotes those of three packages below it."""
+    text = str(error).strip() or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+    if system:
+        return system.group(1)
+    return "no answer in time" if "timed out" in text else text.splitlines()[0][:300]
 
 
 def _without_password(text: str) -> str:

@@ -64,7 +64,7 @@ async def run_batch(
         executor: who executes lines; `None` is this process.
         trackers: told of the run once it is Completed and safe.
         reuse: an earlier run of the same flow and data whose completed lines are taken over.
-        summarize: metrics from the lines, for a flow that has no aggregation nodes.
+        summarize: metrics from the lines, for an evaluation without aggregation nodes.
         stop: the caller's way to end the run early.
         emit: told of each line once it is safe, and of what a person should know.
 
@@ -198,7 +198,8 @@ class _Batch:
         self.store = store
         self.folder = store.folder(prepared.run.name)
         self.redact = redact
-        self.summarize = None if self.aggregates else summarize
+        scores = prepared.flow.type == "evaluation" or prepared.base is not None
+        self.summarize = summarize if scores and not self.aggregates else None
         self.stop = stop or Stop()
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
@@ -322,9 +323,10 @@ class _Batch:
             result = await aggregate(self.bound, self.tally.in_order(), emit=self.emit)
             write_json(self.folder / "aggregation.json", result)
             return result
-        return AggregationResult(
-            metrics=dict(self.summarize(self.tally.in_order())) if self.summarize else {}
-        )
+        metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
+        if "skipped" in metrics:  # a summary sees only the lines that were run
+            metrics["skipped"] += len(self.prepared.skipped)
+        return AggregationResult(metrics)
 
     def _end(self, status: Status, error: Failure | None = None) -> Run:
         self.run = self.run.model_copy(

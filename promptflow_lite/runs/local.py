@@ -11,6 +11,7 @@ from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import Failure, LineResult, Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.runs.job import FlowJob, Line
+from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["LocalExecutor"]
@@ -41,9 +42,10 @@ class LocalExecutor:
                 await done.put(result)
 
         async def everyone() -> None:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(job.concurrency):
-                    group.create_task(work())
+            with Home(self._bound.folder):  # entered once, so that no line is first in and last out
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(job.concurrency):
+                        group.create_task(work())
             await done.put(None)
 
         working = asyncio.create_task(everyone())

@@ -16,7 +16,7 @@ from promptflow_lite.tools.scope import Usage
 
 __all__ = ["decode", "dumps", "encode", "loads", "pretty"]
 
-_BIG_NUMBER = re.compile(rb"[0-9]{19}")
+_BIG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{19}")
 """orjson reads an integer beyond 64 bits as a float; the standard library keeps it."""
 
 

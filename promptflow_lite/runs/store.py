@@ -129,8 +129,10 @@ class RunStore:
             run = Run.model_validate_json((folder / "run.json").read_bytes())
         except (OSError, ValidationError) as error:
             raise UserError(f"{folder / 'run.json'} cannot be read: {error}", code="run-broken") from error
-        if run.status is not Status.Running or lock.holder(folder) is not None:
+        if run.status is not Status.Running:
             return run
+        if lock.holder(folder) is not None:
+            return run.model_copy(update={"lines": _counts(run, folder)})
         run = Run.model_validate_json((folder / "run.json").read_bytes())  # it may have ended just now
         return _interrupted(run, folder) if run.status is Status.Running else run
 
@@ -159,19 +161,21 @@ class RunStore:
         shutil.rmtree(gone)
 
 
-def _interrupted(run: Run, folder: Path) -> Run:
+def _counts(run: Run, folder: Path) -> LineCounts:
+    """What the journal holds by now; `run.json` is written at the beginning and at the end."""
     records = Records.read(folder / JOURNAL)
-    counts = LineCounts(
-        total=run.lines.total,
-        completed=len(records.numbers(Status.Completed)),
-        failed=len(records.numbers(Status.Failed)),
-        skipped=run.lines.skipped,
-    )
+    completed, failed = len(records.numbers(Status.Completed)), len(records.numbers(Status.Failed))
+    return run.lines.model_copy(update={"completed": completed, "failed": failed})
+
+
+def _interrupted(run: Run, folder: Path) -> Run:
     error = {
         "code": "interrupted",
         "message": f"the process {run.pid} that executed it is gone; pf run resume {run.name}  goes on",
     }
-    return run.model_copy(update={"status": Status.Failed, "error": error, "lines": counts, "pid": None})
+    return run.model_copy(
+        update={"status": Status.Failed, "error": error, "lines": _counts(run, folder), "pid": None}
+    )
 
 
 def write(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from promptflow_lite.engine.results import LineResult, NodeRun, Status
+from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
 
@@ -30,9 +31,13 @@ class Tally:
         self._keep_outputs = keep_outputs
         aggregations = [node for node in flow.nodes if node.aggregation]
         sources = {name for node in aggregations for name in node.sources()}
-        refs = [ref for node in aggregations for ref in node.refs().values()]
+        refs = [
+            ref
+            for node in aggregations
+            for ref in (*node.refs().values(), node.activate and node.activate.when)
+        ]
         self._nodes = sources - {node.name for node in aggregations}
-        self._inputs = {ref.name for ref in refs if ref.scope == "inputs"}
+        self._inputs = {ref.name for ref in refs if isinstance(ref, Ref) and ref.scope == "inputs"}
         self._aggregates = bool(aggregations)
 
     @property
