@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from time import perf_counter, time
 from typing import Any
 
 from promptflow_lite.engine.events import Emit, LineEnded, LineStarted, Log, NodeEnded, NodeStarted, ignore
 from promptflow_lite.engine.given import arguments_of
-from promptflow_lite.engine.invoke import failure_of, invoke
+from promptflow_lite.engine.invoke import invoke
+from promptflow_lite.engine.outputs import outputs_of
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
-from promptflow_lite.engine.schedule import Plan, Schedule, plan_of
+from promptflow_lite.engine.schedule import Schedule, plan_of
 from promptflow_lite.engine.walk import Walk
-from promptflow_lite.errors import InputError
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.tools.home import Home
@@ -72,7 +71,7 @@ async def run_line(
     outputs: dict[str, Any] = {}
     error = walk.error
     if error is None:
-        outputs, error = _outputs(bound, plan, schedule)
+        outputs, error = outputs_of(bound, plan, schedule)
     result = LineResult(
         line_number,
         Status.Completed if error is None else Status.Failed,
@@ -112,38 +111,6 @@ async def run_node(bound: BoundFlow, name: str, inputs: Mapping[str, Any], *, em
     run.logs = str(scope.printed)
     emit(NodeEnded(run, None))
     return run
-
-
-def _outputs(bound: BoundFlow, plan: Plan, schedule: Schedule) -> tuple[dict[str, Any], Failure | None]:
-    """The flow's outputs; those of aggregation nodes are left out, as Prompt flow does."""
-    outputs: dict[str, Any] = {}
-    for name, spec in bound.flow.outputs.items():
-        reference = spec.reference
-        if not isinstance(reference, Ref):
-            outputs[name] = reference
-            continue
-        if reference.scope == "node" and reference.name not in plan.node_slots:
-            continue
-        try:
-            value = schedule.value(reference)
-        except InputError as error:
-            return outputs, failure_of(error, None)
-        wrong = _not_serializable(value)
-        if wrong is not None:
-            message = f"outputs.{name}: {reference} gave a {type(value).__name__}, which is no JSON: {wrong}"
-            return outputs, Failure("output-not-serializable", message, reference.name)
-        outputs[name] = value
-    return outputs, None
-
-
-def _not_serializable(value: Any) -> str | None:
-    if value is None or isinstance(value, str | int | float):
-        return None
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        return str(error)
-    return None
 
 
 def _too_long(timeout_s: float, walk: Walk) -> Failure:

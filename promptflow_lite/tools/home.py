@@ -97,7 +97,7 @@ class Home:
     """The flow's folder as the place where its code runs: a context manager, entered by any number at once.
 
     Args:
-        folder: the flow's folder, absolute; the empty path of a flow made in Python changes nothing but prints.
+        folder: the flow's folder, absolute; a flow made in Python has none, and stays where it is.
     """
 
     __slots__ = ("_folder",)
