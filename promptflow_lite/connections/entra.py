@@ -1,4 +1,4 @@
-"""How does one get an Entra token for Azure OpenAI? From azure-identity, kept until shortly before it ends."""
+"""What is the Entra token for Azure OpenAI? From azure-identity, kept until shortly before it ends."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def _parse(text: str, path: Path) -> tuple[Body, dict[str, tuple[int, int]]]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415  # heavy: first use
 
     try:
-        data = _yaml().load(text)
+        data: Any = _yaml().load(text)
     except MarkedYAMLError as error:
         at = error.problem_mark
         mark = Mark(str(path), at.line + 1, at.column + 1) if at else Mark(str(path), 1, 1)
@@ -263,7 +263,8 @@ def _parse(text: str, path: Path) -> tuple[Body, dict[str, tuple[int, int]]]:
         raise UserError(
             f"{path}: expected a mapping with 'type' and the connection's fields", code="bad-connection"
         )
-    places = {str(key): (row + 1, column + 1) for key, (row, column, *_) in (data.lc.data or {}).items()}
+    lines: Any = data.lc  # type: ignore[attr-defined]  # ruamel's CommentedMap, which is a dict
+    places = {str(key): (row + 1, column + 1) for key, (row, column, *_) in (lines.data or {}).items()}
     return {str(key): _plain(value) for key, value in data.items()}, places
 
 

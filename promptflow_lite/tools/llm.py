@@ -1,0 +1,225 @@
+"""What does an llm node call? Its prompt, rendered, as a chat or a completion of its connection's model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from promptflow_lite.connections.base import Connection, ConnectionProvider
+from promptflow_lite.connections.files import make as make_connection
+from promptflow_lite.connections.files import validate
+from promptflow_lite.connections.kinds import is_language_model
+from promptflow_lite.connections.store import default_connection
+from promptflow_lite.errors import Diagnostic, FlowError, UserError
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.spec import Flow, Node
+from promptflow_lite.prompts import template as text_template
+from promptflow_lite.prompts.chat import compile_chat
+from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
+from promptflow_lite.tools.endpoint import OPENAI_MODEL, Endpoint, endpoint_of
+from promptflow_lite.tools.failure import ModelError
+from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_NAMES, Parameter
+from promptflow_lite.tools.prompt import template_of
+from promptflow_lite.tools.scope import current
+from promptflow_lite.tools.tool import Made, Tool
+from promptflow_lite.tools.wire import ask, stream
+
+__all__ = ["make"]
+
+Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Template variables to the part of the request that holds the prompt."""
+
+
+def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
+    """The tool of an llm node.
+
+    Raises:
+        FlowError: everything that is wrong with its prompt, its parameters and its connection.
+    """
+    at = _Place(flow, node)
+    api = node.api or "chat"
+    known = {"chat": CHAT, "completion": COMPLETION}.get(api)
+    if known is None:
+        raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
+    connection, note = _connection(node, connections, at)
+    compose, variables = _compose(node, flow, api)
+    fixed, moving, complaints = _parameters(node, known, variables, at)
+    complaints += _model_complaints(node, connection, at)
+    if complaints:
+        raise FlowError(complaints)
+    caller = _Caller(
+        connection=connection,
+        api=api,
+        compose=compose,
+        fixed=_with_defaults(api, fixed, node, connection),
+        moving=moving,
+        parameters=frozenset((*known, *MODEL_NAMES)),
+        model=_literal_model(node, connection),
+    )
+    tool = Tool(
+        node.name, caller, {}, mode="async", accepts_extra=True, description=f"{api} of a language model"
+    )
+    return Made(tool, notes=(note,) if note else ())
+
+
+class _Place:
+    """Where a node stands in its flow's file."""
+
+    def __init__(self, flow: Flow, node: Node) -> None:
+        self._flow = flow
+        self._index = [n.name for n in flow.nodes].index(node.name)
+
+    def complaint(self, code: str, message: str, *path: str, hint: str | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self._flow.at("nodes", self._index, *path), hint)
+
+
+def _connection(node: Node, connections: ConnectionProvider, at: _Place) -> tuple[Connection, str | None]:
+    """The node's connection, and what to tell a person about it."""
+    named = node.connection
+    try:
+        if named is None:
+            connection, why = default_connection(connections)
+            return connection, f"connection {connection.name!r}: {why}"
+        connection = connections.get(named) if isinstance(named, str) else _inline(named)
+    except UserError as error:
+        code = "unknown-connection" if error.code == "connection-not-found" else error.code
+        raise FlowError([at.complaint(code, error.message, "connection", hint=error.hint)]) from error
+    if not is_language_model(connection):
+        message = f"connection {connection.name!r} of type {connection.TYPE!r} has no language model"
+        raise FlowError([at.complaint("wrong-connection", message, "connection")])
+    return connection, None
+
+
+def _inline(body: Mapping[str, Any]) -> Connection:
+    """A connection that is written in the flow, as prompty files do."""
+    complaints = validate(body)
+    if complaints:
+        raise UserError("; ".join(message for _, message, _ in complaints), code="bad-connection")
+    return make_connection("", body, {})
+
+
+def _compose(node: Node, flow: Flow, api: str) -> tuple[Compose, frozenset[str]]:
+    """What makes the prompt of the variables, and their names."""
+    text, file = template_of(node, flow)
+    if api == "completion":
+        plain = text_template.compile(text, file)
+        return (lambda values: {"prompt": plain.render(values)}), frozenset(plain.variables)
+    chat = compile_chat(text, file)
+
+    def messages(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"messages": [message.to_openai() for message in chat.render(values)]}
+
+    return messages, frozenset(chat.variables)
+
+
+def _parameters(
+    node: Node, known: Mapping[str, Parameter], variables: frozenset[str], at: _Place
+) -> tuple[dict[str, Any], dict[str, Parameter], list[Diagnostic]]:
+    """The literal parameters, read; how to read those that come from elsewhere; and what is wrong."""
+    fixed: dict[str, Any] = {}
+    moving: dict[str, Parameter] = {}
+    complaints = [
+        at.complaint(
+            "reserved-name",
+            f"the template reads {name!r}, which is a parameter of the call; give the variable another name",
+            "source",
+        )
+        for name in sorted(variables.intersection((*known, *MODEL_NAMES)))
+    ]
+    for name, value in node.inputs.items():
+        read = str if name in MODEL_NAMES else known.get(name)
+        if read is None:
+            continue
+        if isinstance(value, Ref):
+            moving[name] = read
+        elif value is not None and value != "":
+            try:
+                fixed[name] = read(value)
+            except ValueError as error:
+                complaints.append(at.complaint("wrong-type", str(error), "inputs", name))
+    return fixed, moving, complaints
+
+
+def _with_defaults(api: str, fixed: Mapping[str, Any], node: Node, connection: Connection) -> dict[str, Any]:
+    left_out = {name for name, value in node.inputs.items() if value is None}
+    defaults = {name: value for name, value in DEFAULTS[api].items() if name not in left_out}
+    if api == "chat" and connection.TYPE == "azure_open_ai":
+        defaults["n"] = 1
+    given = {name: value for name, value in fixed.items() if name not in MODEL_NAMES}
+    return {name: value for name, value in {**defaults, **given}.items() if value is not None}
+
+
+def _literal_model(node: Node, connection: Connection) -> str | None:
+    """The model that the node names; Azure's word comes first for Azure's connections."""
+    names = MODEL_NAMES if connection.TYPE == "azure_open_ai" else MODEL_NAMES[::-1]
+    literals = [value for name in names if isinstance(value := node.inputs.get(name), str) and value]
+    return literals[0] if literals else None
+
+
+def _model_complaints(node: Node, connection: Connection, at: _Place) -> list[Diagnostic]:
+    is_named = any(node.inputs.get(name) for name in MODEL_NAMES) or connection.get("model")
+    if connection.TYPE != "azure_open_ai" or is_named:
+        return []
+    message = f"node {node.name!r} names no deployment, and connection {connection.name!r} has no 'model'"
+    return [at.complaint("missing-argument", message, "inputs", hint="set inputs.deployment_name")]
+
+
+class _Caller:
+    """The callable of one llm node."""
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        api: str,
+        compose: Compose,
+        fixed: Mapping[str, Any],
+        moving: Mapping[str, Parameter],
+        parameters: frozenset[str],
+        model: str | None,
+    ) -> None:
+        self._connection = connection
+        self._operation = "chat/completions" if api == "chat" else "completions"
+        self._answer = of_chat if api == "chat" else of_completion
+        self._compose = compose
+        self._fixed = fixed
+        self._moving = moving
+        self._parameters = parameters
+        self._model = model
+        self._endpoints: dict[str | None, Endpoint] = {}
+
+    def __call__(self, **inputs: Any) -> Awaitable[Any]:
+        return self._call(inputs)
+
+    async def _call(self, inputs: dict[str, Any]) -> Any:
+        model = self._model
+        body = {"model": model, **self._fixed}
+        for name, read in self._moving.items():
+            value = _read(name, read, inputs.get(name))
+            if name in MODEL_NAMES:
+                body["model"] = model = value or model
+            elif value is not None:
+                body[name] = value
+        values = {name: value for name, value in inputs.items() if name not in self._parameters}
+        body.update(self._compose(values))
+        endpoint = self._endpoints.get(model) or await self._endpoint(model)
+        if self._connection.TYPE == "local" or model is None:
+            body["model"] = endpoint.model or OPENAI_MODEL
+        scope = current.get()
+        if scope is not None and scope.stream and "tools" not in body and "functions" not in body:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            return text_parts(stream(endpoint, self._operation, body), body, scope)
+        return await ask(endpoint, self._operation, body, lambda answer: self._answer(answer, body, scope))
+
+    async def _endpoint(self, model: str | None) -> Endpoint:
+        endpoint = self._endpoints[model] = await endpoint_of(self._connection, model)
+        return endpoint
+
+
+def _read(name: str, read: Parameter, value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ModelError(f"inputs.{name}: {error}", code="bad-request") from None
