@@ -15,10 +15,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.runs.records import loads
+from promptflow_lite.runs.records import DECODER, loads
 
 __all__ = ["Row", "Table", "digest", "read"]
 
@@ -194,13 +194,12 @@ def _json_rows(file: Path, content: bytes, complaints: _Complaints) -> Iterator[
             file, text.count("\n", 0, at) + 1, "expected a list of objects (or name the file .jsonl)"
         )
         return
-    decoder = json.JSONDecoder(parse_constant=_refuse)
     at, line, seen = _skip(text, at + 1), 1, 0
     closed = text[at : at + 1] == "]"
     while not closed:
         line, seen = line + text.count("\n", seen, at), at
         try:
-            row, at = decoder.raw_decode(text, at)
+            row, at = DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
             complaints.add(file, error.lineno, _reason(error))
             return
@@ -213,17 +212,15 @@ def _json_rows(file: Path, content: bytes, complaints: _Complaints) -> Iterator[
             complaints.add(file, line, f"expected a JSON object, got {_kind(row)}")
         at = _skip(text, at)
         closed = text[at : at + 1] == "]"
-        if not closed and text[at : at + 1] != ",":
+        if closed:
+            break
+        if text[at : at + 1] != ",":
             complaints.add(file, text.count("\n", 0, at) + 1, "not JSON: expected ',' or ']'")
             return
         at = _skip(text, at + 1)
     at = _skip(text, at + 1)
     if at < len(text):
         complaints.add(file, text.count("\n", 0, at) + 1, "not JSON: something follows the list")
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _skip(text: str, at: int) -> int:

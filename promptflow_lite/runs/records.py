@@ -14,7 +14,7 @@ import orjson
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.tools.scope import Usage
 
-__all__ = ["decode", "dumps", "encode", "loads", "pretty"]
+__all__ = ["DECODER", "decode", "dumps", "encode", "loads", "pretty"]
 
 _BIG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{19}")
 """orjson reads an integer beyond 64 bits as a float; the standard library keeps it."""
@@ -64,7 +64,7 @@ def loads(text: bytes) -> Any:
         ValueError: it is not JSON; NaN and infinities are not.
     """
     if _BIG_NUMBER.search(text):
-        return json.loads(text, parse_constant=_refuse)
+        return DECODER.decode(text.decode())
     return orjson.loads(text)
 
 
@@ -83,6 +83,15 @@ def pretty(value: Any) -> bytes:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""The standard library's, made strict: for big integers, and for values one after the other."""
 
 
 def _plain(value: Any) -> Any:

@@ -61,11 +61,8 @@ def default_name(flow: Path, variant: str | None, now: datetime) -> str:
     folder = flow.parent if flow.name.startswith("flow.") else flow
     plain = unicodedata.normalize("NFKC", folder.stem)
     stem = re.sub(r"[^A-Za-z0-9.-]+", "_", plain).strip("_.-")[:64].rstrip("_.-") or "flow"
-    which = (
-        re.sub(r"[^A-Za-z0-9-]+", "_", variant.strip("${}").rpartition(".")[2])[:24]
-        if variant
-        else "variant_0"
-    )
+    chosen = (variant or "").strip("${}").rpartition(".")[2]
+    which = re.sub(r"[^A-Za-z0-9-]+", "_", chosen)[:24].strip("_") or "variant_0"
     return f"{stem}_{which}_{now:%Y%m%d_%H%M%S_%f}"
 
 
