@@ -15,15 +15,16 @@ CITATION = re.compile(r"\s*\[\d+\]")
 
 
 @tool
-def cite(answer: str, passages: list, question: str, language: str) -> dict:
+def cite(answer: str, passages: list, question: str, language: str, least: float) -> dict:
     """The answer with the number of the passage behind each sentence, or that the manual does not say.
 
-    A small model makes up figures and cites at random. So an answer with a figure that stands neither in the
-    passages nor in the question is thrown away. Citations are set here: the passage that shares most words.
+    A small model makes things up and cites at random. So an answer is thrown away if one of its figures stands
+    neither in the passages nor in the question, or if less than the share `least` of its words stands in the
+    passages. Citations are set here: the passage that shares most words with a sentence.
     """
     context = "\n\n".join(f"{passage['heading']}\n{passage['text']}" for passage in passages)
     plain = CITATION.sub("", answer or "").strip()
-    if not plain or figures(plain) - figures(context) - figures(question):
+    if not plain or figures(plain) - figures(context + question) or supported(plain, context) < least:
         return {"answer": NOT_SAID[language], "sources": [], "context": context}
     cited: list[int] = []
     sentences = []
@@ -38,6 +39,12 @@ def cite(answer: str, passages: list, question: str, language: str) -> dict:
 
 def figures(text: str) -> set:
     return set(FIGURE.findall(unicodedata.normalize("NFKC", text)))
+
+
+def supported(text: str, context: str) -> float:
+    """The share of the text's words that stand in the context."""
+    words = set(query_terms(text))
+    return len(words & set(terms(context))) / len(words) if words else 0.0
 
 
 def shared(sentence: str, passage: dict) -> int:
