@@ -14,6 +14,7 @@ from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import Diagnostic, FlowError, UserError, near_miss
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.graph import order
+from promptflow_lite.flow.includes import materialize
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import environment
@@ -49,13 +50,10 @@ def bind(
         FlowError: everything that is wrong with the flow, its scripts, its literals and its connections.
     """
     flow = _overridden(flow, overrides or {})
-    _raise_errors(check(flow, connections.names()))
     closers: list[Closer] = []
     try:
-        if flow.additional_includes:
-            from promptflow_lite.flow.includes import materialize  # noqa: PLC0415
-
-            flow = materialize(flow, closers.append)
+        flow = materialize(flow, closers.append)
+        _raise_errors(check(flow, connections.names()))
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)
         closers.append(environment.apply(values))

@@ -95,7 +95,7 @@ def of_provider(
     if complaints:
         raise FlowError(complaints)
     values, complaints = literals(given, setup, flow=flow, where=where, connections=connections)
-    missing = [name for name, param in setup.items() if param.required and name not in values]
+    missing = [name for name, param in setup.items() if param.required and given.get(name) in (None, "")]
     complaints += [
         Diagnostic(
             "missing-argument", f"{provider.__name__}.__init__ needs {name!r}", flow.at("nodes", where)
