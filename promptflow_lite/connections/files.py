@@ -19,7 +19,9 @@ __all__ = [
     "KEEP",
     "check_name",
     "fields_of",
+    "has_plain_secret",
     "make",
+    "parse",
     "read",
     "read_dotenv",
     "resolve",
@@ -64,8 +66,7 @@ def read(path: Path) -> Body:
     Raises:
         UserError: every complaint about the file, with its place (`bad-connection`).
     """
-    text = _text_of(path)
-    data, places = _parse(text, path)
+    data, places = _parse(_text_of(path), path)
     complaints = validate(data)
     if complaints:
         rendered = [
@@ -76,6 +77,15 @@ def read(path: Path) -> Body:
         ]
         raise UserError("\n".join(rendered), code="bad-connection")
     return data
+
+
+def parse(path: Path) -> Body:
+    """What stands in a connection's file, not checked: fields may still be missing.
+
+    Raises:
+        UserError: it cannot be read, or is no mapping.
+    """
+    return _parse(_text_of(path), path)[0]
 
 
 def validate(body: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -187,6 +197,13 @@ def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
         else:
             shown[key] = _hidden(value) if key in secret else value
     return shown
+
+
+def has_plain_secret(body: Mapping[str, Any]) -> bool:
+    """Whether a secret stands in the body itself and not in the environment."""
+    kind = KINDS[body["type"]]
+    values = [*(body.get(f.name) for f in kind.FIELDS if f.secret), *(body.get("secrets") or {}).values()]
+    return any(value and _hidden(value) == "***" for value in values)
 
 
 def _hidden(value: Any) -> str:

@@ -77,7 +77,7 @@ def refused(status: int, header: Callable[[str], str | None], body: bytes, *, wh
 
 
 _HINTS = {
-    "auth": "look at the connection's api_key with 'pf connection show NAME'",
+    "auth": "look at the connection's api_key with 'pf connection show --name NAME'",
     "model-not-found": "is the model (Azure: deployment_name) right, and the connection's address?",
 }
 
