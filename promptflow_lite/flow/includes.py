@@ -21,7 +21,7 @@ _LEFT_OUT = shutil.ignore_patterns(".git", ".promptflow", "__pycache__", ".venv"
 
 
 def materialize(flow: Flow, at_close: Callable[[Callable[[], None]], None]) -> Flow:
-    """The flow in a temporary folder, with what it includes; a flow that includes nothing comes back as it is.
+    """The flow in a temporary folder with what it includes; one that includes nothing comes back as it is.
 
     Args:
         flow: any flow.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -33,18 +34,18 @@ def n():
 """
 
 
-async def test_flow_and_includes_are_one_folder_while_bound(tmp_path: Path) -> None:
+def test_flow_and_includes_are_one_folder_while_bound(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     (shared / "lib").mkdir(parents=True)
     (shared / "lib" / "helper.py").write_text("VALUE = 7\n")
     (shared / "words.txt").write_text("theirs")
     files = {"n.py": TOOL, "words.txt": "mine", "lib/own.txt": "kept"}
     bound = bind(folder(tmp_path / "flow", DAG, files), NoConnections())
-    [value, words, own, where] = (await run_line(bound, {})).outputs["y"]
+    [value, words, own, where] = asyncio.run(run_line(bound, {})).outputs["y"]
     assert (value, words, own) == (7, "theirs", "kept")
     assert (tmp_path / "flow" / "words.txt").read_text() == "mine"
     assert Path(where).is_dir()
-    await close(bound)
+    asyncio.run(close(bound))
     assert not Path(where).exists()
 
 

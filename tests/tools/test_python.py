@@ -112,7 +112,8 @@ async def test_binding_and_running_leave_the_process_as_it_was(tmp_path: Path) -
 def test_a_provider_takes_no_reference(tmp_path: Path) -> None:
     script = (
         "from promptflow.core import ToolProvider, tool\n\nclass P(ToolProvider):\n"
-        "    def __init__(self, k: int):\n        self.k = k\n\n    @tool\n    def call(self):\n        return self.k\n"
+        "    def __init__(self, k: int):\n        self.k = k\n\n"
+        "    @tool\n    def call(self):\n        return self.k\n"
     )
     with pytest.raises(FlowError) as raised:
         bind(one_node(tmp_path, script, '{k: "${inputs.x}"}'), NoConnections())
