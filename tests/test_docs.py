@@ -25,13 +25,14 @@ import typer
 from promptflow_lite.cli.main import GROUPS, command_tree, run
 from tests.conftest import MODELS, ROOT
 
-MODEL = "smollm2-135m-instruct"
+MODEL = "smollm2-135m"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALKS = [
     "docs/tutorial.md",
     "docs/how-to/author-flows.md",
     "docs/how-to/use-from-python.md",
     "docs/compat.md",
+    "docs/concepts/execution.md",
 ]
 
 
@@ -134,7 +135,7 @@ def test_every_link_inside_the_repository_leads_somewhere(page: str) -> None:
 def test_a_walk_through_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PF_LOCAL_MODEL", MODEL)
-    has_model = any(MODELS.glob("*mol*135*"))
+    has_model = any(MODELS.glob(f"{MODEL}*.gguf"))
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks_of(ROOT / page):
         if "skip" in block.words or ("model" in block.words and not has_model):
