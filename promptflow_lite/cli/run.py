@@ -237,14 +237,13 @@ def list_(
 ) -> None:
     """List the runs, the newest first."""
     from promptflow_lite.cli import showing
-    from promptflow_lite.cli.running import store
 
-    runs, complaints = store().all()
+    runs, complaints = showing.store().all()
     for complaint in complaints:
         say(neutral(f"warning: {complaint}"))
     shown = runs if all_results else runs[:max_results]
     if output is Output.json:
-        emit_json([showing.as_json(run, store()) for run in shown])
+        emit_json([showing.as_json(run, showing.store()) for run in shown])
     elif shown:
         table(showing.COLUMNS, [showing.row(run) for run in shown])
     else:
@@ -257,13 +256,12 @@ def list_(
 def show(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
     """Show a run: what was asked, how it went, its metrics, and where everything is."""
     from promptflow_lite.cli import showing
-    from promptflow_lite.cli.running import store
 
-    run = store().load(_one(name, named))
+    run = showing.store().load(_one(name, named))
     if output is Output.json:
-        emit_json(showing.as_json(run, store()))
+        emit_json(showing.as_json(run, showing.store()))
     else:
-        emit(showing.text(run, store(), whole=True))
+        emit(showing.text(run, showing.store(), whole=True))
 
 
 @app.command(
@@ -287,10 +285,9 @@ def show_details(
 ) -> None:
     """Show the lines of a run: number, status, inputs, outputs, error."""
     from promptflow_lite.cli import showing
-    from promptflow_lite.cli.running import store
 
     details = showing.Details(
-        store(), _one(name, named), failed=failed, limit=None if all_results else max_results
+        showing.store(), _one(name, named), failed=failed, limit=None if all_results else max_results
     )
     match format_:
         case Details.jsonl:
@@ -307,9 +304,8 @@ def show_details(
 def show_metrics(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
     """Show the metrics of a run."""
     from promptflow_lite.cli import showing
-    from promptflow_lite.cli.running import store
 
-    run = store().load(_one(name, named))
+    run = showing.store().load(_one(name, named))
     metrics = run.metrics
     if output is Output.json:
         emit_json(metrics)
@@ -331,12 +327,11 @@ def stream(name: _Name = None, named: _Named = None, output: _Out = Output.table
 def cancel(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
     """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
     from promptflow_lite.cli import showing
-    from promptflow_lite.cli.running import store
     from promptflow_lite.cli.watching import cancel as ask
 
     run = ask(_one(name, named))
     if output is Output.json:
-        emit_json(showing.as_json(run, store()))
+        emit_json(showing.as_json(run, showing.store()))
     else:
         emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
 
@@ -349,7 +344,7 @@ def delete(
     output: _Out = Output.table,
 ) -> None:
     """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
-    from promptflow_lite.cli.running import store
+    from promptflow_lite.cli.showing import store
 
     name = _one(name, named)
     folder = store().folder(name)

@@ -17,6 +17,7 @@ from promptflow_lite.cli.progress import Progress
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import LineEnded, Log
 from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.errors import PromptflowError
 from promptflow_lite.evaluation import summary
 from promptflow_lite.registry import Registry
 from promptflow_lite.runs import batch
@@ -24,25 +25,12 @@ from promptflow_lite.runs.events import RunEvent, RunStarted
 from promptflow_lite.runs.job import Tracker
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.stop import Stop
-from promptflow_lite.runs.store import RunStore
 from promptflow_lite.settings import settings
 
-__all__ = ["Session", "exit_code", "store"]
+__all__ = ["Session"]
 
 _PLAIN_EVERY_S = 30.0
 """Seconds between lines about the progress where no bar can be drawn."""
-
-
-def store() -> RunStore:
-    """The runs of this process's home."""
-    return RunStore(settings().runs)
-
-
-def exit_code(run: Run) -> int:
-    """What `pf` ends with for a run that has ended by itself."""
-    if run.status is not Status.Completed:
-        return 1
-    return 3 if run.lines.failed and run.error_threshold is None else 0
 
 
 class Session:
@@ -55,7 +43,7 @@ class Session:
     """
 
     def __init__(self, *, each_line: bool = False, tracking: bool, as_json: bool) -> None:
-        self.store = store()
+        self.store = showing.store()
         self._each_line = each_line
         self._as_json = as_json
         self._trackers: Sequence[Tracker] = ()
@@ -130,6 +118,8 @@ class Session:
                 run = asyncio.run(self._with_signals(work))
         except asyncio.CancelledError:
             say("")
+        except OSError as error:
+            raise PromptflowError(f"the run cannot be kept: {error}", code="disk") from error
         finally:
             self._end_bar()
         if run is None:
@@ -143,7 +133,7 @@ class Session:
             say("telling MLflow ...")
         run = batch.tell(run, self.store, self._trackers, self._listen)
         self._write(run)
-        return exit_code(run)
+        return showing.exit_code(run)
 
     async def _with_signals(self, work: Coroutine[Any, Any, Run]) -> Run:
         loop = asyncio.get_running_loop()

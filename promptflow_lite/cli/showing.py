@@ -16,8 +16,9 @@ from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
+from promptflow_lite.settings import settings
 
-__all__ = ["COLUMNS", "Details", "as_json", "row", "text", "value"]
+__all__ = ["COLUMNS", "Details", "as_json", "exit_code", "row", "store", "text", "value"]
 
 COLUMNS = ("name", "status", "lines", "failed", "seconds", "created", "metrics")
 _COLOURS = {
@@ -27,6 +28,18 @@ _COLOURS = {
     Status.Canceled: "yellow",
 }
 _CELL = 60
+
+
+def store() -> RunStore:
+    """The runs of this process's home."""
+    return RunStore(settings().runs)
+
+
+def exit_code(run: Run) -> int:
+    """What `pf` ends with for a run that has ended by itself."""
+    if run.status is not Status.Completed:
+        return 1
+    return 3 if run.lines.failed and run.error_threshold is None else 0
 
 
 def as_json(run: Run, store: RunStore) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptflow_lite.cli import showing
 from promptflow_lite.cli.console import emit, emit_json, neutral, progress, say
-from promptflow_lite.cli.running import exit_code, store
+from promptflow_lite.cli.showing import exit_code, store
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs import lock

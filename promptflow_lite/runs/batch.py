@@ -37,9 +37,6 @@ from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["resume_batch", "run_batch", "tell"]
 
-THRESHOLD = "error-threshold"
-"""The code of a run that was stopped because too many lines failed."""
-
 Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
 
@@ -296,16 +293,19 @@ class _Batch:
         if result.error is not None:
             self.log(f"line {result.line_number} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
-        limit = self.run.error_threshold
-        if limit is not None and 0 <= limit < self.tally.failed:
-            self.stop.ask(THRESHOLD)
+        if self._too_many_failed():
+            self.stop.ask("error-threshold")
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.numbers)
-        if self.stop.reason == THRESHOLD:
-            message = f"{self.tally.failed} lines failed; error_threshold is {self.run.error_threshold}"
-            return self._end(Status.Failed, Failure(THRESHOLD, message))
-        return self._end(Status.Canceled)
+        error = self._too_many_failed()
+        return self._end(Status.Canceled if error is None else Status.Failed, error)
+
+    def _too_many_failed(self) -> Failure | None:
+        limit = self.run.error_threshold
+        if limit is None or not 0 <= limit < self.tally.failed:
+            return None
+        return Failure("error-threshold", f"{self.tally.failed} lines failed; error_threshold is {limit}")
 
     async def _finish(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.numbers)
@@ -316,7 +316,8 @@ class _Batch:
         result = await self._aggregate()
         write_json(self.folder / "metrics.json", result.metrics)
         self.run = self.run.model_copy(update={"metrics": result.metrics})
-        return self._end(Status.Completed if result.error is None else Status.Failed, result.error)
+        error = result.error or self._too_many_failed()
+        return self._end(Status.Completed if error is None else Status.Failed, error)
 
     async def _aggregate(self) -> AggregationResult:
         if self.aggregates:
