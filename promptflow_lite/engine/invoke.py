@@ -54,8 +54,8 @@ async def invoke(
         run.status = Status.Completed
     except GeneratorExit:
         raise
-    except asyncio.CancelledError as error:
-        if _is_cancelled_from_outside():
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        if _is_cancelled_from_outside():  # a second Ctrl-C is one too
             run.status = Status.Canceled
             raise
         run.status, run.error = Status.Failed, failure_of(error, run.node)
@@ -73,8 +73,9 @@ async def invoke(
 def failure_of(error: BaseException, node: str | None) -> Failure:
     """Why a node failed, with the user's frames only."""
     if isinstance(error, PromptflowError):
-        return Failure(error.code, str(error), node, frames.text_of(error), getattr(error, "details", None))
-    said = str(error)
+        traceback = frames.text_of(error) if frames.has_users(error) else None
+        return Failure(error.code, str(error), node, traceback, getattr(error, "details", None))
+    said = frames.message_of(error)
     message = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return Failure(NodeError.code, message, node, frames.text_of(error))
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from promptflow_lite.errors import Mark
 
-__all__ = ["guarded", "mark_of", "text_of"]
+__all__ = ["guarded", "has_users", "mark_of", "message_of", "text_of"]
 
 Result = TypeVar("Result")
 
@@ -39,6 +39,20 @@ def text_of(error: BaseException) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}\n[cut]\n"
 
 
+def message_of(error: BaseException) -> str:
+    """What `error` says; a user's `__str__` may fail, and a message may be as long as the data it quotes."""
+    text = str(traceback.TracebackException(type(error), error, None))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} [cut]"
+
+
+def has_users(error: BaseException) -> bool:
+    """Whether `error` went through code of the user's."""
+    return any(
+        not _is_of_the_house(f.filename) and not _is_foreign(f.filename)
+        for f in traceback.extract_tb(error.__traceback__)
+    )
+
+
 def mark_of(error: BaseException, *, default: Mark) -> Mark:
     """The innermost line of the user's code that `error` went through, or the line of a syntax error."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
@@ -59,7 +73,7 @@ def guarded(call: Callable[[], Result], wrong: Callable[[BaseException, str], Ex
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise wrong(error, f"raised {type(error).__name__}: {error}") from error
+        raise wrong(error, f"raised {type(error).__name__}: {message_of(error)}") from error
 
 
 def _theirs(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:

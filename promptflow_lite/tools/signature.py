@@ -76,7 +76,10 @@ def params_of(function: Callable[..., Any]) -> dict[str, Param]:
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    return list(inspect.signature(function).parameters.values())
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError:  # some builtins do not tell: they may take anything
+        return [inspect.Parameter("inputs", inspect.Parameter.VAR_KEYWORD)]
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -152,6 +152,30 @@ async def test_a_node_error_keeps_its_code_and_details() -> None:
     assert error == Failure("rate-limited", "too many requests", "n", error.traceback, {"status": 429})
 
 
+async def test_an_exception_that_cannot_say_what_it_is_is_a_failure_like_any_other() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def broken(size: int) -> None:
+        raise ValueError("x" * size) if size else Broken
+
+    async def message(size: int) -> str:
+        result = await run_line(flow(node("n", broken, size=size)), {})
+        assert result.error is not None
+        return result.error.message
+
+    assert (await message(0)).startswith("Broken: <")
+    assert len(await message(10_000_000)) < 20_000
+
+
+async def test_a_node_error_of_the_house_has_no_traceback() -> None:
+    bound = flow(node("a", dict), node("n", lambda k: k, k="${a.output.k}"))
+    result = await run_line(bound, {})
+    assert result.error is not None
+    assert (result.error.code, result.error.traceback) == ("bad-property", None)
+
+
 async def test_a_line_over_its_time_fails_and_names_who_was_running() -> None:
     async def slow() -> None:
         await asyncio.sleep(30)

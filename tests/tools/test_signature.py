@@ -103,6 +103,11 @@ def test_extra_keywords_are_accepted_and_are_no_parameter() -> None:
     assert (list(made.params), made.accepts_extra, made.description) == (["a", "b"], True, "Does it.")
 
 
+def test_a_builtin_that_does_not_tell_may_take_anything() -> None:
+    made = of_signature(dict)
+    assert (made.params, made.accepts_extra) == ({}, True)
+
+
 def test_a_mark_names_the_tool() -> None:
     @tool(name="Named", description="Said")
     def function() -> None: ...
