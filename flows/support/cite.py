@@ -18,7 +18,7 @@ CITATION = re.compile(r"\s*\[\d+\]")
 def cite(answer: str, passages: list, question: str, language: str, least: float) -> dict:
     """The answer with the number of the passage behind each sentence, or that the manual does not say.
 
-    A small model makes things up and cites at random. So an answer is thrown away if one of its figures stands
+    A small model makes things up and cites at random. So an answer is thrown away if one of its figures is
     neither in the passages nor in the question, or if less than the share `least` of its words stands in the
     passages. Citations are set here: the passage that shares most words with a sentence.
     """
