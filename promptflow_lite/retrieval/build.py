@@ -20,7 +20,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
 from promptflow_lite.retrieval.embed import LOCAL, Embedder
 from promptflow_lite.retrieval.index import FORMAT, Index, Info
-from promptflow_lite.retrieval.read import SourceFile, Text, find_files, read_file
+from promptflow_lite.retrieval.read import Found, Text, find_files, read_file
 from promptflow_lite.retrieval.tokenize import TOKENIZER, terms
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ async def build(
         InputError: every file that cannot be read, or a document's name that is there twice, in one message.
     """
     started = time.monotonic()
-    files = find_files(sources)
-    texts = _read_all(files, progress)
+    found = find_files(sources)
+    texts = _read_all(found, progress)
     rows = [row for text in texts for row in _rows(text, chunk(text, size=size, overlap=overlap))]
     if not rows:
         raise InputError(f"{', '.join(sources)}: the files say nothing", code="bad-source")
@@ -116,7 +116,7 @@ async def build(
         dimension=len(next(iter(known.values()))) // 4,
         size=size,
         overlap=overlap,
-        files=len(files),
+        files=len(found.files),
         documents=len(texts),
         chunks=len(rows),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,10 +125,10 @@ async def build(
     return Built(info, embedded=len(missing), seconds=time.monotonic() - started)
 
 
-def _read_all(files: Sequence[SourceFile], progress: Progress) -> list[Text]:
+def _read_all(found: Found, progress: Progress) -> list[Text]:
     texts: dict[str, Text] = {}
-    complaints: list[str] = []
-    for number, file in enumerate(files, start=1):
+    complaints = list(found.complaints)
+    for number, file in enumerate(found.files, start=1):
         try:
             for text in read_file(file):
                 if text.id in texts:
@@ -136,7 +136,7 @@ def _read_all(files: Sequence[SourceFile], progress: Progress) -> list[Text]:
                 texts[text.id] = text
         except InputError as error:
             complaints.append(error.message)
-        progress("read", number, len(files))
+        progress("read", number, len(found.files))
     if complaints:
         raise InputError("\n".join(complaints), code="bad-source")
     return list(texts.values())

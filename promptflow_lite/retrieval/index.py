@@ -5,30 +5,25 @@ The file is written once by `retrieval.build` and never changed after, so that r
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
-import os
+import math
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from promptflow_lite.errors import InputError, near_miss
+from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.embed import Embedder
-from promptflow_lite.retrieval.fusion import KEYWORD_WEIGHT, VECTOR_WEIGHT, best, reciprocal_rank_fusion
+from promptflow_lite.retrieval.fusion import best, fuse
 from promptflow_lite.retrieval.tokenize import TOKENIZER, query_terms
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["FORMAT", "Index", "IndexRetriever", "Info", "Mode"]
+__all__ = ["FORMAT", "Index", "Info", "Mode"]
 
 Mode = Literal["hybrid", "keyword", "vector"]
 """How an index is searched."""
@@ -36,7 +31,9 @@ Mode = Literal["hybrid", "keyword", "vector"]
 FORMAT = 1
 """The version of the file's layout."""
 _CANDIDATES = 50
-"""Passages of each ranking that fusion sees; more changed no figure of docs/benchmarks/retrieval.md."""
+"""Passages that words and vectors each name, of which a hybrid search takes the best."""
+_MOST_FREQUENCIES = 100_000
+"""Words whose frequency is remembered: queries come from strangers, and memory is not theirs to fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,7 @@ class Index:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
         self._matrix: _Matrix | None = None
+        self._frequencies: dict[str, int] = {}
         # Two first searches at once would read the vectors twice.
         self._lock = threading.Lock()
         if not path.is_file():
@@ -150,16 +148,16 @@ class Index:
         wanted = _conditions(filter or {})
         with self._connection() as connection:
             if mode == "keyword":
-                found = best(dict(self._by_words(connection, query, top_k, wanted)), top_k)
+                scores = self._by_words(connection, query_terms(query), top_k, wanted)
             elif mode == "vector":
-                found = self._by_vector(connection, vector, top_k, wanted)
+                scores = self._by_vector(connection, vector, top_k, wanted)
             else:
+                words = query_terms(query)
                 depth = max(_CANDIDATES, top_k)
-                rankings = [
-                    [key for key, _ in self._by_words(connection, query, depth, wanted)],
-                    [key for key, _ in self._by_vector(connection, vector, depth, wanted)],
-                ]
-                found = best(reciprocal_rank_fusion(rankings, [KEYWORD_WEIGHT, VECTOR_WEIGHT]), top_k)
+                by_words = self._by_words(connection, words, depth, wanted)
+                by_vector = self._by_vector(connection, vector, depth, wanted, besides=by_words)
+                scores = fuse(by_words, by_vector, greatest=self._greatest(connection, words))
+            found = best(scores, top_k)
             return [_document(connection, key, score) for key, score in found]
 
     def kept_vectors(self) -> dict[str, bytes]:
@@ -168,23 +166,41 @@ class Index:
             return dict(connection.execute("select digest, vector from chunks join vectors using (id)"))
 
     def _by_words(
-        self, connection: sqlite3.Connection, query: str, limit: int, wanted: _Conditions
-    ) -> list[tuple[int, float]]:
-        words = query_terms(query)
+        self, connection: sqlite3.Connection, words: Sequence[str], limit: int, wanted: _Conditions
+    ) -> dict[int, float]:
         if not words:
-            return []
-        # Terms hold letters and digits only; quoted, none of them is an operator of the match language.
-        match = " OR ".join(f'"{word}"' for word in words)
+            return {}
         inside = f" and rowid in ({wanted.sql})" if wanted.values else ""
-        return connection.execute(
-            f"select rowid, -bm25(words) as score from words where words match ?{inside} "  # noqa: S608  # our own text; every value is bound
+        rows = connection.execute(
+            f"select rowid, -bm25(words) as score from words where words match ?{inside} "  # noqa: S608  # values are bound
             "order by score desc, rowid limit ?",
-            (match, *wanted.values, limit),
-        ).fetchall()
+            (_match(words), *wanted.values, limit),
+        )
+        return dict(rows.fetchall())
+
+    def _greatest(self, connection: sqlite3.Connection, words: Sequence[str]) -> float:
+        """What BM25 gives at most for a query: every word, endlessly often (SQLite: fts5_aux.c, k1 = 1.2)."""
+        if len(self._frequencies) > _MOST_FREQUENCIES:
+            self._frequencies = {}
+        known, total = self._frequencies, 0.0
+        for word in words:
+            if word not in known:
+                sql = "select count(*) from words where words match ?"
+                known[word] = connection.execute(sql, (_match([word]),)).fetchone()[0]
+            having = known[word]
+            total += max(1e-6, math.log((self.info.chunks - having + 0.5) / (having + 0.5)))
+        return 2.2 * total or 1.0
 
     def _by_vector(
-        self, connection: sqlite3.Connection, vector: Vectors | None, limit: int, wanted: _Conditions
-    ) -> list[tuple[int, float]]:
+        self,
+        connection: sqlite3.Connection,
+        vector: Vectors | None,
+        limit: int,
+        wanted: _Conditions,
+        *,
+        besides: Iterable[int] = (),
+    ) -> dict[int, float]:
+        """Cosines of the `limit` nearest passages, and of those `besides`."""
         import numpy as np  # noqa: PLC0415  # heavy: first use
 
         if vector is None or vector.shape != (self.info.dimension,):
@@ -199,9 +215,11 @@ class Index:
             allowed = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
             inside = np.isin(ids, allowed)
             ids, vectors = ids[inside], vectors[inside]
-        scores = vectors @ vector
-        order = np.lexsort((ids, -scores))[:limit] if len(ids) <= limit else _top(scores, ids, limit)
-        return [(int(ids[i]), float(scores[i])) for i in order]
+        cosines = vectors @ vector
+        nearest = _nearest(cosines, limit)
+        also = np.searchsorted(ids, np.fromiter(besides, dtype=ids.dtype))
+        rows = np.concatenate([nearest, also])
+        return dict(zip(ids[rows].tolist(), cosines[rows].tolist(), strict=True))
 
     def _vectors(self, connection: sqlite3.Connection) -> _Matrix:
         import numpy as np  # noqa: PLC0415  # heavy: first use
@@ -217,11 +235,15 @@ class Index:
             return self._matrix
 
 
-def _top(scores: Any, ids: Any, limit: int) -> Any:
+def _nearest(cosines: Any, limit: int) -> Any:
     import numpy as np  # noqa: PLC0415  # heavy: first use
 
-    nearest = np.argpartition(-scores, limit)[:limit]
-    return nearest[np.lexsort((ids[nearest], -scores[nearest]))]
+    return np.argpartition(-cosines, limit)[:limit] if limit < len(cosines) else np.arange(len(cosines))
+
+
+def _match(words: Sequence[str]) -> str:
+    """Any of `words`, in the match language. They hold letters, digits and marks only, and are quoted."""
+    return " OR ".join(f'"{word}"' for word in words)
 
 
 class _Conditions(NamedTuple):
@@ -257,72 +279,3 @@ def _document(connection: sqlite3.Connection, key: int, score: float) -> Documen
 
 def _how_to_build(path: Path) -> str:
     return f"build it with: pf index build SOURCE --output {path}"
-
-
-class IndexRetriever:
-    """Searches an open index off the event loop.
-
-    Args:
-        index: closed by `close`.
-        embedder: embeds the queries.
-
-    Raises:
-        InputError: the index was embedded by another embedder (code `index-embedder`).
-    """
-
-    def __init__(self, index: Index, embedder: Embedder) -> None:
-        if index.info.embedder != embedder.name:
-            raise InputError(
-                f"{index.path}: embedded by {index.info.embedder!r}; {embedder.name!r} makes other vectors",
-                code="index-embedder",
-                hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
-            )
-        self._index = index
-        self._embedder = embedder
-        # Threads of our own: the loop's default ones may all be held by the user's tools.
-        self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="pf-index")
-
-    async def retrieve(
-        self, query: str, *, top_k: int = 3, mode: Mode = "hybrid", filter: Mapping[str, Any] | None = None
-    ) -> list[Document]:
-        """The `top_k` best passages, best first.
-
-        Args:
-            query: any text.
-            top_k: at most this many.
-            mode: `keyword`, `vector` or `hybrid`.
-            filter: metadata that a passage must equal.
-
-        Raises:
-            InputError: a value is not of these.
-        """
-        _accept(query, top_k, mode)
-        vector = None
-        if mode != "keyword" and inspect.iscoroutinefunction(self._embedder.embed):
-            vector = (await self._embedder.embed([query]))[0]
-        search = partial(self._search, query, vector, top_k=top_k, mode=mode, filter=filter)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, search)
-
-    def _search(self, query: str, vector: Vectors | None, *, mode: Mode, **how: Any) -> list[Document]:
-        if vector is None and mode != "keyword":
-            vector = cast("Vectors", self._embedder.embed([query]))[0]
-        return self._index.search(query, vector, mode=mode, **how)
-
-    def close(self) -> None:
-        """End the threads and close the index."""
-        self._threads.shutdown(cancel_futures=True)
-        self._index.close()
-
-
-def _accept(query: str, top_k: int, mode: str) -> None:
-    if not isinstance(query, str):
-        raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
-    if mode not in get_args(Mode):
-        modes = get_args(Mode)
-        raise InputError(
-            f"mode: expected one of {', '.join(modes)}, got {mode!r}",
-            code="bad-query",
-            hint=near_miss(str(mode), modes),
-        )

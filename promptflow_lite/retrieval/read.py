@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from glob import has_magic
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptflow_lite.errors import InputError, MissingExtra
 
-__all__ = ["SUFFIXES", "SourceFile", "Text", "find_files", "read_file"]
+__all__ = ["SUFFIXES", "Found", "SourceFile", "Text", "find_files", "read_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,18 @@ class SourceFile:
     name: str
 
 
-def find_files(sources: Sequence[str]) -> list[SourceFile]:
-    """The files that `sources` name: files, folders and glob patterns.
+class Found(NamedTuple):
+    """What sources came to."""
+
+    files: list[SourceFile]
+    complaints: list[str]
+    """One for each source that is not there or holds nothing, and for each named file of an unknown kind."""
+
+
+def find_files(sources: Sequence[str]) -> Found:
+    """The files that `sources` name: files, folders and glob patterns; each file once.
 
     A folder is searched through; names that start with a dot, and kinds that cannot be read, are left out.
-
-    Raises:
-        InputError: every source that is not there, holds no file that can be read, or is of an unknown kind.
     """
     found: dict[Path, SourceFile] = {}
     complaints: list[str] = []
@@ -57,13 +62,9 @@ def find_files(sources: Sequence[str]) -> list[SourceFile]:
             if file.path.suffix.lower() in _READERS:
                 found.setdefault(file.path.resolve(), file)
             else:
-                complaints.append(
-                    f"{file.path}: cannot read {file.path.suffix or 'files without a suffix'!r}"
-                )
-    if complaints:
-        kinds = f"these can be read: {', '.join(SUFFIXES)}"
-        raise InputError("\n".join(complaints), code="bad-source", hint=kinds)
-    return list(found.values())
+                kind = repr(file.path.suffix) if file.path.suffix else "a file without a suffix"
+                complaints.append(f"{file.path}: cannot read {kind}, only {', '.join(SUFFIXES)}")
+    return Found(list(found.values()), complaints)
 
 
 def _files_of(source: Path) -> Iterator[SourceFile]:

@@ -28,7 +28,9 @@ from promptflow_lite.flow.types import coerce
 from promptflow_lite.registry import Registry
 from promptflow_lite.retrieval.document import Document, Retriever
 from promptflow_lite.retrieval.embed import LOCAL, Embedder, RemoteEmbedder, local_embedder
-from promptflow_lite.retrieval.index import Index, IndexRetriever
+from promptflow_lite.retrieval.index import Index
+from promptflow_lite.retrieval.retriever import IndexRetriever
+from promptflow_lite.tools.clients import embed
 from promptflow_lite.tools.signature import params_of
 from promptflow_lite.tools.tool import Made, Param, Tool
 
@@ -95,7 +97,7 @@ def _held_inside(folder: Path, index: str) -> Path:
 
 def _query_embedder(index: Index, connection: Connection | None, connections: ConnectionProvider) -> Embedder:
     if connection is not None:
-        return _remote(connection, index.info.model)
+        return _of_connection(connection, index.info.model)
     return embedder_of(index.info.embedding, index.info.model, connections)
 
 
@@ -108,14 +110,19 @@ def embedder_of(embedding: str, model: str, connections: ConnectionProvider) -> 
     """
     if embedding == LOCAL:
         return local_embedder()
-    connection = connections.get(embedding)
+    return _of_connection(connections.get(embedding), model)
+
+
+def _of_connection(connection: Connection, model: str) -> Embedder:
+    if connection.TYPE == LOCAL:
+        return local_embedder()
+    model = model or connection.get("model") or ""
     if not model:
-        raise InputError(f"connection {embedding!r}: which of its embedding models?", code="embedding-model")
-    return _remote(connection, model)
-
-
-def _remote(connection: Connection, model: str) -> Embedder:
-    from promptflow_lite.tools.clients import embed  # noqa: PLC0415  # heavy: first use
+        raise InputError(
+            f"connection {connection.name!r}: which of its embedding models?",
+            code="embedding-model",
+            hint="name it by --model",
+        )
 
     async def call(texts: list[str]) -> list[list[float]]:
         return await embed(connection, texts, model)

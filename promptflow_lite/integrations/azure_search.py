@@ -1,0 +1,232 @@
+"""How does a retrieval node search Azure AI Search? A retriever over the client of azure-search-documents.
+
+Registered as `azure_ai_search`; the node's connection is of type `cognitive_search`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from promptflow_lite.connections.base import Connection, ConnectionProvider
+from promptflow_lite.errors import InputError, MissingExtra, NodeError, near_miss
+from promptflow_lite.retrieval.document import Document
+from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.tools.search import embedder_of
+
+if TYPE_CHECKING:
+    from azure.search.documents.aio import SearchClient
+
+__all__ = ["AzureSearchRetriever", "open_search"]
+
+Mode = Literal["hybrid", "keyword", "vector"]
+
+_RETRIES = 5
+"""Of 408, 429 and 5xx answers and broken connections, by azure-core, which waits as Retry-After says."""
+_CONNECT_S = 5
+_READ_S = 60
+
+
+def open_search(
+    connection: Connection | None,
+    folder: Path,
+    connections: ConnectionProvider,
+    *,
+    index: str,
+    content_field: str = "content",
+    id_field: str = "id",
+    title_field: str = "",
+    vector_field: str = "",
+    select: list[str] | None = None,
+    semantic_configuration_name: str = "",
+    embedding: str = "",
+    model: str = "",
+) -> AzureSearchRetriever:
+    """A retriever over an index of Azure AI Search.
+
+    Args:
+        connection: of type `cognitive_search`.
+        folder: not used.
+        connections: where the connection of `embedding` is found.
+        index: the index's name.
+        content_field: the field that becomes a document's content.
+        id_field: the field that becomes its id.
+        title_field: the field that becomes `metadata.title`.
+        vector_field: the field that vector queries search; without it there are none.
+        select: the fields to fetch besides these; all retrievable ones, unless told.
+        semantic_configuration_name: ranks answers by it.
+        embedding: embeds the queries: `local` or a connection. Without it the service does, by the vectorizer
+            of the index.
+        model: that connection's embedding model.
+
+    Raises:
+        InputError: no connection, or one that cannot be used.
+    """
+    if connection is None:
+        raise InputError(
+            "azure_ai_search: the node needs a connection of type cognitive_search", code="no-connection"
+        )
+    fields = {"id": id_field, "content": content_field} | ({"title": title_field} if title_field else {})
+    return AzureSearchRetriever(
+        connection,
+        index,
+        fields=fields,
+        vector_field=vector_field,
+        select=[*dict.fromkeys([*fields.values(), *select])] if select else None,
+        semantic_configuration=semantic_configuration_name,
+        embedder=embedder_of(embedding, model, connections) if embedding else None,
+    )
+
+
+class AzureSearchRetriever:
+    """Searches one index of Azure AI Search."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        index: str,
+        *,
+        fields: Mapping[str, str],
+        vector_field: str = "",
+        select: list[str] | None = None,
+        semantic_configuration: str = "",
+        embedder: Embedder | None = None,
+    ) -> None:
+        self._connection = connection
+        self._index = index
+        self._fields = fields
+        self._vector_field = vector_field
+        self._select = select
+        self._semantic_configuration = semantic_configuration
+        self._embedder = embedder
+        self._client: SearchClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def retrieve(
+        self, query: str, *, top_k: int = 3, mode: Mode | None = None, filter: str | None = None
+    ) -> list[Document]:
+        """The `top_k` best documents, best first.
+
+        Args:
+            query: any text.
+            top_k: at most this many.
+            mode: `keyword`, `vector` or `hybrid`; hybrid if there is a vector field, else keyword.
+            filter: an OData expression, such as `product eq 'lamp'`.
+
+        Raises:
+            InputError: a value is not of these.
+            NodeError: the service refused or could not be reached.
+        """
+        mode = mode or ("hybrid" if self._vector_field else "keyword")
+        self._accept(query, top_k, mode)
+        request: dict[str, Any] = {"top": top_k, "filter": filter or None, "select": self._select}
+        if mode != "vector":
+            request["search_text"] = query
+        if mode != "keyword":
+            request["vector_queries"] = [await self._vector_query(query, top_k)]
+        if self._semantic_configuration and mode != "vector":
+            request["query_type"] = "semantic"
+            request["semantic_configuration_name"] = self._semantic_configuration
+        return await self._ask(request)
+
+    def _accept(self, query: str, top_k: int, mode: str) -> None:
+        if not isinstance(query, str):
+            raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
+        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+            raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
+        modes = get_args(Mode)
+        if mode not in modes:
+            raise InputError(
+                f"mode: expected one of {', '.join(modes)}, got {mode!r}",
+                code="bad-query",
+                hint=near_miss(str(mode), modes),
+            )
+        if mode != "keyword" and not self._vector_field:
+            raise InputError(f"mode: {mode} needs the setting vector_field", code="bad-query")
+
+    async def _vector_query(self, query: str, top_k: int) -> Any:
+        from azure.search.documents.models import VectorizableTextQuery, VectorizedQuery
+
+        how: dict[str, Any] = {"k_nearest_neighbors": max(top_k, 50), "fields": self._vector_field}
+        if self._embedder is None:
+            return VectorizableTextQuery(text=query, **how)
+        if inspect.iscoroutinefunction(self._embedder.embed):
+            vectors = await self._embedder.embed([query])
+        else:
+            vectors = await asyncio.to_thread(self._embedder.embed, [query])
+        return VectorizedQuery(vector=vectors[0].tolist(), **how)
+
+    async def _ask(self, request: Mapping[str, Any]) -> list[Document]:
+        from azure.core.exceptions import AzureError
+
+        try:
+            answer = await self._open().search(**request)
+            return [self._document(found) async for found in answer]
+        except AzureError as error:
+            raise _failure(error, self._index) from error
+
+    def _document(self, found: Mapping[str, Any]) -> Document:
+        reranked = found.get("@search.reranker_score")
+        content, name = found.get(self._fields["content"]), found.get(self._fields["id"])
+        taken = {*self._fields.values(), self._vector_field}
+        metadata = {
+            key: value for key, value in found.items() if key not in taken and not key.startswith("@search.")
+        }
+        if "title" in self._fields:
+            metadata["title"] = found.get(self._fields["title"])
+        return Document(
+            content="" if content is None else str(content),
+            id="" if name is None else str(name),
+            score=float(found["@search.score"] if reranked is None else reranked),
+            metadata=metadata,
+        )
+
+    def _open(self) -> SearchClient:
+        """The client of the running loop: its sockets belong to one."""
+        from azure.search.documents.aio import SearchClient
+
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client = SearchClient(
+                self._connection["api_base"],
+                self._index,
+                _credential(self._connection),
+                retry_total=_RETRIES,
+                connection_timeout=_CONNECT_S,
+                read_timeout=_READ_S,
+            )
+            self._loop = loop
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections to the service."""
+        if self._client is not None and self._loop is asyncio.get_running_loop():
+            await self._client.close()
+        self._client = None
+
+
+def _credential(connection: Connection) -> Any:
+    if connection.get("auth_mode") == "meid_token":
+        try:
+            from azure.identity.aio import DefaultAzureCredential
+        except ImportError as error:
+            raise MissingExtra("azure-identity", "entra") from error
+        return DefaultAzureCredential()
+    from azure.core.credentials import AzureKeyCredential
+
+    return AzureKeyCredential(connection["api_key"])
+
+
+_CODES = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 429: "rate-limited"}
+
+
+def _failure(error: Exception, index: str) -> NodeError:
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return NodeError(f"Azure AI Search, index {index!r}: {error}", code="unreachable")
+    code = _CODES.get(status, "server-error" if status >= 500 else "bad-request")
+    message = str(getattr(error, "message", error)).partition("\n")[0]
+    return NodeError(f"Azure AI Search, index {index!r}, answered {status}: {message}", code=code)

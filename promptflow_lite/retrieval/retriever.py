@@ -1,0 +1,95 @@
+"""How is an index searched while a flow runs? Off the event loop, by whoever awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from promptflow_lite.errors import InputError, near_miss
+from promptflow_lite.retrieval.document import Document
+from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.retrieval.index import Index, Mode
+
+if TYPE_CHECKING:
+    from promptflow_lite.retrieval.embed import Vectors
+
+__all__ = ["IndexRetriever", "accept"]
+
+
+class IndexRetriever:
+    """Searches an open index off the event loop.
+
+    Args:
+        index: closed by `close`.
+        embedder: embeds the queries.
+
+    Raises:
+        InputError: the index was embedded by another embedder (code `index-embedder`).
+    """
+
+    def __init__(self, index: Index, embedder: Embedder) -> None:
+        if index.info.embedder != embedder.name:
+            raise InputError(
+                f"{index.path}: embedded by {index.info.embedder!r}; {embedder.name!r} makes other vectors",
+                code="index-embedder",
+                hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
+            )
+        self._index = index
+        self._embedder = embedder
+        # Threads of our own: the loop's default ones may all be held by the user's tools.
+        self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="pf-index")
+
+    async def retrieve(
+        self, query: str, *, top_k: int = 3, mode: Mode = "hybrid", filter: Mapping[str, Any] | None = None
+    ) -> list[Document]:
+        """The `top_k` best passages, best first.
+
+        Args:
+            query: any text.
+            top_k: at most this many.
+            mode: `keyword`, `vector` or `hybrid`.
+            filter: metadata that a passage must equal.
+
+        Raises:
+            InputError: a value is not of these.
+        """
+        accept(query, top_k, mode)
+        vector = None
+        if mode != "keyword" and inspect.iscoroutinefunction(self._embedder.embed):
+            vector = (await self._embedder.embed([query]))[0]
+        search = partial(self._search, query, vector, top_k=top_k, mode=mode, filter=filter)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, search)
+
+    def _search(self, query: str, vector: Vectors | None, *, mode: Mode, **how: Any) -> list[Document]:
+        if vector is None and mode != "keyword":
+            vector = cast("Vectors", self._embedder.embed([query]))[0]
+        return self._index.search(query, vector, mode=mode, **how)
+
+    def close(self) -> None:
+        """End the threads and close the index."""
+        self._threads.shutdown(cancel_futures=True)
+        self._index.close()
+
+
+def accept(query: str, top_k: int, mode: str) -> None:
+    """Check what every retriever is asked.
+
+    Raises:
+        InputError: the query is no text, `top_k` is not above 0, or `mode` is none of the three.
+    """
+    if not isinstance(query, str):
+        raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
+    if mode not in get_args(Mode):
+        modes = get_args(Mode)
+        raise InputError(
+            f"mode: expected one of {', '.join(modes)}, got {mode!r}",
+            code="bad-query",
+            hint=near_miss(str(mode), modes),
+        )
