@@ -23,10 +23,10 @@ _SCALARS = frozenset({bool, int, type(None)})
 def to_plain(value: Any) -> Any:
     """`value` as what strict JSON can hold: str, int, float, bool, None, list, and dict with string keys.
 
-    A copy: later changes of a list or mapping in `value` do not show in it. Dataclasses, pydantic models and named
-    keys become mappings, sets and arrays lists, dates ISO text, enums their values, NaN and infinities null, lone
-    surrogates the replacement character. What is none of these becomes its `repr`, as in Prompt flow's records; so
-    do connections, whose `repr` shows no secret.
+    A copy: later changes of a list or mapping in `value` do not show in it. Dataclasses and pydantic models
+    become mappings, sets and arrays lists, dates ISO text, enums their values, NaN and infinities null, lone
+    surrogates the replacement character. What is none of these becomes its `repr`, as in Prompt flow's
+    records; so do connections, whose `repr` shows no secret.
 
     >>> to_plain({1: {"a": float("nan")}, "when": date(2024, 1, 1)})
     {'1': {'a': None}, 'when': '2024-01-01'}
@@ -72,10 +72,6 @@ def _unusual(value: Any, depth: int) -> Any:
             return int(value)
         case float() | Decimal():
             return _plain(float(value), depth)
-        case datetime() | date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
         case UUID() | PurePath():
             return clean_text(str(value))
         case bytes() | bytearray() | memoryview():
@@ -86,15 +82,17 @@ def _unusual(value: Any, depth: int) -> Any:
             return [_plain(item, depth + 1) for item in value]
         case set() | frozenset():
             return [_plain(item, depth + 1) for item in _ordered(value)]
-        case Mapping():
-            return _shown(value)
         case _:
             return _object(value, depth)
 
 
 def _object(value: Any, depth: int) -> Any:
     kind = type(value)
-    if isinstance(value, type):
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping | type):
         return _shown(value)
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name), depth + 1) for f in dataclasses.fields(value)}

@@ -1,7 +1,7 @@
 """Which environment variables may a flow set, and to what text?
 
-Prompt flow (flow-language 1.11) lets a flow set anything; a flow file is read before its author is trusted, so what
-steers the process, the network or our own settings is refused.
+Prompt flow (flow-language 1.11) lets a flow set anything; a flow file is read before its author is trusted,
+so what steers the process, the network or our own settings is refused.
 """
 
 from __future__ import annotations

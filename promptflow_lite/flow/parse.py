@@ -37,10 +37,11 @@ class Kind:
 
     words: str
     accepts: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
 def _one_of(*choices: str) -> Kind:
-    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices)
+    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
 
 
 _ANY = Kind("anything", lambda value: True)
@@ -148,11 +149,7 @@ class Complaints:
             elif value is not None and kind.accepts(value):
                 kept[key] = value
             elif value is not None:
-                hint = (
-                    near_miss(value, kind.words.split("one of ")[-1].split(", "))
-                    if isinstance(value, str)
-                    else None
-                )
+                hint = near_miss(str(value), kind.choices)
                 self.add("wrong-type", f"expected {kind.words}, got {_shown(value)}", (*path, key), hint)
         return kept
 
@@ -272,7 +269,7 @@ def _default_type(variants: Variants | None) -> str | None:
 
 
 def _check_language(data: Mapping[str, Any], complaints: Complaints) -> None:
-    language = data.get("language", "python")
+    language: str = data.get("language", "python")
     if language != "python":
         complaints.add(
             "not-supported", f"flows in {language!r} are not supported, only in Python", ("language",)

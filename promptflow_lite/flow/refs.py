@@ -1,15 +1,15 @@
 """What does `${...}` point at? References: parse, print, follow.
 
-Prompt flow's grammar (flow-language: executor/_flow_nodes, contracts/flow.InputAssignment): a value is a
-reference only if the whole string is `${...}`. Keys, indexes and plain fields only: nothing is called, no dunder
-is reachable.
+Prompt flow's grammar (contracts/flow.py `InputAssignment`, executor/_input_assignment_parser.py): a value is
+a reference only if the whole string is `${...}`. Keys, indexes and plain fields only: nothing is called, no
+dunder is reachable.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from promptflow_lite.errors import InputError
@@ -72,7 +72,7 @@ class Ref:
         body = text[2:-1]
         for scope in ("data", "run.inputs", "run.outputs"):
             if body.startswith(scope + ".") and len(body) > len(scope) + 1:
-                return cls(scope, body[len(scope) + 1 :])  # type: ignore[arg-type]  # one of the literals above
+                return cls(scope, body[len(scope) + 1 :])
         raise ValueError(
             f"{text!r} is no column reference; expected '${{data.COLUMN}}', '${{run.inputs.COLUMN}}' "
             "or '${run.outputs.COLUMN}'"
@@ -133,8 +133,8 @@ def _is_index(step: str | int, value: Sequence[Any]) -> bool:
 def _is_field(value: Any, name: str) -> bool:
     if name.startswith("_"):
         return False
-    if is_dataclass(value):
-        return name in type(value).__dataclass_fields__
+    if is_dataclass(value) and not isinstance(value, type):
+        return any(field.name == name for field in fields(value))
     return name in getattr(type(value), "model_fields", {})
 
 

@@ -29,7 +29,8 @@ from promptflow_lite.errors import Diagnostic, FlowError, Mark
 
 __all__ = ["Document", "KeyPath", "parse_yaml", "print_path", "read_text", "read_yaml"]
 
-KeyPath = tuple[str | int, ...]
+KeyPath = tuple[Any, ...]
+"""Keys and indexes from the root down; keys are strings in all but odd files."""
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64
@@ -182,7 +183,7 @@ class _Composer:
                 data = self._value(event, events, ())
         return data
 
-    def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
+    def _value(self, event: Any, events: Iterator[Any], path: KeyPath) -> Any:
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
         if event.tag is not None:
@@ -201,7 +202,7 @@ class _Composer:
             self._anchors[event.anchor] = _Anchored(value, self._values - start)
         return value
 
-    def _alias(self, event: Event, path: KeyPath) -> Any:
+    def _alias(self, event: Any, path: KeyPath) -> Any:
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
             raise self._complaint(

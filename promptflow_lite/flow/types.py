@@ -26,7 +26,7 @@ class ValueType(StrEnum):
     list = "list"
     object = "object"
     image = "image"
-    secret = "secret"
+    secret = "secret"  # noqa: S105  # a type's name
     file_path = "file_path"
     prompt_template = "prompt_template"
     assistant_definition = "assistant_definition"
@@ -81,7 +81,7 @@ def coerce_inputs(flow: Flow, given: Mapping[str, Any]) -> tuple[dict[str, Any],
         if name not in given and not _has_default(flow, name, spec):
             wrong.append(f"inputs.{name}: missing; expected {_article(spec.type)}")
             continue
-        value = given[name] if name in given else ([] if spec.default is None else spec.default)
+        value = given.get(name, [] if spec.default is None else spec.default)
         try:
             values[name] = coerce(value, spec.type)
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Which body does each node have? Choosing variants is a function from Flow to Flow.
 
-Prompt flow: _sdk/_utils `overwrite_variant`: only nodes with `use_variants: true` are replaced, by the chosen or the
-default variant; the name stays. A choice for any other node is an error here, where Prompt flow ignores it.
+Prompt flow: _sdk/_utils `overwrite_variant`: only nodes with `use_variants: true` are replaced, by the chosen
+or the default variant; the name stays. A choice for any other node is an error here; Prompt flow ignores it.
 """
 
 from __future__ import annotations

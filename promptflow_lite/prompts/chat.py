@@ -1,8 +1,8 @@
 """Which messages does a chat template make? Role marks that only the author can write.
 
-Prompt flow: promptflow-tools common.py `parse_chat` (flow-language 3.2) looks for role lines in the rendered text, so
-that data can forge one. Here the role lines of the template's *source* are replaced by marks before values are put in,
-each with a nonce that no value can know, and only marks split messages.
+Prompt flow: promptflow-tools common.py `parse_chat` (flow-language 3.2) looks for role lines in the rendered
+text, so that data can forge one. Here the role lines of the template's *source* are replaced by marks before
+values are put in, each with a nonce that no value can know, and only marks split messages.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class PromptText(str):
         made.marks = marks
         return made
 
-    def __getnewargs__(self) -> tuple[str, tuple[RoleMark, ...]]:
-        return str(self), self.marks
+    def __reduce__(self) -> tuple[type[PromptText], tuple[str, tuple[RoleMark, ...]]]:
+        return PromptText, (str(self), self.marks)
 
 
 def trust(text: str) -> PromptText:
@@ -117,7 +117,8 @@ class ChatTemplate:
         """The messages.
 
         Raises:
-            NodeError: `chat-format`: text before the first role, or a message without what its role needs; and what
+            NodeError: `chat-format`: text before the first role, or a message without what its role needs;
+            and what
                 `Template.render` raises.
         """
         return list(_messages(self.render_text(values), self.file))

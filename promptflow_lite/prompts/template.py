@@ -1,10 +1,10 @@
 """What does a template say once its holes are filled? Sandboxed jinja2: variables, compile, render.
 
-Prompt flow: promptflow-tools common.py `render_jinja_template` (flow-language 3.2): `trim_blocks`, the trailing
-newline kept, no loader, no autoescape; an unset variable is '', and an attribute of one is an error.
+Prompt flow: promptflow-tools common.py `render_jinja_template` (flow-language 3.2): `trim_blocks`, the
+trailing newline kept, no loader, no autoescape; an unset variable is '', and an attribute of one is an error.
 
-The author of a template is trusted, what fills it is not: only plain data goes in, nothing in it can be called or
-changed, and what comes out is bounded in size and, between two pieces of text, in time.
+The author of a template is trusted, what fills it is not: only plain data goes in, nothing in it can be
+called or changed, and what comes out is bounded in size and, between two pieces of text, in time.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Template:
             adapt: what is done to each text of a type derived from `str` before it goes in.
 
         Raises:
-            NodeError: `template-error` with file and line; `template-value` for a value that is no data, such as a
+            NodeError: `template-error` with file and line; `template-value` for a value that is no data, such
+            as a
                 connection; `template-limit`.
         """
         try:
@@ -125,7 +126,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
-    return _Sandbox(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701  # prompts are no HTML
+    return _Sandbox(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # prompts are no HTML
 
 
 def plain(value: Any, name: str, adapt: Adapt) -> Any:
