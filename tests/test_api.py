@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import promptflow_lite
 from promptflow_lite import FlowError, InputError, NodeError, UserError, evaluate, load_flow, run
 from promptflow_lite.api.loop import wait_for
+from promptflow_lite.engine.events import Chunk, Event
 from tests import flows_of
 
 ASYNC_DAG = """\
@@ -235,3 +238,60 @@ def test_evaluate_takes_shipped_evaluators_by_name_and_columns_by_mapping(echo: 
 def test_a_mapping_for_an_evaluator_that_is_not_there_is_refused(grade: Path) -> None:
     with pytest.raises(InputError, match="'grad'"):
         evaluate([{"text": "a", "wanted": "a"}], {"grade": grade}, column_mapping={"grad": {}})
+
+
+async def test_parts_of_an_answer_come_while_the_model_still_writes(tmp_path: Path, home: Path) -> None:
+    seen, in_time = threading.Event(), threading.Event()
+
+    class Model(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            self._say({"role": "assistant", "content": "one "}, None)
+            if seen.wait(timeout=10):
+                in_time.set()
+            self._say({"content": "two"}, "stop")
+            self.wfile.write(b"data: [DONE]\n\n")
+
+        def _say(self, delta: dict[str, str], finish: str | None) -> None:
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            event = {
+                "id": "1",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+            }
+            self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+            self.wfile.flush()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (home / "connections").mkdir()
+    (home / "connections" / "mine.yaml").write_text(
+        f"type: open_ai\napi_key: k\nbase_url: http://127.0.0.1:{server.server_port}/v1\n"
+    )
+    dag = ASYNC_DAG.replace("type: python", "type: llm\n  api: chat\n  connection: mine").replace(
+        "wait.py", "wait.jinja2"
+    )
+    flow = load_flow(flows_of.write(tmp_path / "f", dag=dag, wait__jinja2="user:\n{{text}}\n"))
+    parts: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Chunk):
+            parts.append(event.text)
+            seen.set()
+
+    try:
+        line = await flow.ainvoke({"text": "count"}, stream=True, emit=listen)
+    finally:
+        await flow.aclose()
+        server.shutdown()
+        server.server_close()
+    assert line.outputs == {"text": "one two"}, line.error
+    assert (parts, in_time.is_set()) == (["one ", "two"], True)
