@@ -22,7 +22,7 @@ from promptflow_lite.runs.records import encode, loads
 __all__ = ["Entry", "Journal", "Records"]
 
 _GROUP = 20
-"""Records that are written at once rather than waited for."""
+"""Records that share an fsync at most by waiting for it; what comes during one joins the next."""
 _GROUP_S = 0.05
 """Seconds a record waits at most for others to share its fsync."""
 _ROOM = 1024
@@ -98,6 +98,9 @@ def _nothing() -> Any:
 class Journal:
     """Appends results to a journal that is open for this process alone (the run's lock sees to that).
 
+    A record is written when it is added, so that a killed process loses none, and fsynced with others in a
+    thread, so that power loss takes none that was told of.
+
     Args:
         path: the file; made if it is absent. A cut record at its end is removed.
         on_safe: called on the loop with each result once it is on the disk.
@@ -115,62 +118,63 @@ class Journal:
         self._on_safe = on_safe
         self._redact = redact
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.ftruncate(self._file, self.records.end)
-        os.lseek(self._file, self.records.end, os.SEEK_SET)
+        self._end = self.records.end
+        os.ftruncate(self._file, self._end)
+        os.lseek(self._file, self._end, os.SEEK_SET)
         _fsync_folder(path.parent)
-        self._pending: list[tuple[bytes, LineResult]] = []
-        self._group: list[tuple[bytes, LineResult]] = []
-        self._writing: Future[None] | None = None
+        self._written: list[tuple[LineResult, Entry]] = []
+        self._group: list[tuple[LineResult, Entry]] = []
+        self._syncing: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._failed: OSError | None = None
         self._closed = False
-        self._writer = ThreadPoolExecutor(1, "journal")
+        self._thread = ThreadPoolExecutor(1, "journal")
 
     async def add(self, result: LineResult) -> None:
-        """Take a result; returns at once unless the disk is far behind.
+        """Write a result; returns at once unless the disk is far behind.
 
         Raises:
-            OSError: the disk refused an earlier record; nothing more is written.
+            OSError: the disk refused this or an earlier record; nothing more is written.
         """
-        record = encode(result)
-        self._pending.append((self._redact(record) if self._redact else record, result))
-        if self._writing is None:
-            if len(self._pending) >= _GROUP:
-                self._write()
-            elif self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._write)
-        while self._failed is None and len(self._pending) >= _ROOM:
+        while self._failed is None and len(self._written) >= _ROOM:
             await self._change()
         if self._failed is not None:
             raise self._failed
+        record = encode(result)
+        self._write(self._redact(record) if self._redact else record, result)
+        if self._syncing is None:
+            if len(self._written) >= _GROUP:
+                self._sync()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._sync)
 
     async def drain(self) -> None:
-        """Wait until every result that was taken is safe.
+        """Wait until every result that was added is safe.
 
         Raises:
             OSError: the disk refused.
         """
-        while self._failed is None and (self._pending or self._writing is not None):
-            if self._writing is None:
-                self._write()
+        while self._failed is None and (self._written or self._syncing is not None):
+            if self._syncing is None:
+                self._sync()
             await self._change()
         if self._failed is not None:
             raise self._failed
 
     def close(self) -> None:
-        """Write what is pending, at once and in place, and close the file; does nothing the second time."""
+        """Make safe what was added, and close the file; does nothing the second time."""
         if self._closed:
             return
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._writer.shutdown()
+        self._thread.shutdown()
         try:
             self._settle()
-            if self._pending and self._failed is None:
-                self._group, self._pending = self._pending, []
-                self._append(b"".join(record for record, _ in self._group))
+            if self._written and self._failed is None:
+                self._group, self._written = self._written, []
+                os.fsync(self._file)
                 self._note()
         finally:
             os.close(self._file)
@@ -179,60 +183,58 @@ class Journal:
         self._changed.clear()
         await self._changed.wait()
 
-    def _write(self) -> None:
-        """Hand the pending group to the writer's thread: an fsync takes milliseconds the loop can use."""
+    def _write(self, record: bytes, result: LineResult) -> None:
+        view = memoryview(record)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            self._failed = error
+            with suppress(OSError):  # whoever reads it next would drop the cut record anyway
+                os.ftruncate(self._file, self._end)
+            raise
+        self._written.append((result, Entry(self._end, len(record), result.status)))
+        self._end += len(record)
+
+    def _sync(self) -> None:
+        """Have what is written fsynced in the thread: that takes milliseconds the loop can use."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._pending or self._failed is not None:
+        if not self._written or self._failed is not None:
             return
-        self._group, self._pending = self._pending, []
-        self._writing = self._writer.submit(self._append, b"".join(record for record, _ in self._group))
+        self._group, self._written = self._written, []
+        self._syncing = self._thread.submit(os.fsync, self._file)
         loop = asyncio.get_running_loop()
-        self._writing.add_done_callback(lambda _: _call(loop, self._written))
+        self._syncing.add_done_callback(lambda _: _call(loop, self._synced))
 
-    def _written(self) -> None:
+    def _synced(self) -> None:
         self._settle()
         self._changed.set()
-        if len(self._pending) >= _GROUP:
-            self._write()
-        elif self._pending and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._write)
+        if len(self._written) >= _GROUP:
+            self._sync()
+        elif self._written and self._timer is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(_GROUP_S, self._sync)
 
     def _settle(self) -> None:
-        """Take note of what the writer's thread has done; whoever comes first, the loop or `close`."""
-        if self._writing is None:
+        """Take note of what the thread has done; whoever comes first, the loop or `close`."""
+        if self._syncing is None:
             return
-        error, self._writing = self._writing.exception(), None
+        error, self._syncing = self._syncing.exception(), None
         if error is None:
             self._note()
         elif isinstance(error, OSError):
+            # A failed fsync is not tried again: the page cache may have dropped the data in silence.
             self._failed = error
         else:
             raise error
 
-    def _append(self, content: bytes) -> None:
-        view = memoryview(content)
-        try:
-            while view:
-                view = view[os.write(self._file, view) :]
-            os.fsync(self._file)
-        except OSError:
-            # The group is not safe. A failed fsync is not tried again: the page cache may have dropped the
-            # data.
-            with suppress(OSError):
-                os.ftruncate(self._file, self.records.end)
-            raise
-
     def _note(self) -> None:
         group, self._group = self._group, []
-        at = self.records.end
-        for record, result in group:
+        for result, entry in group:
             if result.line_number is not None:
-                self.records.entries[result.line_number] = Entry(at, len(record), result.status)
-            at += len(record)
-        self.records.end = at
-        for _, result in group:
+                self.records.entries[result.line_number] = entry
+            self.records.end = entry.offset + entry.length
             self._on_safe(result)
 
 

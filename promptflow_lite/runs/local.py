@@ -40,6 +40,8 @@ class LocalExecutor:
                     await done.put(bug)
                     return
                 await done.put(result)
+                # Whoever keeps results goes first, so that a kill repeats only what is in flight.
+                await asyncio.sleep(0)
 
         async def everyone() -> None:
             with Home(self._bound.folder):  # entered once, so that no line is first in and last out

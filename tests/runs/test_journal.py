@@ -109,9 +109,8 @@ async def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(
 
     monkeypatch.setattr(os, "write", full)
     journal = Journal(path, on_safe=lambda result: None)
-    await journal.add(_result(2))
     with pytest.raises(OSError, match="No space"):
-        await journal.drain()
+        await journal.add(_result(2))
     with pytest.raises(OSError, match="No space"):
         await journal.add(_result(3))
     journal.close()
@@ -119,6 +118,35 @@ async def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(
     assert Records.read(path).numbers() == [0, 1]
     assert await _write(path, _result(2)) == [2]
     assert Records.read(path).numbers() == [0, 1, 2]
+
+
+async def test_a_failed_fsync_is_an_error_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    safe: list[LineResult] = []
+    journal = Journal(tmp_path / "lines.jsonl", on_safe=safe.append)
+
+    def failing(handle: int) -> None:
+        tried.append(handle)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    await journal.add(_result(0))
+    with pytest.raises(OSError, match="Input/output"):
+        await journal.drain()
+    with pytest.raises(OSError, match="Input/output"):
+        await journal.add(_result(1))
+    journal.close()
+    assert (len(tried), safe) == (1, [])
+
+
+async def test_what_was_added_is_in_the_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    journal = Journal(path, on_safe=lambda result: None)
+    await journal.add(_result(0))
+    assert Records.read(path).numbers() == [0]  # a kill would lose nothing now
+    journal.close()
 
 
 async def test_records_are_redacted_before_they_are_written(tmp_path: Path) -> None:
