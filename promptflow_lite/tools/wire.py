@@ -145,15 +145,18 @@ async def _post(client: Client, endpoint: Endpoint, url: str, payload: bytes) ->
     return _parsed(data, endpoint)
 
 
-async def _request(client: Client, endpoint: Endpoint, url: str, payload: bytes) -> StreamRequest:
+async def _request(
+    client: Client, endpoint: Endpoint, url: str, payload: bytes, *, read_ahead: bool = True
+) -> StreamRequest:
+    """The request; with `read_ahead` its response begins only when 64 kB of the body, or all of it, are here."""
     try:
-        return (
+        request = (
             client.post(url)
             .headers(endpoint.headers or await endpoint.headers_now())
             .timeout(endpoint.timeout)
             .body_bytes(payload)
-            .build_streamed()
         )
+        return (request if read_ahead else request.streamed_read_buffer_limit(0)).build_streamed()
     except ValueError as error:
         raise ModelError(scrub(f"{endpoint.name}: {error}", endpoint.secrets), code="bad-request") from error
 
@@ -233,7 +236,7 @@ class _Stream:
     @classmethod
     async def open(cls, client: Client, endpoint: Endpoint, url: str, payload: bytes) -> _Stream:
         """Send the request and wait for the first event."""
-        request = await _request(client, endpoint, url, payload)
+        request = await _request(client, endpoint, url, payload, read_ahead=False)
         try:
             response = await request.__aenter__()
         except Exception as error:
