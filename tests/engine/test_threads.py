@@ -34,13 +34,19 @@ async def test_one_call_after_another_takes_one_thread() -> None:
 
 
 async def test_the_answer_of_a_cancelled_call_is_dropped() -> None:
-    release = threading.Event()
+    release, done = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    wrong: list[object] = []
+    loop.set_exception_handler(lambda loop, context: wrong.append(context))
     call = asyncio.create_task(in_thread(release.wait, {"timeout": 5}))
     await asyncio.sleep(0)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     release.set()
+    loop.call_later(0.2, done.set)
+    await done.wait()
+    assert wrong == []
     assert await in_thread(lambda: 1, {}) == 1
 
 

@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def show(value):
-    return f'got {value}'
+    return f"got {value}"

@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def look(text: str) -> dict:
-    return {'size': len(text)}
+    return {"size": len(text)}

@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def second(value):
-    raise ValueError(f'no more of {value}')
+    raise ValueError(f"no more of {value}")

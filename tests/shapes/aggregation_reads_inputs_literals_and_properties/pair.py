@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def pair(x: int) -> dict:
-    return {'value': x}
+    return {"value": x}

@@ -3,5 +3,5 @@ from promptflow.core import tool
 
 @tool
 def parts(n: int):
-    yield 'before '
+    yield "before "
     yield 10 // n

@@ -7,10 +7,22 @@ from promptflow.core import tool
 
 
 class Kind(str, Enum):
-    a = 'a'
-    b = 'b'
+    a = "a"
+    b = "b"
 
 
 @tool
-def n(i: int, f: float, b: bool, s: str, l: list[int], d: dict, u: Optional[int], un: Union[str, int], e: Kind, o: str = 'default', nothing: int = 5):
+def n(
+    i: int,
+    f: float,
+    b: bool,
+    s: str,
+    l: list[int],
+    d: dict,
+    u: Optional[int],
+    un: Union[str, int],
+    e: Kind,
+    o: str = "default",
+    nothing: int = 5,
+):
     return [i, f, b, s, l, d, u, un, e, o, nothing]

@@ -3,7 +3,7 @@ from pathlib import Path
 from promptflow.core import tool
 from shape_constants import FACTOR
 
-TEXT = Path('note.txt').read_text(encoding='utf-8').strip()
+TEXT = Path("note.txt").read_text(encoding="utf-8").strip()
 
 
 @tool

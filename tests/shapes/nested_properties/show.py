@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def show(value):
-    return value['b']
+    return value["b"]

@@ -1,6 +1,6 @@
 from promptflow import tool
 
 
-@tool(name='Twice', description='Doubles a number', type='python')
+@tool(name="Twice", description="Doubles a number", type="python")
 def n(x: int) -> int:
     return 2 * x

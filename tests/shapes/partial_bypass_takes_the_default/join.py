@@ -2,5 +2,5 @@ from promptflow.core import tool
 
 
 @tool
-def join(left, right='kept'):
-    return f'{left}|{right}'
+def join(left, right="kept"):
+    return f"{left}|{right}"

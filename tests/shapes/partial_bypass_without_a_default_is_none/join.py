@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def join(left, right):
-    return f'{left}|{right}'
+    return f"{left}|{right}"

@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def one():
-    return {'k': 1}
+    return {"k": 1}

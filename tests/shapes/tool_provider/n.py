@@ -2,7 +2,7 @@ from promptflow.core import ToolProvider, tool
 
 
 class Scale(ToolProvider):
-    def __init__(self, factor: int, label: str = 'times'):
+    def __init__(self, factor: int, label: str = "times"):
         super().__init__()
         self.factor = factor
         self.label = label
@@ -11,4 +11,4 @@ class Scale(ToolProvider):
     @tool
     def scale(self, x: int) -> str:
         self.calls += 1
-        return f'{self.calls}: {self.label} {self.factor} is {x * self.factor}'
+        return f"{self.calls}: {self.label} {self.factor} is {x * self.factor}"

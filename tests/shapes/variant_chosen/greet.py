@@ -3,4 +3,4 @@ from promptflow.core import tool
 
 @tool
 def greet(name: str, word: str) -> str:
-    return f'{word} {name}'
+    return f"{word} {name}"

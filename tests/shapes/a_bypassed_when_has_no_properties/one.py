@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def one():
+    return {"k": 1}
