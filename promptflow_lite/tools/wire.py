@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from pyreqwest.request import StreamRequest
     from pyreqwest.response import Response
 
-__all__ = ["ask", "stream"]
+__all__ = ["ask", "once", "stream"]
 
 T = TypeVar("T")
 
 _CONNECT_S = 5.0
+_READ_AHEAD = 64 * 1024
+"""Most answers are shorter and come with their head."""
 _LONGEST_ANSWER = 8 * 1024 * 1024
 
 
@@ -62,10 +64,20 @@ async def ask(
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
 
-    async def once() -> T:
+    async def tried() -> T:
         return understand(await _post(shared.client, endpoint, url, payload))
 
-    return await _pacer(shared, endpoint, body).call(once)
+    return await _pacer(shared, endpoint, body).call(tried)
+
+
+async def once(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The endpoint's answer to one request, sent once.
+
+    Raises:
+        ModelError: as `ask`.
+    """
+    client = _shared().client
+    return await _post(client, endpoint, endpoint.url(operation, body), _dumps(body, endpoint))
 
 
 async def stream(
