@@ -2,7 +2,7 @@
 
 Prompt flow (flow-language 1.11): flow and includes are merged in a temporary folder, files and folders by
 their names; an included file takes the place of one of the flow's own, an included folder is laid over one of
-its name.
+its name, and `x.zip` where there is only a folder `x` is that folder zipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["materialize"]
+__all__ = ["check_includes", "locate", "materialize"]
 
 _LEFT_OUT = shutil.ignore_patterns(".git", ".promptflow", "__pycache__", ".venv", "node_modules")
 
@@ -32,24 +32,45 @@ def materialize(flow: Flow, at_close: Callable[[Callable[[], None]], None]) -> F
     """
     if not flow.additional_includes:
         return flow
-    sources = [_source(flow, index) for index in range(len(flow.additional_includes))]
-    missing = [found for found in sources if isinstance(found, Diagnostic)]
+    missing = check_includes(flow)
     if missing:
         raise FlowError(missing)
     folder = Path(tempfile.mkdtemp(prefix="promptflow_lite-")).resolve()
     at_close(lambda: shutil.rmtree(folder, ignore_errors=True))
     _lay(flow.folder, folder)
-    for source in sources:
-        if isinstance(source, Path):
+    for text in flow.additional_includes:
+        source = (flow.folder / text).resolve()
+        if source.exists():
             _lay(source, folder / source.name)
-    return flow.derive(folder=folder)
+        else:
+            shutil.make_archive(str(folder / source.stem), "zip", source.parent, source.stem)
+    return flow.derive(folder=folder, additional_includes=())
 
 
-def _source(flow: Flow, index: int) -> Path | Diagnostic:
+def check_includes(flow: Flow) -> list[Diagnostic]:
+    """A complaint for each include that is not there."""
+    found = (_missing(flow, index) for index in range(len(flow.additional_includes)))
+    return [complaint for complaint in found if complaint is not None]
+
+
+def locate(flow: Flow, path: str) -> Path | None:
+    """Where a file of the flow stands before flow and includes are one folder; `None` if nowhere."""
+    for text in reversed(flow.additional_includes):
+        source = (flow.folder / text).resolve()
+        if source.is_file() and source.name == path:
+            return source
+        within = Path(path).parts
+        if source.is_dir() and within[:1] == (source.name,) and source.joinpath(*within[1:]).is_file():
+            return source.joinpath(*within[1:])
+    own = flow.folder / path
+    return own if own.exists() else None
+
+
+def _missing(flow: Flow, index: int) -> Diagnostic | None:
     text = flow.additional_includes[index]
     path = (flow.folder / text).resolve()
-    if path.exists():
-        return path
+    if path.exists() or (path.suffix == ".zip" and path.with_suffix("").is_dir()):
+        return None
     siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
     mark = flow.at("additional_includes", index)
     return Diagnostic(

@@ -144,7 +144,7 @@ class Complaints:
         for key, value in data.items():
             kind = kinds.get(key) if isinstance(key, str) else None
             if kind is None:
-                hint = near_miss(str(key), kinds) or f"{noun} has the keys {', '.join(kinds)}"
+                hint: str | None = near_miss(str(key), kinds) or f"{noun} has the keys {', '.join(kinds)}"
                 self.add("unknown-key", f"{noun} has no key {str(key)!r}", (*path, key), hint)
             elif value is not None and kind.accepts(value):
                 kept[key] = value
@@ -269,7 +269,7 @@ def _default_type(variants: Variants | None) -> str | None:
 
 
 def _check_language(data: Mapping[str, Any], complaints: Complaints) -> None:
-    language: str = data.get("language", "python")
+    language = data.get("language") or "python"
     if language != "python":
         complaints.add(
             "not-supported", f"flows in {language!r} are not supported, only in Python", ("language",)

@@ -1,0 +1,197 @@
+"""Does each node have a source that stands in the flow, and that fits the node's inputs?
+
+No user code is imported. What a run may still fill in, such as a connection that is left empty, is a warning.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.flow.includes import locate
+from promptflow_lite.flow.parameters import APIS
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.scripts import ScriptTool, read_script
+from promptflow_lite.flow.source import read_text
+from promptflow_lite.flow.spec import Flow, Node
+
+__all__ = ["check_source"]
+
+Severity = Literal["error", "warning"]
+
+_EXTENSIONS = {"llm": "*.jinja2", "prompt": "*.jinja2", "custom_llm": "*.jinja2", "python": "*.py"}
+
+
+def check_source(flow: Flow, index: int, connections: Collection[str] | None) -> list[Diagnostic]:
+    """Every complaint about the source of a node, and about its inputs as far as the source tells.
+
+    Args:
+        flow: the node's flow.
+        index: the node's place in it.
+        connections: the names of those that exist; `None` if that is not known.
+    """
+    return list(_Checker(flow, index, connections).run())
+
+
+@dataclass(frozen=True)
+class _Checker:
+    flow: Flow
+    index: int
+    connections: Collection[str] | None
+
+    @property
+    def node(self) -> Node:
+        return self.flow.nodes[self.index]
+
+    def complaint(
+        self, code: str, message: str, *path: str, hint: str | None = None, severity: Severity = "error"
+    ) -> Diagnostic:
+        return Diagnostic(code, message, self.flow.at("nodes", self.index, *path), hint, severity)
+
+    def run(self) -> Iterator[Diagnostic]:
+        yield from self.connection(self.node.connection, "connection")
+        source = self.node.source
+        needs = _needs(self.node)
+        lacking = [key for key in needs if source is None or not getattr(source, key)]
+        if lacking:
+            path = ("source",) if source else ()
+            yield self.complaint(
+                "missing-source", f"node {self.node.name!r} needs source.{lacking[0]}", *path
+            )
+        elif source is not None and source.path is not None and "path" in needs:
+            yield from self.file(source.path)
+        if self.node.type == "llm" and self.node.api not in (None, *APIS):
+            message = f"api is one of {', '.join(APIS)}, got {self.node.api!r}"
+            yield self.complaint("unknown-api", message, "api", hint=near_miss(self.node.api or "", APIS))
+
+    def connection(self, name: Any, *path: str) -> Iterator[Diagnostic]:
+        if self.connections is None or not isinstance(name, str) or not name:
+            return
+        if name not in self.connections and name != "local":
+            hint = near_miss(name, self.connections) or "'pf connection list' shows those that exist"
+            yield self.complaint("unknown-connection", f"no connection is named {name!r}", *path, hint=hint)
+
+    def file(self, path: str) -> Iterator[Diagnostic]:
+        if Path(path).is_absolute() or posixpath.normpath(path).startswith(".."):
+            hint: str | None = "additional_includes brings files from elsewhere into the flow"
+            yield self.complaint(
+                "path-outside-flow", f"{path!r} leaves the flow's folder", "source", "path", hint=hint
+            )
+            return
+        found = locate(self.flow, path)
+        if found is None:
+            hint = near_miss(path, _siblings(self.flow.folder, _EXTENSIONS.get(self.node.type, "*")))
+            yield self.complaint(
+                "source-not-found", f"there is no file {path!r}", "source", "path", hint=hint
+            )
+            return
+        shown = str(Path(self.flow.document.file).parent / path)
+        check: Callable[[str, str], Iterator[Diagnostic]] = (
+            self.script if self.node.type == "python" else self.template
+        )
+        try:
+            yield from check(read_text(found, shown=shown), shown)
+        except FlowError as error:
+            yield from error.diagnostics
+
+    def script(self, text: str, shown: str) -> Iterator[Diagnostic]:
+        script = read_script(text, shown)
+        if len(script.tools) == 1 and script.is_certain:
+            yield from self.arguments(script.tools[0])
+        elif script.is_certain and not script.tools:
+            hint = "write @tool above the function; 'from promptflow_lite import tool'"
+            yield self.complaint("no-tool", f"{shown} defines no @tool function", "source", "path", hint=hint)
+        elif script.is_certain:
+            names = ", ".join(f"{tool.name!r} (line {tool.line})" for tool in script.tools)
+            yield self.complaint(
+                "many-tools", f"{shown} defines several @tool functions: {names}", "source", "path"
+            )
+
+    def arguments(self, tool: ScriptTool) -> Iterator[Diagnostic]:
+        given = {name: value for name, value in self.node.inputs.items() if _is_given(value)}
+        for name, value in given.items():
+            if name in tool.connections:
+                yield from self.connection(value, "inputs", name)
+            if name not in tool.params and not tool.accepts_extra:
+                hint = near_miss(name, tool.params) or f"it takes: {', '.join(tool.params) or 'nothing'}"
+                message = f"the tool {tool.name!r} has no parameter {name!r}"
+                yield self.complaint("unknown-parameter", message, "inputs", name, hint=hint)
+        for name in (p for p in tool.params if p in tool.required and p not in given):
+            yield self.missing_argument(tool, name)
+
+    def missing_argument(self, tool: ScriptTool, name: str) -> Diagnostic:
+        """An error, or a warning for what `--connections` of a run may give."""
+        is_empty = name in self.node.inputs
+        severity: Severity = "warning" if is_empty or name in tool.connections else "error"
+        state = "is left empty" if is_empty else "is not in the node's inputs"
+        message = f"the tool {tool.name!r} needs {name!r}, which {state}"
+        path = ("inputs", name) if is_empty else ("inputs",)
+        return self.complaint("missing-argument", message, *path, severity=severity)
+
+    def template(self, text: str, shown: str) -> Iterator[Diagnostic]:
+        from promptflow_lite.prompts.chat import compile_chat  # noqa: PLC0415  # heavy: jinja2, 40 ms
+
+        chat = compile_chat(text, shown)
+        yield from self.variables(chat.variables, shown)
+        if (
+            self.node.type == "llm"
+            and self.node.api in (None, "chat")
+            and not (chat.has_roles or chat.variables)
+        ):
+            hint = "a chat prompt has role lines such as 'system:' and 'user:', each alone on its line"
+            yield self.complaint(
+                "chat-without-role", f"{shown} opens no message", "source", "path", hint=hint
+            )
+
+    def variables(self, names: frozenset[str], shown: str) -> Iterator[Diagnostic]:
+        """Prompt nodes and llm nodes: what the template reads against what the node gives."""
+        if self.node.type == "custom_llm":
+            return  # the tool has parameters of its own, which only its import tells
+        parameters = (
+            APIS.get(self.node.api or "chat", frozenset()) if self.node.type == "llm" else frozenset()
+        )
+        for name in sorted(names & parameters):
+            message = f"{shown} reads {name!r}, which is a parameter of the call"
+            yield self.complaint(
+                "reserved-name", message, "source", "path", hint="give the variable another name"
+            )
+        for name in sorted(names - parameters - set(self.node.inputs)):
+            unused = [given for given in self.node.inputs if given not in names | parameters]
+            message = f"{shown} reads {name!r}, which is not in the node's inputs"
+            yield self.complaint(
+                "template-variable-unset", message, "inputs", hint=near_miss(name, unused), severity="warning"
+            )
+        for name in self.node.inputs:
+            if name not in names and name not in parameters:
+                hint = near_miss(name, (names | parameters) - set(self.node.inputs))
+                message = f"{shown} does not read {name!r}"
+                yield self.complaint(
+                    "input-unused-in-template", message, "inputs", name, hint=hint, severity="warning"
+                )
+
+
+def _needs(node: Node) -> tuple[str, ...]:
+    """The keys of `source` that a node of its kind cannot do without."""
+    match node.type:
+        case "llm" | "prompt":
+            return ("path",)
+        case "custom_llm":
+            return ("tool", "path")
+        case "python":
+            return ("tool",) if node.source is not None and node.source.type == "package" else ("path",)
+        case _:
+            return ("tool",)
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, Ref) or (value is not None and value != "")
+
+
+def _siblings(folder: Path, pattern: str) -> list[str]:
+    return [
+        path.relative_to(folder).as_posix() for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}"))
+    ]
