@@ -1,6 +1,6 @@
-"""A scripted OpenAI-compatible endpoint on loopback: the true wire protocol, answers and faults from a script.
+"""A scripted OpenAI-compatible endpoint on loopback: the true wire protocol, answers and faults of a script.
 
-In a test, `with ModelServer(...) as server:` runs it on a thread; a benchmark starts it as a process of its own:
+In a test, `with ModelServer(...) as server:` runs it on a thread; a benchmark starts it as a process:
 
     python -m tests.model_server --port 0 --latency-ms 50
 
@@ -242,7 +242,8 @@ class _Conversation(asyncio.Protocol):
     ) -> None:
         extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         kind = "" if headers and "content-type" in headers else "content-type: application/json\r\n"
-        head = f"HTTP/1.1 {status} -\r\n{kind}content-length: {len(body)}\r\nx-request-id: req_{self.server.count}\r\n"
+        head = f"HTTP/1.1 {status} -\r\n{kind}content-length: {len(body)}\r\n"
+        extra += f"x-request-id: req_{self.server.count}\r\n"
         self.transport.write(f"{head}{extra}\r\n".encode() + (body if cut is None else body[:cut]))
         if cut is not None:
             self.transport.close()

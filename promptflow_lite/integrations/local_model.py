@@ -17,7 +17,6 @@ from typing import Any
 
 from promptflow_lite.connections import weights
 from promptflow_lite.connections.base import Connection, Secret
-from promptflow_lite.connections.catalogue import DEFAULT
 from promptflow_lite.connections.telling import DownloadLines
 from promptflow_lite.errors import MissingExtra, UserError
 from promptflow_lite.settings import settings
@@ -49,12 +48,12 @@ _SERVERS: dict[_Key, LocalServer] = {}
 _LOCK = threading.Lock()
 
 
-def serve(connection: Connection, model: str | None = None) -> LocalServer:
+def serve(connection: Connection, model: str) -> LocalServer:
     """The server of a connection's model; starts it, and fetches the weights, if need be. Blocks meanwhile.
 
     Args:
         connection: of type `local`.
-        model: what the flow asks for; a name that is no embedded model's (`gpt-4o`) counts as nothing.
+        model: a name of the catalogue or of the cache, or the path of a GGUF file.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
@@ -65,9 +64,8 @@ def serve(connection: Connection, model: str | None = None) -> LocalServer:
     except ImportError as error:
         raise MissingExtra("xllamacpp", "local") from error
     folder = settings().models
-    name = model if model and weights.is_known(model, folder) else connection.get("model") or DEFAULT
     with _LOCK:
-        found = weights.find(name, folder) or _pull(name, folder)
+        found = weights.find(model, folder) or _pull(model, folder)
         parallel = int(connection.get("parallel") or 1)
         threads = int(connection.get("threads") or max(1, (os.cpu_count() or 2) - 1))
         key = (found.path, int(connection.get("n_ctx") or 4096), threads, parallel)

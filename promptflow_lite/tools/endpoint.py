@@ -11,11 +11,22 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from promptflow_lite.connections.base import Connection
+from promptflow_lite.connections.catalogue import DEFAULT
 from promptflow_lite.connections.entra import TokenSource, token_source
+from promptflow_lite.connections.weights import is_known
 from promptflow_lite.errors import UserError
 from promptflow_lite.registry import Registry
+from promptflow_lite.settings import settings
 
-__all__ = ["OPENAI_EMBEDDING_MODEL", "OPENAI_MODEL", "Endpoint", "endpoint_of", "in_daemon", "token_of"]
+__all__ = [
+    "OPENAI_EMBEDDING_MODEL",
+    "OPENAI_MODEL",
+    "Endpoint",
+    "endpoint_of",
+    "in_daemon",
+    "model_of",
+    "token_of",
+]
 
 T = TypeVar("T")
 
@@ -44,7 +55,7 @@ class Endpoint:
     """Azure's classic paths: a deployment is in the path, the version in the query."""
     max_in_flight: int | None = None
     model: str | None = None
-    """What is asked for where the flow names nothing."""
+    """Of `local`: the name of the embedded model."""
     tokens: TokenSource | None = None
 
     @property
@@ -65,6 +76,19 @@ class Endpoint:
         if self.tokens is None:
             return self.headers or {}
         return {"authorization": f"Bearer {await token_of(self.tokens)}"}
+
+
+def model_of(connection: Connection, named: str | None) -> str | None:
+    """The model that will be asked.
+
+    Args:
+        connection: of a language model.
+        named: what the flow names; for `local`, a name that no embedded model has (`gpt-4o`) counts as nothing.
+    """
+    if connection.TYPE == "local":
+        is_embedded = named is not None and is_known(named, settings().models)
+        return named if is_embedded else connection.get("model") or DEFAULT
+    return named or connection.get("model") or (OPENAI_MODEL if connection.TYPE == "open_ai" else None)
 
 
 async def endpoint_of(connection: Connection, model: str | None = None) -> Endpoint:
@@ -88,7 +112,6 @@ def _remote(connection: Connection) -> Endpoint:
         "name": connection.name or connection.TYPE,
         "secrets": tuple(str(secret) for secret in connection.secrets.values()),
         "timeout": timedelta(seconds=float(connection.get("timeout") or 300.0)),
-        "model": connection.get("model"),
     }
     bearer = {"authorization": f"Bearer {key}"} if key else {}
     match connection.TYPE:
@@ -96,9 +119,7 @@ def _remote(connection: Connection) -> Endpoint:
             organization = connection.get("organization")
             headers = bearer | ({"openai-organization": organization} if organization else {})
             base = _slashless(connection.get("base_url") or _OPENAI_URL)
-            return Endpoint(
-                base_url=base, headers=headers, **common | {"model": common["model"] or OPENAI_MODEL}
-            )
+            return Endpoint(base_url=base, headers=headers, **common)
         case "serverless":
             return Endpoint(base_url=f"{_slashless(connection.api_base)}/v1", headers=bearer, **common)
         case "azure_open_ai":
@@ -126,7 +147,8 @@ def _azure(connection: Connection, bearer: Mapping[str, str], common: Mapping[st
 
 async def _local(connection: Connection, model: str | None) -> Endpoint:
     serve = Registry("model_servers").get("local")
-    server = await in_daemon(lambda: serve(connection, model))
+    chosen = model_of(connection, model)
+    server = await in_daemon(lambda: serve(connection, chosen))
     return Endpoint(
         name=connection.name or connection.TYPE,
         base_url=_slashless(server.base_url),

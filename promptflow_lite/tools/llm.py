@@ -16,7 +16,7 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
-from promptflow_lite.tools.endpoint import OPENAI_MODEL, Endpoint, endpoint_of
+from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_NAMES, Parameter
 from promptflow_lite.tools.prompt import template_of
@@ -41,12 +41,13 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     known = {"chat": CHAT, "completion": COMPLETION}.get(api)
     if known is None:
         raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
-    connection, note = _connection(node, connections, at)
+    connection, why = _connection(node, connections, at)
     compose, variables = _compose(node, flow, api)
     fixed, moving, complaints = _parameters(node, known, variables, at)
     complaints += _model_complaints(node, connection, at)
     if complaints:
         raise FlowError(complaints)
+    model = model_of(connection, _literal_model(node, connection))
     caller = _Caller(
         connection=connection,
         api=api,
@@ -54,12 +55,13 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         fixed=_with_defaults(api, fixed, node, connection),
         moving=moving,
         parameters=frozenset((*known, *MODEL_NAMES)),
-        model=_literal_model(node, connection),
+        model=model,
     )
     tool = Tool(
         node.name, caller, {}, mode="async", accepts_extra=True, description=f"{api} of a language model"
     )
-    return Made(tool, notes=(note,) if note else ())
+    shown = f" ({model})" if model else ""
+    return Made(tool, notes=(f"connection {connection.name!r}{shown}: {why}",) if why else ())
 
 
 class _Place:
@@ -74,12 +76,11 @@ class _Place:
 
 
 def _connection(node: Node, connections: ConnectionProvider, at: _Place) -> tuple[Connection, str | None]:
-    """The node's connection, and what to tell a person about it."""
+    """The node's connection, and why it is that one where the node names none."""
     named = node.connection
     try:
         if named is None:
-            connection, why = default_connection(connections)
-            return connection, f"connection {connection.name!r}: {why}"
+            return default_connection(connections)
         connection = connections.get(named) if isinstance(named, str) else _inline(named)
     except UserError as error:
         code = "unknown-connection" if error.code == "connection-not-found" else error.code
@@ -197,14 +198,14 @@ class _Caller:
         for name, read in self._moving.items():
             value = _read(name, read, inputs.get(name))
             if name in MODEL_NAMES:
-                body["model"] = model = value or model
+                body["model"] = model = model_of(self._connection, value) or model
             elif value is not None:
                 body[name] = value
         values = {name: value for name, value in inputs.items() if name not in self._parameters}
         body.update(self._compose(values))
         endpoint = self._endpoints.get(model) or await self._endpoint(model)
-        if self._connection.TYPE == "local" or model is None:
-            body["model"] = endpoint.model or OPENAI_MODEL
+        if endpoint.model is not None:
+            body["model"] = endpoint.model
         scope = current.get()
         if scope is not None and scope.stream and "tools" not in body and "functions" not in body:
             body |= {"stream": True, "stream_options": {"include_usage": True}}

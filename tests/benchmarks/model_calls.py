@@ -1,4 +1,4 @@
-"""CPU a call of an llm node, beside the openai client's: `python -m tests.benchmarks.model_calls [--calls N]`.
+"""CPU a call of an llm node, beside the openai client's: `python -m tests.benchmarks.model_calls --calls N`.
 
 The model is `tests.model_server` in a process of its own (50 ms an answer); 64 calls are in flight. "wire" is
 `tools.wire.ask` alone, "node" the whole tool of an llm node: template, request, answer, tokens counted.
@@ -24,6 +24,7 @@ from promptflow_lite.flow.load import load_flow
 from promptflow_lite.tools import llm
 from promptflow_lite.tools.endpoint import endpoint_of
 from promptflow_lite.tools.scope import NodeScope, current
+from promptflow_lite.tools.tool import Tool
 from promptflow_lite.tools.wire import ask
 
 _FLOW = """\
@@ -68,17 +69,18 @@ async def run(url: str, calls: int, in_flight: int) -> None:
     """Measure each way to ask."""
     connection = OpenAIConnection("model", api_key="sk-bench", base_url=f"{url}/v1")
     endpoint = await endpoint_of(connection)
-    messages = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": "what is my card's limit?"}]
+    messages = [
+        {"role": "system", "content": _PROMPT},
+        {"role": "user", "content": "what is my card's limit?"},
+    ]
     body = {"model": "scripted", "messages": messages, "temperature": 0.0, "max_tokens": 16}
     client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="sk-bench", max_retries=0)
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "flow.dag.yaml").write_text(_FLOW, encoding="utf-8")
-        Path(folder, "classify.jinja2").write_text(_PROMPT, encoding="utf-8")
-        flow = load_flow(folder)
-        tool = llm.make(flow.nodes[0], flow, Given({"model": connection})).tool
+    tool = _tool(connection)
 
     async def wire(number: int) -> None:
-        await ask(endpoint, "chat/completions", body, lambda answer: answer["choices"][0]["message"]["content"])
+        await ask(
+            endpoint, "chat/completions", body, lambda answer: answer["choices"][0]["message"]["content"]
+        )
 
     async def node(number: int) -> None:
         token = current.set(NodeScope("classify"))
@@ -91,6 +93,14 @@ async def run(url: str, calls: int, in_flight: int) -> None:
     for name, call in (("openai", package), ("wire", wire), ("node", node)) * 2:
         await measure(name, call, calls, in_flight)
     await client.close()
+
+
+def _tool(connection: OpenAIConnection) -> Tool:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "flow.dag.yaml").write_text(_FLOW, encoding="utf-8")
+        Path(folder, "classify.jinja2").write_text(_PROMPT, encoding="utf-8")
+        flow = load_flow(folder)
+        return llm.make(flow.nodes[0], flow, Given({"model": connection})).tool
 
 
 def main() -> None:

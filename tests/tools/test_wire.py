@@ -20,7 +20,10 @@ from promptflow_lite.tools.wire import ask, stream
 from tests.model_server import Fault, ModelServer, Recorded, Reply
 
 KEY = "sk-very-secret-key"
-MESSAGES = [{"role": "system", "content": "Antworte knapp. 日本語も。"}, {"role": "user", "content": "hi\n\"there\""}]
+MESSAGES = [
+    {"role": "system", "content": "Antworte knapp. 日本語も。"},
+    {"role": "user", "content": 'hi\n"there"'},
+]
 
 
 @pytest.fixture
@@ -165,7 +168,10 @@ async def test_an_entra_token_is_sent_as_the_openai_client_sends_it(
             "content-filter",
         ),
         (Fault.error(400, "context_length_exceeded", "too long"), "context-length"),
-        (Fault(400, b'{"error":{"type":"exceed_context_size_error","message":"9031 tokens"}}'), "context-length"),
+        (
+            Fault(400, b'{"error":{"type":"exceed_context_size_error","message":"9031 tokens"}}'),
+            "context-length",
+        ),
         (Fault.error(401, "invalid_api_key", f"Incorrect API key provided: {KEY}."), "auth"),
         (Fault.error(403, None, "no"), "auth"),
         (Fault.error(404, "DeploymentNotFound", "no such deployment"), "model-not-found"),
@@ -247,7 +253,7 @@ async def test_a_stream_that_breaks_off_is_an_error_and_not_a_short_text(server:
         async for part in text_parts(events, body, None):
             parts.append(part)
     assert caught.value.code == "connection"
-    assert parts == ["echo:", " hi\n\"there\""]
+    assert parts == ["echo:", ' hi\n"there"']
 
 
 async def test_json_in_place_of_a_stream_is_tried_again(server: ModelServer) -> None:
