@@ -30,7 +30,9 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALKS = [
     "docs/tutorial.md",
     "docs/how-to/author-flows.md",
+    "docs/how-to/runs.md",
     "docs/how-to/use-from-python.md",
+    "docs/how-to/evaluate.md",
     "docs/compat.md",
     "docs/concepts/execution.md",
 ]
