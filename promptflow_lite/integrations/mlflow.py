@@ -15,6 +15,7 @@ import math
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -70,15 +71,16 @@ class MlflowTracker:
         """
         # Telemetry is decided when mlflow is imported.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        import mlflow
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+        with _quiet(), _patience():
+            import mlflow
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
 
-        with _patience(), _quiet():
             is_set = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]  # mlflow's
             uri = mlflow.get_tracking_uri() if is_set else self._default_for(base)
             try:
-                return _Told(mlflow.MlflowClient(tracking_uri=uri), uri, run, folder, base).all()
+                with _silent_loggers():
+                    return _Told(mlflow.MlflowClient(tracking_uri=uri), uri, run, folder, base).all()
             except (MlflowException, SQLAlchemyError, OSError) as error:
                 raise ConnectionError(
                     f"MLflow at {_without_password(uri)} was not told: {_without_password(_reason(error))}"
@@ -360,14 +362,21 @@ def _patience() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What MLflow logs about making its tables, and prints about where runs are, is not for our terminal."""
+    """What MLflow prints about where runs are, and its warnings about its own insides, are not for people."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _silent_loggers() -> Iterator[None]:
+    """What MLflow logs about making its tables is not for people; enter after its import, which sets levels."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3.connectionpool")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
+        yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

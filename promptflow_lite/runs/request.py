@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.errors import Diagnostic, FlowError, InputError, near_miss
-from promptflow_lite.flow.source import Document, read_text, read_yaml
+from promptflow_lite.connections.files import read_dotenv
+from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.flow.source import Document, read_yaml
 
 __all__ = ["KEYS", "of_env_file", "of_yaml"]
 
@@ -69,24 +70,13 @@ def of_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def of_env_file(path: Path) -> dict[str, str]:
-    """The variables of a .env file: `NAME=value` lines, the value quoted or not; `#` starts a comment line.
+    """The variables of a .env file.
 
     Raises:
-        FlowError: the file cannot be read.
-        InputError: a line is neither empty nor a comment nor an assignment.
+        UserError: the file cannot be read, or a line is neither `NAME=value` nor a comment.
     """
-    values: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"{path}:{number}: expected NAME=value, got {line!r}", code="bad-env-file")
-        value = value.strip()
-        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-        values[name.strip()] = value[1:-1] if quoted else value
-    return values
+    secrets: dict[str, str] = read_dotenv(path)["secrets"]
+    return secrets
 
 
 def _complaints(key: str, value: Any, document: Document) -> list[Diagnostic]:

@@ -24,7 +24,7 @@ from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore
 from tests.runs.flows import Connections, score_flow, shout_flow, write_rows
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the client that reads back
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_lite.errors import FlowError, InputError
+from promptflow_lite.errors import FlowError, UserError
 from promptflow_lite.runs.request import of_env_file, of_yaml
 
 
@@ -78,5 +78,5 @@ def test_variables_of_an_env_file(tmp_path: Path) -> None:
     assert of_env_file(tmp_path / "x.env") == {"A": "1", "B": "two words", "C": "a=b"}
     fields, _ = of_yaml(_write(tmp_path / "run.yaml", "flow: .\nenvironment_variables: x.env\n"))
     assert fields["environment_variables"]["A"] == "1"
-    with pytest.raises(InputError, match=r"y\.env:2"):
+    with pytest.raises(UserError, match=r"y\.env:2"):
         of_env_file(_write(tmp_path / "y.env", "A=1\nwrong\n"))
