@@ -370,7 +370,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent_loggers() -> Iterator[None]:
-    """What MLflow logs about making its tables is not for people; enter after its import, which sets levels."""
+    """What MLflow logs about making its tables is noise here; entered after its import, which sets levels."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3.connectionpool")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
