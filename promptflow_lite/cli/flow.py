@@ -170,16 +170,16 @@ def show(
     picture: Annotated[Picture, typer.Option("--format", "-f", help="How to draw it.")] = Picture.tree,
 ) -> None:
     """Draw a flow: its inputs, its nodes in the order they can run, its outputs."""
-    from promptflow_lite.flow import graph
+    from promptflow_lite.flow import graph, pictures
     from promptflow_lite.flow.load import load_flow
 
     flow = load_flow(source)
     match picture:
         case Picture.tree:
-            emit(neutral(graph.to_tree(flow)))
+            emit(neutral(pictures.to_tree(flow)))
         case Picture.mermaid:
-            emit(graph.to_mermaid(flow))
+            emit(pictures.to_mermaid(flow))
         case Picture.svg:
-            emit(graph.to_svg(flow))
+            emit(pictures.to_svg(flow))
         case Picture.json:
             emit_json(graph.to_json(flow))

@@ -1,14 +1,33 @@
-"""What depends on what? A flow's nodes as a graph: their order, and pictures of them."""
+"""What depends on what? A flow's nodes as a graph: their order, their circles, their edges."""
 
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.errors import Diagnostic, FlowError
-from promptflow_lite.flow.spec import Flow
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.spec import Flow, Node
+from promptflow_lite.values import to_plain
 
-__all__ = ["cycles", "order"]
+if TYPE_CHECKING:
+    from networkx import DiGraph
+
+__all__ = ["Edge", "cycles", "digraph", "edges", "order", "to_json"]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Something that is read."""
+
+    source: str | None
+    """A node; `None` for the flow's inputs."""
+    target: str | None
+    """A node; `None` for the flow's outputs."""
+    label: str = ""
+    """The condition, where `source` decides whether `target` runs."""
 
 
 def order(flow: Flow) -> list[str]:
@@ -51,6 +70,69 @@ def cycles(flow: Flow) -> list[Diagnostic]:
             left -= set(circle)
         else:
             return found
+
+
+def edges(flow: Flow) -> list[Edge]:
+    """Who reads whom, each pair once, in the order of the file."""
+    names = {node.name for node in flow.nodes}
+    found: dict[tuple[str | None, str | None], Edge] = {}
+    for target, ref, label in _reads(flow):
+        if ref.scope == "inputs" or ref.name in names:
+            source = None if ref.scope == "inputs" else ref.name
+            known = found.get((source, target))
+            found[source, target] = Edge(source, target, label or (known.label if known else ""))
+    return list(found.values())
+
+
+def digraph(flow: Flow) -> DiGraph[str]:
+    """The nodes and who reads whom, for what networkx can tell of a graph."""
+    from networkx import DiGraph  # noqa: PLC0415  # heavy: first use
+
+    graph: DiGraph[str] = DiGraph()
+    graph.add_nodes_from(node.name for node in flow.nodes)
+    graph.add_edges_from((edge.source, edge.target) for edge in edges(flow) if edge.source and edge.target)
+    return graph
+
+
+def to_json(flow: Flow) -> dict[str, Any]:
+    """The graph as plain data: inputs, nodes in the order they can run, outputs, edges."""
+    return {
+        "name": flow.name,
+        "inputs": {name: to_plain({"type": i.type, "default": i.default}) for name, i in flow.inputs.items()},
+        "nodes": [_node_json(flow.node(name)) for name in order(flow)],
+        "outputs": {name: _text(output.reference) for name, output in flow.outputs.items()},
+        "edges": [
+            {"from": edge.source or "inputs", "to": edge.target or "outputs", "condition": edge.label or None}
+            for edge in edges(flow)
+        ],
+    }
+
+
+def _node_json(node: Node) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "type": node.type,
+        "source": (node.source.path or node.source.tool) if node.source is not None else None,
+        "inputs": {name: _text(value) for name, value in node.inputs.items()},
+        "aggregation": node.aggregation,
+    }
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Ref) else to_plain(value)
+
+
+def _reads(flow: Flow) -> list[tuple[str | None, Ref, str]]:
+    """Reader, what it reads, and the condition that hangs on it."""
+    found: list[tuple[str | None, Ref, str]] = []
+    for node in flow.nodes:
+        found += [(node.name, ref, "") for ref in node.refs().values()]
+        if node.activate is not None and isinstance(node.activate.when, Ref):
+            found.append(
+                (node.name, node.activate.when, f"{str(node.activate.when)[2:-1]} is {node.activate.is_!r}")
+            )
+    found += [(None, o.reference, "") for o in flow.outputs.values() if isinstance(o.reference, Ref)]
+    return found
 
 
 def _sorter(flow: Flow, among: set[str]) -> TopologicalSorter[str]:
