@@ -96,7 +96,8 @@ async def build(
         progress: told how far it is.
 
     Raises:
-        InputError: every file that cannot be read, or a document's name that is there twice, in one message.
+        InputError: every file that cannot be read, or a document's name that is there twice, in one message;
+            or the output cannot be written.
     """
     started = time.monotonic()
     found = find_files(sources)
@@ -121,7 +122,10 @@ async def build(
         chunks=len(rows),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write(output, info, rows, known)
+    try:
+        _write(output, info, rows, known)
+    except (OSError, sqlite3.Error) as error:
+        raise InputError(f"{output}: cannot be written: {error}", code="bad-output") from error
     return Built(info, embedded=len(missing), seconds=time.monotonic() - started)
 
 

@@ -215,7 +215,9 @@ class Index:
             allowed = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
             inside = np.isin(ids, allowed)
             ids, vectors = ids[inside], vectors[inside]
-        cosines = vectors @ vector
+        # Not `@`: its BLAS threads wait for each other in a busy loop; on a machine with other work to do one
+        # product took 1.6 to 5 ms in place of 0.1.
+        cosines = np.einsum("ij,j->i", vectors, vector)
         nearest = _nearest(cosines, limit)
         also = np.searchsorted(ids, np.fromiter(besides, dtype=ids.dtype))
         rows = np.concatenate([nearest, also])

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from promptflow_lite.errors import InputError, MissingExtra
+from promptflow_lite.retrieval.read import SourceFile, Text, find_files, read_file
+
+_OBJECTS = (
+    b"<</Type/Catalog/Pages 2 0 R>>",
+    b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+    b"<</Length 45>>stream\nBT /F 12 Tf 20 200 Td (Hello from a page) Tj ET\nendstream",
+    b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+)
+
+
+def _pdf() -> bytes:
+    """A PDF of one page."""
+    text, table = b"%PDF-1.4\n", b"0000000000 65535 f \n"
+    for number, body in enumerate(_OBJECTS, start=1):
+        table += b"%010d 00000 n \n" % len(text)
+        text += b"%d 0 obj%s endobj\n" % (number, body)
+    end = b"xref\n0 6\n%strailer<</Root 1 0 R/Size 6>>\nstartxref\n%d\n%%%%EOF\n" % (table, len(text))
+    return text + end
+
+
+def read(path: Path, content: str | bytes) -> list[Text]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_file(SourceFile(path, path.name))
+
+
+def test_a_folder_gives_its_readable_files_in_order_by_their_path_in_it(tmp_path: Path) -> None:
+    for name in ("b.md", "a/z.txt", "a/.hidden.md", ".git/c.md", "photo.png", "d.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert [file.name for file in find_files([str(tmp_path)]).files] == ["a/z.txt", "b.md", "d.jsonl"]
+
+
+def test_a_pattern_gives_paths_below_its_fixed_part(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "en").mkdir(parents=True)
+    (tmp_path / "docs" / "en" / "a.md").write_text("x")
+    assert [file.name for file in find_files([f"{tmp_path}/docs/**/*.md"]).files] == ["en/a.md"]
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("x")
+    assert len(find_files([str(tmp_path), str(tmp_path / "a.md")]).files) == 1
+
+
+def test_each_bad_source_is_complained_about(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_text("x")
+    (tmp_path / "empty").mkdir()
+    sources = [str(tmp_path / name) for name in ("photo.png", "empty", "gone", "*.md")]
+    found = find_files(sources)
+    assert found.files == []
+    assert [complaint.partition(":")[0] for complaint in found.complaints] == sources
+
+
+def test_markdown_takes_its_title_from_the_first_heading(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.md", "intro\n# The Lamp #\ntext") == [
+        Text("intro\n# The Lamp #\ntext", "a.md", id="a.md", title="The Lamp", markdown=True)
+    ]
+
+
+def test_line_ends_stay_and_a_byte_order_mark_goes(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.txt", "\ufeffa\r\nb")[0].content == "a\r\nb"
+
+
+def test_html_is_what_a_reader_sees_with_headings(tmp_path: Path) -> None:
+    page = """<html><head><title>The &amp; Lamp</title><style>p{}</style></head><body><script>x()</script>
+    <h1>Lamp</h1><p>Hold   the <b>button</b>.</p><ul><li>one</li><li>two</li></ul>
+    <table><tr><td>a</td><td>b</td></tr></table></body></html>"""
+    (found,) = read(tmp_path / "a.html", page)
+    assert found.title == "The & Lamp"
+    assert [line for line in found.content.splitlines() if line] == [
+        "# Lamp",
+        "Hold the button.",
+        "one",
+        "two",
+        "a b",
+    ]
+
+
+def test_json_lines_keep_every_other_field_as_metadata(tmp_path: Path) -> None:
+    rows = '{"id": 7, "title": "T", "content": "c", "lang": "ja"}\n\n{"text": "t"}\n'
+    assert read(tmp_path / "a.jsonl", rows) == [
+        Text("c", "a.jsonl", id="7", title="T", metadata={"lang": "ja", "line": 1}),
+        Text("t", "a.jsonl", id="a.jsonl:3", metadata={"line": 3}),
+    ]
+
+
+def test_every_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.jsonl", '{"content": "c"}\n[1]\n{"content": 3}\n{\n')
+    assert [line.split(":")[1] for line in caught.value.message.splitlines()] == ["2", "3", "4"]
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.txt: not UTF-8 \(byte 1\)"):
+        read(tmp_path / "a.txt", b"a\xff")
+
+
+def test_a_blank_file_holds_no_text(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.md", " \n") == []
+
+
+def test_a_pdf_gives_a_text_a_page(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="needs the extra pdf")
+    (page,) = read(tmp_path / "a.pdf", _pdf())
+    assert (page.content.strip(), page.id, page.metadata) == ("Hello from a page", "a.pdf:p1", {"page": 1})
+
+
+def test_a_broken_pdf_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="needs the extra pdf")
+    with pytest.raises(InputError, match=r"a\.pdf: not a PDF"):
+        read(tmp_path / "a.pdf", b"no pdf at all")
+
+
+def test_a_pdf_without_the_package_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    with pytest.raises(MissingExtra, match=r"promptflow_lite\[pdf\]"):
+        read(tmp_path / "a.pdf", _pdf())
