@@ -26,7 +26,7 @@ from promptflow_lite.runs.job import Executor, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
-from promptflow_lite.runs.records import decode
+from promptflow_lite.runs.records import decode, dumps, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
@@ -36,6 +36,10 @@ from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["resume_batch", "run_batch", "tell"]
+
+_HOPELESS = {"auth", "quota", "model-not-found"}
+"""Codes of `tools.failure` that are about the endpoint and not about the line."""
+_FIRST_LINES = 5
 
 Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
@@ -293,8 +297,9 @@ class _Batch:
         if result.error is not None:
             self.log(f"line {result.line_number} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
-        if self._too_many_failed():
-            self.stop.ask("error-threshold")
+        failure = self._too_many_failed()
+        if failure is not None:
+            self.stop.ask(failure.code)
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.numbers)
@@ -302,10 +307,22 @@ class _Batch:
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
     def _too_many_failed(self) -> Failure | None:
-        limit = self.run.error_threshold
-        if limit is None or not 0 <= limit < self.tally.failed:
+        limit, tally = self.run.error_threshold, self.tally
+        if limit is None:
+            return self._none_can_complete()
+        if not 0 <= limit < tally.failed:
             return None
-        return Failure("error-threshold", f"{self.tally.failed} lines failed; error_threshold is {limit}")
+        return Failure("error-threshold", f"{tally.failed} lines failed; error_threshold is {limit}")
+
+    def _none_can_complete(self) -> Failure | None:
+        """A wrong key fails every line alike: the first few say so."""
+        tally = self.tally
+        enough = min(_FIRST_LINES, len(self.prepared.lines))
+        if tally.completed or tally.failed < enough or not tally.reasons.keys() <= _HOPELESS:
+            return None
+        code = tally.reasons.most_common(1)[0][0]
+        message = f"the first {tally.failed} lines failed with {code}, which no other line would escape"
+        return Failure(code, f"{message}; mend it, then  pf run resume {self.run.name} --retry-failed")
 
     async def _finish(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.numbers)
@@ -322,7 +339,8 @@ class _Batch:
     async def _aggregate(self) -> AggregationResult:
         if self.aggregates:
             result = await aggregate(self.bound, self.tally.in_order(), emit=self.emit)
-            write_json(self.folder / "aggregation.json", result)
+            result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
+            write_json(self.folder / "aggregation.json", self._redacted(result))
             return result
         metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
         if "skipped" in metrics:  # a summary sees only the lines that were run
@@ -335,13 +353,17 @@ class _Batch:
                 "status": status,
                 "ended": time.time(),
                 "seconds": self.run.seconds + time.monotonic() - self._began,
-                "error": dataclasses.asdict(error) if error else None,
+                "error": self._redacted(error),
                 "pid": None,
             }
         )
         self._save()
         self.log(f"{status}: {self.run.lines.completed} completed, {self.run.lines.failed} failed")
         return self.run
+
+    def _redacted(self, value: Any) -> Any:
+        """`value` as JSON holds it, without secrets."""
+        return loads(self.redact(dumps(value)))
 
     def _save(self) -> None:
         usage = self.tally.usage

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promptflow_lite.connections.kinds import OpenAIConnection
 from promptflow_lite.engine.events import LineEnded
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import InputError
@@ -18,8 +19,22 @@ from promptflow_lite.runs.events import RunEvent, RunStarted
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import RunStore
+from tests.model_server import ModelServer
 from tests.runs.flows import Connections, read_rows, score_flow, shout_flow, write_rows
 
+LLM = """\
+inputs:
+  text: {type: string}
+outputs:
+  answer: {type: string, reference: "${ask.output}"}
+nodes:
+- name: ask
+  type: llm
+  api: chat
+  connection: mine
+  source: {type: code, path: ask.jinja2}
+  inputs: {model: scripted, text: "${inputs.text}"}
+"""
 TEXTS = [f"t{number}" for number in range(12)]
 
 
@@ -326,3 +341,48 @@ async def test_the_value_of_a_secret_variable_is_not_kept(
         "a", store=store, connections=Connections(), environment_variables={"MY_API_KEY": "sk-very-secret"}
     )
     assert resumed.status is Status.Completed
+
+
+# Models
+
+
+def _llm(folder: Path, server: ModelServer, key: str) -> tuple[Path, Connections]:
+    folder.mkdir()
+    (folder / "ask.jinja2").write_text("user:\n{{text}}\n")
+    (folder / "flow.dag.yaml").write_text(LLM)
+    return folder, Connections(OpenAIConnection("mine", base_url=server.base_url, api_key=key))
+
+
+async def test_tokens_are_counted(tmp_path: Path, store: RunStore) -> None:
+    with ModelServer() as server:
+        flow, connections = _llm(tmp_path / "llm", server, "sk-right-key")
+        asked = Run(name="a", flow=str(flow), data=_data(tmp_path))
+        run = await run_batch(asked, store=store, connections=connections)
+        assert run.lines.completed == server.count == 12
+    assert run.usage["calls"] == 12
+    assert run.usage["total_tokens"] == run.usage["prompt_tokens"] + run.usage["completion_tokens"] > 0
+
+
+async def test_a_wrong_key_stops_the_run_at_its_first_lines_and_is_not_kept(
+    tmp_path: Path, store: RunStore
+) -> None:
+    with ModelServer(api_key="sk-right-key") as server:
+        flow, connections = _llm(tmp_path / "llm", server, "sk-wrong-key-123456")
+        asked = Run(name="a", flow=str(flow), data=_data(tmp_path, TEXTS * 10), concurrency=4)
+        run = await run_batch(asked, store=store, connections=connections)
+        assert (run.status, run.error and run.error["code"]) == (Status.Failed, "auth")
+        assert server.count < 60
+        mended = Connections(OpenAIConnection("mine", base_url=server.base_url, api_key="sk-right-key"))
+        resumed = await resume_batch("a", store=store, connections=mended, retry_failed=True)
+    assert (resumed.status, resumed.lines.completed) == (Status.Completed, 120)
+
+
+async def test_a_key_that_an_endpoint_echoes_is_not_kept(tmp_path: Path, store: RunStore) -> None:
+    with ModelServer("your key is sk-echoed-123456") as server:
+        flow, connections = _llm(tmp_path / "llm", server, "sk-echoed-123456")
+        await run_batch(
+            Run(name="a", flow=str(flow), data=_data(tmp_path)), store=store, connections=connections
+        )
+    kept = b"".join(path.read_bytes() for path in store.folder("a").rglob("*") if path.is_file())
+    assert b"sk-echoed-123456" not in kept
+    assert b"your key is ***" in kept
