@@ -300,19 +300,43 @@ def show_details(
         say(f"{details.left} more lines are not shown; --all-results shows them")
 
 
-@app.command("show-metrics", examples="pf run show-metrics scores\npf run show-metrics scores --output json")
-def show_metrics(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
-    """Show the metrics of a run."""
+@app.command(
+    "show-metrics",
+    examples="pf run show-metrics scores\n"
+    "pf run show-metrics scores --output json\n"
+    "pf run show-metrics zero_shot few_shot --metric accuracy macro_f1",
+)
+def show_metrics(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME ...",
+            help="The run; several are shown side by side.",
+            autocompletion=run_names,
+            show_default=False,
+        ),
+    ] = None,
+    named: _Named = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="METRIC ...", help="Only these metrics.")
+    ] = None,
+    output: _Out = Output.table,
+) -> None:
+    """Show the metrics of a run, or of several side by side."""
     from promptflow_lite.cli import showing
 
-    run = showing.store().load(_one(name, named))
-    metrics = run.metrics
+    asked = (
+        names if names and len(names) > 1 and named is None else [_one(names[0] if names else None, named)]
+    )
+    found = showing.metrics([showing.store().load(name) for name in asked], metric)
     if output is Output.json:
-        emit_json(metrics)
-    elif metrics:
-        table(("metric", "value"), [(key, showing.value(value)) for key, value in metrics.items()])
+        emit_json(found if len(asked) > 1 else found[asked[0]])
+    elif any(found.values()):
+        rows = metric or dict.fromkeys(key for metrics in found.values() for key in metrics)
+        columns = ("metric", *asked) if len(asked) > 1 else ("metric", "value")
+        table(columns, [(key, *(showing.value(found[name].get(key, "")) for name in asked)) for key in rows])
     else:
-        say(f"{run.name} has no metrics: its flow has no aggregation node that logs one")
+        say(f"{', '.join(asked)}: no metrics; their flows have no aggregation node that logs one")
 
 
 @app.command("stream", examples="pf run stream base")

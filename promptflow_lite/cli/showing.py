@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 from promptflow_lite.cli.console import emit, neutral, paint, table
 from promptflow_lite.engine.results import Status
+from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 from promptflow_lite.settings import settings
 
-__all__ = ["COLUMNS", "Details", "as_json", "exit_code", "row", "store", "text", "value"]
+__all__ = ["COLUMNS", "Details", "as_json", "exit_code", "metrics", "row", "store", "text", "value"]
 
 COLUMNS = ("name", "status", "lines", "failed", "seconds", "created", "metrics")
 _COLOURS = {
@@ -134,6 +135,28 @@ def _mlflow(run: Run) -> list[tuple[str, str]]:
     return [
         ("mlflow", link if link else f"{run.tracking['mlflow_open']}  (run {run.tracking['mlflow_run_id']})")
     ]
+
+
+def metrics(runs: Sequence[Run], only: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The metrics of each run, by the run's name.
+
+    Args:
+        runs: the runs.
+        only: the metrics to keep; `None` keeps all.
+
+    Raises:
+        UserError: none of the runs has a metric of that name.
+    """
+    known = {key for run in runs for key in run.metrics}
+    for name in only or ():
+        if name not in known:
+            raise UserError(
+                f"no run here has a metric {name!r}", code="unknown-metric", hint=near_miss(name, known)
+            )
+    return {
+        run.name: {key: figure for key, figure in run.metrics.items() if only is None or key in only}
+        for run in runs
+    }
 
 
 def value(number: Any) -> str:

@@ -296,3 +296,21 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path: Path, home: Path) -> No
     assert done.code == 1
     assert "Traceback" not in done.err
     assert str(home / "runs") in done.err
+
+
+def test_metrics_of_several_runs_stand_side_by_side(tmp_path: Path) -> None:
+    shout_flow(tmp_path / "shout")
+    for name, texts in (("one", ["a"]), ("three", ["a", "bc", "d"])):
+        data = write_rows(tmp_path / f"{name}.jsonl", [{"text": text} for text in texts]).name
+        assert _pf(tmp_path, "create", "--flow", "shout", "--data", data, "--name", name).code == 0
+
+    both = _pf(tmp_path, "show-metrics", "one", "three", "--metric", "count")
+    assert [line.split() for line in both.out.splitlines()] == [
+        ["metric", "one", "three"],
+        ["count", "1", "3"],
+    ]
+    as_json = _pf(tmp_path, "show-metrics", "one", "three", "--output", "json").json()
+    assert [as_json[name]["count"] for name in ("one", "three")] == [1, 3]
+
+    wrong = _pf(tmp_path, "show-metrics", "one", "--metric", "coumt")
+    assert (wrong.code, "did you mean 'count'?" in wrong.err) == (2, True)
