@@ -141,5 +141,5 @@ def test_a_python_flow_is_checked_shown_and_tried_without_anything_heavy(args: l
 
 
 def test_validate_runs_no_code_of_the_flow(flow: Path) -> None:
-    (flow / "echo.py").write_text("raise SystemExit('imported')\n")
+    (flow / "echo.py").write_text(f"raise SystemExit('imported')\n{TOOL}")
     assert _heavy_after(_PF.format(args=["flow", "validate", "--source", str(flow)])) == []

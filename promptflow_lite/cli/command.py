@@ -26,6 +26,10 @@ class PfCommand(TyperCommand):
         greedy = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
         return super().parse_args(ctx, spread(args, greedy))
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first line of the help, whole."""
+        return (self.help or "").strip().split("\n", 1)[0]
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Print the examples line by line."""
         if self.epilog:

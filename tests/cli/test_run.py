@@ -197,7 +197,7 @@ def test_a_signal_finishes_what_is_in_flight_and_says_how_to_go_on(
     tmp_path: Path, home: Path, sent: signal.Signals, code: int
 ) -> None:
     shout_flow(tmp_path / "slow", seconds=0.3)
-    data = _data(tmp_path, [f"t{number}" for number in range(40)])
+    data = _data(tmp_path, [f"t{number}" for number in range(200)])
     process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "4")
     _wait_for_lines(_journal(home, "a"), 4)
     process.send_signal(sent)
@@ -205,10 +205,10 @@ def test_a_signal_finishes_what_is_in_flight_and_says_how_to_go_on(
     assert ended.code == code, ended.err
     assert "pf run resume a" in ended.err
     assert _pf(tmp_path, "show", "a", "-o", "json").json()["status"] == "Canceled"
-    resumed = _pf(tmp_path, "resume", "a", "--concurrency", "40", "--output", "json")
+    resumed = _pf(tmp_path, "resume", "a", "--concurrency", "200", "--output", "json")
     assert resumed.code == 0, resumed.err
-    assert resumed.json()["lines"]["completed"] == 40
-    assert sorted((tmp_path / "calls").read_text().split()) == sorted(f"t{number}" for number in range(40))
+    assert resumed.json()["lines"]["completed"] == 200
+    assert sorted((tmp_path / "calls").read_text().split()) == sorted(f"t{number}" for number in range(200))
 
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path, home: Path) -> None:
@@ -230,8 +230,8 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path, home: Path) -> None:
 
 
 def test_a_killed_run_is_interrupted_and_goes_on(tmp_path: Path, home: Path) -> None:
-    shout_flow(tmp_path / "slow", seconds=0.2)
-    data = _data(tmp_path, [f"t{number}" for number in range(30)])
+    shout_flow(tmp_path / "slow", seconds=0.3)
+    data = _data(tmp_path, [f"t{number}" for number in range(200)])
     process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "3")
     _wait_for_lines(_journal(home, "a"), 3)
     running = _pf(tmp_path, "show", "a", "-o", "json").json()
@@ -245,17 +245,17 @@ def test_a_killed_run_is_interrupted_and_goes_on(tmp_path: Path, home: Path) -> 
     assert (shown["status"], shown["error"]["code"]) == ("Failed", "interrupted")
     with _journal(home, "a").open("ab") as journal:
         journal.write(b'{"line_number": 5, "sta')
-    resumed = _pf(tmp_path, "resume", "a", "--concurrency", "30", "--output", "json")
-    assert (resumed.code, resumed.json()["lines"]["completed"]) == (0, 30), resumed.err
+    resumed = _pf(tmp_path, "resume", "a", "--concurrency", "200", "--output", "json")
+    assert (resumed.code, resumed.json()["lines"]["completed"]) == (0, 200), resumed.err
     assert "dropped" in resumed.err
     outputs = read_rows(home / "runs" / "a" / "outputs.jsonl")
-    assert [row["line_number"] for row in outputs] == list(range(30))
-    assert len((tmp_path / "calls").read_text().split()) <= 30 + 3
+    assert [row["line_number"] for row in outputs] == list(range(200))
+    assert len((tmp_path / "calls").read_text().split()) <= 200 + 3
 
 
 def test_a_run_is_watched_and_canceled_from_another_terminal(tmp_path: Path, home: Path) -> None:
     shout_flow(tmp_path / "slow", seconds=0.3)
-    data = _data(tmp_path, [f"t{number}" for number in range(40)])
+    data = _data(tmp_path, [f"t{number}" for number in range(200)])
     process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "2")
     _wait_for_lines(_journal(home, "a"), 2)
     watching = _start(tmp_path, "stream", "a")

@@ -110,7 +110,7 @@ def test_an_unmodified_flow_runs(flow: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_unmodified_flow_validates_without_importing_anything(flow: Path) -> None:
-    (flow / "shout.py").write_text("raise SystemExit(9)")
+    (flow / "shout.py").write_text("raise SystemExit(9)\n" + SHOUT)
     assert _pf("flow", "validate", "--source", flow) == 0
 
 
