@@ -106,10 +106,10 @@ class _Checker:
             hint = "write @tool above the function; 'from promptflow_lite import tool'"
             yield self.complaint("no-tool", f"{shown} defines no @tool function", "source", "path", hint=hint)
         elif script.is_certain:
-            names = ", ".join(f"{tool.name!r} (line {tool.line})" for tool in script.tools)
-            yield self.complaint(
-                "many-tools", f"{shown} defines several @tool functions: {names}", "source", "path"
-            )
+            names = ", ".join(tool.name for tool in script.tools)
+            lines = ", ".join(str(tool.line) for tool in script.tools)
+            message = f"{shown} defines several @tool functions: {names}; expected one"
+            yield self.complaint("many-tools", message, "source", "path", hint=f"lines {lines}")
 
     def arguments(self, tool: ScriptTool) -> Iterator[Diagnostic]:
         given = {name: value for name, value in self.node.inputs.items() if _is_given(value)}
