@@ -1,0 +1,61 @@
+#!/bin/sh
+# The main job, from documents to scores: what `make demo` runs. Every line that starts with $ can be typed as it stands.
+# It can be stopped and started again: a run goes on where it stopped, a finished one is not run again.
+set -eu
+cd "$(dirname "$0")/.."
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+show() { printf '$'; for word in "$@"; do case $word in *[!A-Za-z0-9_./:=-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; printf '\n'; "$@"; }
+
+# Create the run NAME, or go on with it if it is there; a run of an older flow or older data is done anew.
+run() {
+  name=$1; shift
+  code=0
+  if pf run show "$name" >/dev/null 2>&1; then
+    show pf run resume "$name" || code=$?
+    if [ $code -eq 2 ]; then
+      code=0
+      show pf run delete "$name" --yes
+      show pf run create --name "$name" "$@" || code=$?
+    fi
+  else
+    show pf run create --name "$name" "$@" || code=$?
+  fi
+  [ $code -eq 0 ] || [ $code -eq 3 ] || exit $code
+}
+
+step "1. The embedded model: fetched once, kept in a cache, known by its hash"
+show pf model pull qwen2.5-coder-0.5b-instruct
+
+step "2. Indexes: a manual, and labelled messages that serve as examples"
+show pf index build flows/support/manual --output flows/support/manual.index
+show pf index build flows/support/examples.jsonl --output flows/support/examples.index
+show pf index build flows/intent/examples.jsonl --output flows/intent/examples.index
+
+step "3. One question to the support flow"
+show pf flow show --source flows/support
+show pf flow test --flow flows/support --inputs question="How often do I have to vacuum the pre-filter?"
+
+step "4. Intents of 60 messages by three variants of one prompt, each scored"
+for variant in zero_shot few_shot retrieved; do
+  run "demo-intent-$variant" --flow flows/intent --data flows/intent/data.jsonl --variant "\${examples.$variant}"
+  run "demo-intent-$variant-scores" --flow evaluators/classification --run "demo-intent-$variant" \
+    --data flows/intent/data.jsonl \
+    --column-mapping 'prediction=${run.outputs.intent}' 'groundtruth=${data.intent}'
+done
+
+step "5. The support flow over 44 questions, English and Japanese, scored three ways"
+run demo-support --flow flows/support --data flows/support/data.jsonl
+run demo-support-intents --flow evaluators/classification --run demo-support --data flows/support/data.jsonl \
+  --column-mapping 'prediction=${run.outputs.intent}' 'groundtruth=${data.intent}'
+run demo-support-text --flow evaluators/qa_text --run demo-support --data flows/support/data.jsonl \
+  --column-mapping 'answer=${run.outputs.answer}' 'ground_truth=${data.ground_truth}'
+
+step "Scores"
+show pf run show-metrics demo-intent-zero_shot-scores demo-intent-few_shot-scores demo-intent-retrieved-scores \
+  --metric accuracy macro_f1 invalid scored
+show pf run show-metrics demo-support-intents demo-support-text \
+  --metric accuracy exact_match f1 rouge_l key_fact scored
+
+step "Everything is in MLflow too: parameters, metrics, a table of every line, the flow itself"
+echo "$ $(command -v mlflow) ui --backend-store-uri sqlite:///$PWD/mlflow.db"
