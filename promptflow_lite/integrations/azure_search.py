@@ -9,20 +9,21 @@ import asyncio
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider
-from promptflow_lite.errors import InputError, MissingExtra, NodeError, near_miss
+from promptflow_lite.errors import InputError, MissingExtra, NodeError
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.retrieval.index import Mode
+from promptflow_lite.retrieval.retriever import accept
 from promptflow_lite.tools.search import embedder_of
 
 if TYPE_CHECKING:
+    from azure.core.exceptions import AzureError
     from azure.search.documents.aio import SearchClient
 
 __all__ = ["AzureSearchRetriever", "open_search"]
-
-Mode = Literal["hybrid", "keyword", "vector"]
 
 _RETRIES = 5
 """Of 408, 429 and 5xx answers and broken connections, by azure-core, which waits as Retry-After says."""
@@ -121,7 +122,9 @@ class AzureSearchRetriever:
             NodeError: the service refused or could not be reached.
         """
         mode = mode or ("hybrid" if self._vector_field else "keyword")
-        self._accept(query, top_k, mode)
+        accept(query, top_k, mode)
+        if mode != "keyword" and not self._vector_field:
+            raise InputError(f"mode: {mode} needs the setting vector_field", code="bad-query")
         request: dict[str, Any] = {"top": top_k, "filter": filter or None, "select": self._select}
         if mode != "vector":
             request["search_text"] = query
@@ -131,21 +134,6 @@ class AzureSearchRetriever:
             request["query_type"] = "semantic"
             request["semantic_configuration_name"] = self._semantic_configuration
         return await self._ask(request)
-
-    def _accept(self, query: str, top_k: int, mode: str) -> None:
-        if not isinstance(query, str):
-            raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
-        modes = get_args(Mode)
-        if mode not in modes:
-            raise InputError(
-                f"mode: expected one of {', '.join(modes)}, got {mode!r}",
-                code="bad-query",
-                hint=near_miss(str(mode), modes),
-            )
-        if mode != "keyword" and not self._vector_field:
-            raise InputError(f"mode: {mode} needs the setting vector_field", code="bad-query")
 
     async def _vector_query(self, query: str, top_k: int) -> Any:
         from azure.search.documents.models import VectorizableTextQuery, VectorizedQuery
@@ -167,16 +155,32 @@ class AzureSearchRetriever:
             return [self._document(found) async for found in answer]
         except AzureError as error:
             raise _failure(error, self._index) from error
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # how the client meets a proxy's page
+            message = f"Azure AI Search, index {self._index!r}: the answer is no search result"
+            raise NodeError(message, code="bad-answer") from error
 
     def _document(self, found: Mapping[str, Any]) -> Document:
         reranked = found.get("@search.reranker_score")
-        content, name = found.get(self._fields["content"]), found.get(self._fields["id"])
+        if missing := [field for field in self._fields.values() if field not in found]:
+            has = ", ".join(key for key in found if not key.startswith("@"))
+            raise NodeError(
+                f"Azure AI Search, index {self._index!r}: "
+                f"documents have no field {missing[0]!r}; they have {has}",
+                code="search-field-not-found",
+                hint="set content_field, id_field or title_field",
+            )
+        content, name = found[self._fields["content"]], found[self._fields["id"]]
         taken = {*self._fields.values(), self._vector_field}
         metadata = {
             key: value for key, value in found.items() if key not in taken and not key.startswith("@search.")
         }
         if "title" in self._fields:
-            metadata["title"] = found.get(self._fields["title"])
+            metadata["title"] = found[self._fields["title"]]
         return Document(
             content="" if content is None else str(content),
             id="" if name is None else str(name),
@@ -195,6 +199,7 @@ class AzureSearchRetriever:
                 self._index,
                 _credential(self._connection),
                 retry_total=_RETRIES,
+                permit_redirects=False,  # the key would go where the answer points
                 connection_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
             )
@@ -220,13 +225,29 @@ def _credential(connection: Connection) -> Any:
     return AzureKeyCredential(connection["api_key"])
 
 
-_CODES = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 429: "rate-limited"}
+_CODES = {401: "auth", 403: "auth", 404: "search-index-not-found", 408: "timeout", 429: "rate-limited"}
+_LONGEST_MESSAGE = 1000
 
 
-def _failure(error: Exception, index: str) -> NodeError:
-    status = getattr(error, "status_code", None)
-    if status is None:
-        return NodeError(f"Azure AI Search, index {index!r}: {error}", code="unreachable")
-    code = _CODES.get(status, "server-error" if status >= 500 else "bad-request")
-    message = str(getattr(error, "message", error)).partition("\n")[0]
-    return NodeError(f"Azure AI Search, index {index!r}, answered {status}: {message}", code=code)
+def _failure(error: AzureError, index: str) -> NodeError:
+    """The error with the code that a model's endpoint would get for the same (`tools.failure`)."""
+    from azure.core.exceptions import (
+        HttpResponseError,
+        ServiceRequestTimeoutError,
+        ServiceResponseTimeoutError,
+    )
+
+    where = f"Azure AI Search, index {index!r}"
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        status = error.status_code
+        code = _CODES.get(status) or _family(status)
+        said = (error.error.message if error.error is not None else None) or error.reason or "without a word"
+        return NodeError(f"{where}: {status} {said[:_LONGEST_MESSAGE]}", code=code)
+    late = isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError)
+    return NodeError(f"{where}: {error.message[:_LONGEST_MESSAGE]}", code="timeout" if late else "connection")
+
+
+def _family(status: int) -> str:
+    if status >= 500:
+        return "server-error"
+    return "bad-request" if status >= 400 else "bad-answer"

