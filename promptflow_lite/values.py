@@ -11,7 +11,6 @@ from enum import Enum
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
 
 __all__ = ["clean_text", "to_plain"]
 
@@ -72,7 +71,7 @@ def _unusual(value: Any, depth: int) -> Any:
             return int(value)
         case float() | Decimal():
             return _plain(float(value), depth)
-        case UUID() | PurePath():
+        case PurePath():
             return clean_text(str(value))
         case bytes() | bytearray() | memoryview():
             return _shown(value)
@@ -96,6 +95,8 @@ def _object(value: Any, depth: int) -> Any:
         return _shown(value)
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name), depth + 1) for f in dataclasses.fields(value)}
+    if kind.__module__ == "uuid":  # not imported: it costs the start of every command 3 ms
+        return str(value)
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist"):
         return _plain(value.tolist(), depth + 1)
     if hasattr(kind, "model_dump"):

@@ -88,8 +88,7 @@ class Template:
 
         Raises:
             NodeError: `template-error` with file and line; `template-value` for a value that is no data, such
-            as a
-                connection; `template-limit`.
+                as a connection; `template-limit`.
         """
         try:
             context = {name: plain(values[name], name, adapt) for name in self.variables if name in values}
