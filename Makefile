@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh flows/demo.sh
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/pf model pull smollm2-135m-instruct || echo "tests that need the small model will be skipped"
+	@$(BIN)/pf model pull smollm2-135m || echo "tests that need the small model will be skipped"
 	$(BIN)/python -m pytest
 
 check: lint test

@@ -25,7 +25,7 @@ run() {
 }
 
 step "1. The embedded model: fetched once, kept in a cache, known by its hash"
-show pf model pull qwen2.5-coder-0.5b-instruct
+show pf model pull qwen2.5-coder-0.5b
 
 step "2. Indexes: a manual, and labelled messages that serve as examples"
 show pf index build flows/support/manual --output flows/support/manual.index
