@@ -31,6 +31,7 @@ WALKS = [
     "docs/tutorial.md",
     "docs/how-to/author-flows.md",
     "docs/how-to/runs.md",
+    "docs/how-to/retrieval.md",
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",
     "docs/compat.md",
