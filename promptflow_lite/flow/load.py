@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, UserError, near_miss
+from promptflow_lite.flow.check import check
 from promptflow_lite.flow.parse import flow_of
 from promptflow_lite.flow.source import Document, read_yaml
 from promptflow_lite.flow.spec import Flow
@@ -18,12 +20,16 @@ _FLEX = ("flow.flex.yaml", "flow.flex.yml")
 def load_flow(source: str | Path) -> Flow:
     """The flow at `source`, read and not yet checked: `flow.check` does that.
 
+    A file whose keys are wrong is checked at once, as far as it can be read, so that one pass
+    says everything.
+
     Args:
         source: a folder that holds `flow.dag.yaml` (or `.yml`), or a YAML file of any name.
 
     Raises:
         UserError: no flow is there, or it is of a kind that this version does not run.
-        FlowError: every complaint about the keys of the file, in the order of its lines.
+        FlowError: the keys of the file are wrong; holds the complaints of `flow.check` too, in the order of
+            the file's lines.
     """
     path = find_flow(source)
     document = read_yaml(path)
@@ -31,8 +37,17 @@ def load_flow(source: str | Path) -> Flow:
     folder = path.parent.absolute()
     flow, found = flow_of(document, folder, folder.name if path.name in _DAG else path.stem)
     if found:
-        raise FlowError(sorted(found, key=_place))
+        raise FlowError(sorted([*found, *_further(flow, document, found)], key=_place))
     return flow
+
+
+def _further(flow: Flow, document: Document, found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """What the checks say of a flow that could not be read whole; silent where that would be guessing."""
+    listed = document.data.get("nodes") if isinstance(document.data, dict) else None
+    if not isinstance(listed, list) or len(listed) != len(flow.nodes):
+        return []  # a node was dropped: places would shift, and references to it would seem wrong
+    marks = {complaint.mark for complaint in found}
+    return [c for c in check(flow) if c.severity == "error" and c.mark not in marks]
 
 
 def find_flow(source: str | Path) -> Path:
