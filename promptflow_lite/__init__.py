@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PromptflowError,
         UserError,
     )
+    from promptflow_lite.prompts.chat import trust
     from promptflow_lite.tools.scope import log_metric
     from promptflow_lite.tools.tool import ToolProvider, tool
 
@@ -37,6 +38,7 @@ __all__ = [
     "run",
     "test",
     "tool",
+    "trust",
 ]
 
 _HOMES = {
@@ -50,6 +52,7 @@ _HOMES = {
     "run": "api.runs",
     "test": "api.flows",
     "tool": "tools.tool",
+    "trust": "prompts.chat",
 }
 
 

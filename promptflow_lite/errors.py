@@ -1,15 +1,15 @@
 """What can go wrong, and where was it written? Mark, Diagnostic and the one exception tree.
 
-    PromptflowError
-     ├ UserError                what the caller can mend            exit 2
-     │  ├ FlowError             the flow's files: one or more Diagnostics, each with a Mark
-     │  ├ InputError            inputs, data, column mapping
-     │  ├ ToolError             a tool that cannot be found, imported or called as wired
-     │  ├ ConnectionNotFound    no connection of that name
-     │  ├ PluginNotFound        no plugin of that name in its group
-     │  ├ RunNotFound           no run of that name
-     │  └ MissingExtra          an optional package that is not installed
-     └ NodeError                user code or a model failed while running
+PromptflowError
+├ UserError                what the caller can mend            exit 2
+│  ├ FlowError             the flow's files: one or more Diagnostics, each with a Mark
+│  ├ InputError            inputs, data, column mapping
+│  ├ ToolError             a tool that cannot be found, imported or called as wired
+│  ├ ConnectionNotFound    no connection of that name
+│  ├ PluginNotFound        no plugin of that name in its group
+│  ├ RunNotFound           no run of that name
+│  └ MissingExtra          an optional package that is not installed
+└ NodeError                user code or a model failed while running
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from unicodedata import east_asian_width
 
 __all__ = [
     "ConnectionNotFound",
@@ -35,6 +36,8 @@ __all__ = [
     "UserError",
     "near_miss",
 ]
+
+_LONGEST_SHOWN = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +73,27 @@ class Diagnostic:
         source = _line_of(self.mark) if self.mark else None
         if source is None or self.mark is None:
             return head if self.hint is None else f"{head}\n  {self.hint}"
-        gutter = " " * 5
         hint = f" {self.hint}" if self.hint else ""
-        return f"{head}\n{self.mark.line:>5} | {source}\n{gutter} | {' ' * (self.mark.column - 1)}^{hint}"
+        below = f"{_indent(source, self.mark.column)}^{hint}"
+        return f"{head}\n{self.mark.line:>5} | {source}\n{'':>5} | {below}"
 
 
 def _line_of(mark: Mark) -> str | None:
+    path = Path(mark.file)
     try:
-        lines = Path(mark.file).read_text(encoding="utf-8-sig").splitlines()
+        if not path.is_file():  # a pipe would keep us waiting
+            return None
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    return lines[mark.line - 1] if 0 < mark.line <= len(lines) else None
+    line = lines[mark.line - 1] if 0 < mark.line <= len(lines) else None
+    return line if line is not None and len(line) <= _LONGEST_SHOWN else None
+
+
+def _indent(line: str, column: int) -> str:
+    """Space as wide as what stands before `column`: tabs stay, East Asian characters take two cells."""
+    wide = {"W": "  ", "F": "  "}
+    return "".join(c if c == "\t" else wide.get(east_asian_width(c), " ") for c in line[: column - 1])
 
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
