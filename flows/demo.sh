@@ -36,26 +36,31 @@ step "3. One question to the support flow"
 show pf flow show --source flows/support
 show pf flow test --flow flows/support --inputs question="How often do I have to vacuum the pre-filter?"
 
-step "4. Intents of 60 messages by three variants of one prompt, each scored"
+step "4. The intents of customer messages, by three variants of one prompt, each scored"
 for variant in zero_shot few_shot retrieved; do
-  run "demo-intent-$variant" --flow flows/intent --data flows/intent/data.jsonl --variant "\${examples.$variant}"
-  run "demo-intent-$variant-scores" --flow evaluators/classification --run "demo-intent-$variant" \
-    --data flows/intent/data.jsonl \
-    --column-mapping 'prediction=${run.outputs.intent}' 'groundtruth=${data.intent}'
+  run "demo-$variant" --flow flows/intent --data flows/intent/data.jsonl --variant "\${examples.$variant}"
+  run "demo-$variant-scores" --flow evaluators/classification --run "demo-$variant" \
+    --column-mapping 'prediction=${run.outputs.intent}' 'ground_truth=${data.intent}'
 done
 
-step "5. The support flow over 44 questions, English and Japanese, scored three ways"
+step "5. A support chat over questions in English and Japanese: its intents and its answers scored"
 run demo-support --flow flows/support --data flows/support/data.jsonl
-run demo-support-intents --flow evaluators/classification --run demo-support --data flows/support/data.jsonl \
-  --column-mapping 'prediction=${run.outputs.intent}' 'groundtruth=${data.intent}'
-run demo-support-text --flow evaluators/qa_text --run demo-support --data flows/support/data.jsonl \
-  --column-mapping 'answer=${run.outputs.answer}' 'ground_truth=${data.ground_truth}'
+run demo-support-intents --flow evaluators/classification --run demo-support \
+  --column-mapping 'prediction=${run.outputs.intent}' 'ground_truth=${data.intent}'
+run demo-support-answers --flow evaluators/qa_text --run demo-support \
+  --column-mapping 'answer=${run.outputs.answer}' 'ground_truth=${data.ground_truth}' 'key_fact=${data.key_fact}'
 
 step "Scores"
-show pf run show-metrics demo-intent-zero_shot-scores demo-intent-few_shot-scores demo-intent-retrieved-scores \
+show pf run show-metrics demo-zero_shot-scores demo-few_shot-scores demo-retrieved-scores \
   --metric accuracy macro_f1 invalid scored
-show pf run show-metrics demo-support-intents demo-support-text \
-  --metric accuracy exact_match f1 rouge_l key_fact scored
+show pf run show-metrics demo-support-intents demo-support-answers \
+  --metric accuracy key_fact f1 rouge_l exact_match scored
 
-step "Everything is in MLflow too: parameters, metrics, a table of every line, the flow itself"
-echo "$ $(command -v mlflow) ui --backend-store-uri sqlite:///$PWD/mlflow.db"
+step "All of it is in MLflow: parameters, metrics, a table of every line, the flow itself. To open it:"
+cat <<EOF
+$ .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
+and then http://127.0.0.1:5000 (experiments: intent, support)
+
+To talk to the support flow, in English or Japanese:
+$ .venv/bin/pf flow test --flow flows/support --interactive
+EOF
