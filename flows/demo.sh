@@ -3,6 +3,7 @@
 # It can be stopped and started again: a run goes on where it stopped, a finished one is not run again.
 set -eu
 cd "$(dirname "$0")/.."
+unset OPENAI_API_KEY OPENAI_BASE_URL AZURE_OPENAI_API_KEY AZURE_OPENAI_ENDPOINT  # the demo costs nothing
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 show() { printf '$'; for word in "$@"; do case $word in *[!A-Za-z0-9_./:=-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; printf '\n'; "$@"; }
@@ -24,6 +25,13 @@ run() {
   [ $code -eq 0 ] || [ $code -eq 3 ] || exit $code
 }
 
+# Scoring takes a second and follows its base run, so it is always done anew.
+score() {
+  name=$1; shift
+  if pf run show "$name" >/dev/null 2>&1; then pf run delete "$name" --yes >/dev/null; fi
+  run "$name" "$@"
+}
+
 step "1. The embedded model: fetched once, kept in a cache, known by its hash"
 show pf model pull qwen2.5-coder-0.5b
 
@@ -39,15 +47,15 @@ show pf flow test --flow flows/support --inputs question="How often do I have to
 step "4. The intents of customer messages, by three variants of one prompt, each scored"
 for variant in zero_shot few_shot retrieved; do
   run "demo-$variant" --flow flows/intent --data flows/intent/data.jsonl --variant "\${examples.$variant}"
-  run "demo-$variant-scores" --flow evaluators/classification --run "demo-$variant" \
+  score "demo-$variant-scores" --flow evaluators/classification --run "demo-$variant" \
     --column-mapping 'prediction=${run.outputs.intent}' 'ground_truth=${data.intent}'
 done
 
 step "5. A support chat over questions in English and Japanese: its intents and its answers scored"
 run demo-support --flow flows/support --data flows/support/data.jsonl
-run demo-support-intents --flow evaluators/classification --run demo-support \
+score demo-support-intents --flow evaluators/classification --run demo-support \
   --column-mapping 'prediction=${run.outputs.intent}' 'ground_truth=${data.intent}'
-run demo-support-answers --flow evaluators/qa_text --run demo-support \
+score demo-support-answers --flow evaluators/qa_text --run demo-support \
   --column-mapping 'answer=${run.outputs.answer}' 'ground_truth=${data.ground_truth}' 'key_fact=${data.key_fact}'
 
 step "Scores"
