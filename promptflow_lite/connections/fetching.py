@@ -68,6 +68,7 @@ def fetch_url(url: str, part: Path, report: Report, *, total: int | None) -> Non
             with part.open("ab" if resumed else "wb") as file:
                 _copy(answer, file, report, start, size)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416:
             part.unlink(missing_ok=True)
         raise Unreachable(f"the server answers {error.code} {error.reason}") from error

@@ -83,7 +83,7 @@ def model_of(connection: Connection, named: str | None) -> str | None:
 
     Args:
         connection: of a language model.
-        named: what the flow names; for `local`, a name that no embedded model has (`gpt-4o`) counts as nothing.
+        named: what the flow names; for `local`, a name no embedded model has (`gpt-4o`) counts as nothing.
     """
     if connection.TYPE == "local":
         is_embedded = named is not None and is_known(named, settings().models)

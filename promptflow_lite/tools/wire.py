@@ -29,8 +29,6 @@ __all__ = ["ask", "once", "stream"]
 T = TypeVar("T")
 
 _CONNECT_S = 5.0
-_READ_AHEAD = 64 * 1024
-"""Most answers are shorter and come with their head."""
 _LONGEST_ANSWER = 8 * 1024 * 1024
 
 
@@ -160,7 +158,7 @@ async def _post(client: Client, endpoint: Endpoint, url: str, payload: bytes) ->
 async def _request(
     client: Client, endpoint: Endpoint, url: str, payload: bytes, *, read_ahead: bool = True
 ) -> StreamRequest:
-    """The request; with `read_ahead` its response begins only when 64 kB of the body, or all of it, are here."""
+    """The request; with `read_ahead` its response begins when 64 kB of the body, or all of it, are here."""
     try:
         request = (
             client.post(url)

