@@ -67,8 +67,8 @@ _NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Do not tell ML
     pf run create --flow flows/intent --data flows/intent/data.jsonl --name base
     pf run create --flow flows/intent --data tickets.csv --column-mapping text='${data.message}'
     pf run create --flow evaluators/classification --run base \\
-        --column-mapping prediction='${run.outputs.intent}' groundtruth='${data.intent}'
-    pf run create --flow flows/intent --data data.jsonl --variant '${classify.few_shot}'
+        --column-mapping prediction='${run.outputs.intent}' ground_truth='${data.intent}'
+    pf run create --flow flows/intent --data data.jsonl --variant '${examples.few_shot}'
     pf run create --file run.yaml --stream
     pf run create --resume-from base --name again
     """,
