@@ -68,8 +68,9 @@ def _rules(flow: Flow, connections: Collection[str] | None) -> Iterator[Diagnost
     circles = cycles(flow)
     yield from circles
     yield from check_includes(flow)
-    for index in range(len(flow.nodes)):
-        yield from check_source(flow, index, connections)
+    for index, node in enumerate(flow.nodes):
+        if not node.use_variants:  # else its variant could not be chosen, and there is no body to look at
+            yield from check_source(flow, index, connections)
     yield from _defaults(flow)
     yield from _chat(flow)
     yield from _unused(flow)
