@@ -48,7 +48,8 @@ READING = {
     "yaml-limit": Case(f"name: {'[' * 70}  # yaml-limit\n"),
     "yaml-syntax": Case("name: {a: ${inputs.a}}  # yaml-syntax\n"),
     "unknown-key": Case(
-        "nodes:\n- name: n\n  type: python\n  source: {type: code, path: run.py}\n  coment: x  # unknown-key\n"
+        "nodes:\n- name: n\n  type: python\n  source: {type: code, path: run.py}\n"
+        "  coment: x  # unknown-key\n"
     ),
     "missing-key": Case("inputs:\n  x: {default: 1}  # missing-key\nnodes: []\n"),
     "wrong-type": Case("inputs:\n  x:\n    type: strin  # wrong-type\nnodes: []\n"),
@@ -79,7 +80,8 @@ CHECKING = {
     "duplicate-node": Case(dag(f"nodes:\n{NODE}{NODE.strip()}  # duplicate-node\n")),
     "reserved-name": Case(
         f"nodes:\n- {LINE}name: inputs}}  # reserved-name # unused-node warning\n"
-        f"outputs:\n  y: {{type: string, reference: '${{inputs.output}}'}}\ninputs: {{output: {{type: string}}}}\n"
+        f"outputs:\n  y: {{type: string, reference: '${{inputs.output}}'}}\n"
+        f"inputs: {{output: {{type: string}}}}\n"
     ),
     "bad-name": Case(dag(f"nodes:\n- {LINE}name: ../n}}  # bad-name # unused-node warning\n", "")),
     "unknown-node": Case(
@@ -175,7 +177,8 @@ CHECKING = {
     "unused-node": Case(dag(f"nodes:\n{NODE}- {LINE}name: m}}  # unused-node warning\n")),
     "output-may-be-bypassed": Case(
         dag(
-            f"inputs: {{a: {{type: int}}}}\nnodes:\n- {LINE}name: n, activate: {{when: '${{inputs.a}}', is: 1}}}}\n"
+            f"inputs: {{a: {{type: int}}}}\nnodes:\n"
+            f"- {LINE}name: n, activate: {{when: '${{inputs.a}}', is: 1}}}}\n"
             "outputs: {y: {type: int, reference: '${n.output}'}}  # output-may-be-bypassed warning\n",
             "",
         )

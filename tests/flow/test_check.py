@@ -130,7 +130,10 @@ def test_all_complaints_of_a_file_come_at_once_in_the_order_of_its_lines(tmp_pat
 def test_a_reference_that_leads_nowhere_suggests_the_near_one(
     reference: str, hint: str, tmp_path: Path
 ) -> None:
-    text = f"inputs: {{q: {{type: string}}}}\nnodes:\n{NODE}outputs:\n  y: {{type: int, reference: '{reference}'}}\n"
+    text = (
+        f"inputs: {{q: {{type: string}}}}\nnodes:\n{NODE}outputs:\n"
+        f"  y: {{type: int, reference: '{reference}'}}\n"
+    )
     errors = [d for d in complaints(Case(text), tmp_path) if d.severity == "error"]
     assert [d.hint for d in errors] == [hint]
 
