@@ -98,7 +98,7 @@ def _start(xllamacpp: Any, found: weights.Weights, n_ctx: int, threads: int, par
     params.n_parallel = parallel
     # As many threads as cores is a trap: with anything else running the rate falls 5 to 20 times.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    # Nodes with different prompts take turns; kept prompts are not read again: a quarter of the CPU, measured.
+    # Nodes with different prompts take turns; a kept prompt is not read again: a quarter of the CPU.
     params.cache_ram_mib = _KEPT_PROMPTS_MIB
     params.verbosity = 1  # silent
     params.ui = False
