@@ -34,6 +34,7 @@ WALKS = [
     "docs/how-to/retrieval.md",
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",
+    "docs/how-to/langchain.md",
     "docs/compat.md",
     "docs/concepts/execution.md",
 ]

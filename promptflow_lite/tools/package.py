@@ -2,7 +2,7 @@
 
 A tool's id is looked up among the plugins of `promptflow_lite.tools`, then among Prompt flow's
 `package_tools` (a function that returns the tools' descriptions by id), then taken as the dotted path of a
-function or method.
+function or method. An id `KIND:PATH` is left to the plugin `KIND` of `promptflow_lite.tool_sources`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from promptflow_lite import aliases
 from promptflow_lite.connections.base import ConnectionProvider
@@ -25,7 +25,20 @@ from promptflow_lite.tools.prompt import template_of
 from promptflow_lite.tools.python import of_function, of_provider
 from promptflow_lite.tools.tool import Made, Tool, mark_of
 
-__all__ = ["make"]
+__all__ = ["MakeOf", "make"]
+
+
+class MakeOf(Protocol):
+    """What the group `promptflow_lite.tool_sources` holds."""
+
+    def __call__(self, path: str, node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
+        """What a node calls whose `source.tool` is `KIND:path`; asked for when the flow is bound.
+
+        Raises:
+            UserError: what the flow's author can mend.
+        """
+        ...
+
 
 _OURS = {
     "embedding": "llm.embedding",
@@ -55,6 +68,10 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     mark = flow.at("nodes", where, "source", "tool")
     tool_id = node.source.tool if node.source and node.source.tool else ""
     aliases.install()
+    kind, colon, path = tool_id.partition(":")
+    if colon and kind in Registry("tool_sources").names():
+        make_of: MakeOf = Registry("tool_sources").get(kind)
+        return make_of(path, node, flow, connections)
     with Home(flow.folder):
         function, provider = _find(tool_id, mark)
     tool = (

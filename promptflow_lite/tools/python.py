@@ -25,7 +25,7 @@ from promptflow_lite.tools.scope import is_streaming
 from promptflow_lite.tools.signature import of_signature, params_of
 from promptflow_lite.tools.tool import Made, Tool, ToolProvider, mark_of
 
-__all__ = ["MODULE", "import_script", "make", "of_function", "of_provider"]
+__all__ = ["MODULE", "evict_strangers", "import_script", "make", "of_function", "of_provider"]
 
 MODULE = "__pf_main__"
 """What the module of a script is called, followed by the node's name."""
@@ -137,7 +137,7 @@ def import_script(path: Path, name: str, *, folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
     with Home(folder):
-        _evict_strangers(folder)
+        evict_strangers(folder)
         sys.modules[name] = module  # dataclasses and pydantic look their module up there
         frames.guarded(
             lambda: loader.exec_module(module),
@@ -164,7 +164,7 @@ def _tools_of(module: ModuleType) -> Iterable[tuple[Callable[..., Any], type | N
             yield value, None
 
 
-def _evict_strangers(folder: Path) -> None:
+def evict_strangers(folder: Path) -> None:
     """Forget modules of another flow's folder that this folder has a module of the same name for.
 
     A folder that has left `sys.path` is such a folder; whatever else is imported stays.

@@ -3,6 +3,8 @@
 A plugin registers an `OpenRetriever`. Its keyword-only parameters are the node's settings: literals, read
 once when the flow is bound. The parameters of its retriever's `retrieve` are the node's other inputs, which
 may be references.
+
+`source.tool: NAME:PATH` is short for `NAME` with the setting `source: PATH`.
 """
 
 from __future__ import annotations
@@ -137,9 +139,9 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         FlowError: every complaint about the node's source, connection, settings and inputs.
     """
     place = _Place(flow, [other.name for other in flow.nodes].index(node.name))
-    factory = _factory(node, place)
-    declared = _declared(factory)
-    settings = _settings(node, declared, place)
+    factory, given = _factory(node, place)
+    declared = {name: param for name, param in _declared(factory).items() if name not in given}
+    settings = _settings(node, declared, place) | given
     try:
         connection = connections.get(node.connection) if isinstance(node.connection, str) else None
     except UserError as error:
@@ -183,20 +185,25 @@ class _Place(NamedTuple):
         return FlowError([self.complaint(code, message, *path, hint=hint)])
 
 
-def _factory(node: Node, place: _Place) -> OpenRetriever:
+def _factory(node: Node, place: _Place) -> tuple[OpenRetriever, dict[str, str]]:
+    """The plugin, and the setting that stands after its name."""
     registry = Registry("retrievers")
     if node.source is None or node.source.tool is None:
         known = ", ".join(registry.names())
         raise place.error(
             "missing-source", f"expected the name of a retriever in source.tool: {known}", "source"
         )
+    name, colon, source = node.source.tool.partition(":")
     try:
-        factory: OpenRetriever = registry.get(node.source.tool)
+        factory: OpenRetriever = registry.get(name)
     except PluginNotFound as error:
         message = error.message.replace("no plugin", "no retriever", 1)
         hint = near_miss(error.name, error.known)
         raise place.error("unknown-retriever", message, "source", "tool", hint=hint) from error
-    return factory
+    if colon and "source" not in _declared(factory):
+        message = f"the retriever {name!r} takes nothing after its name, got {node.source.tool!r}"
+        raise place.error("unknown-retriever", message, "source", "tool")
+    return factory, {"source": source} if colon else {}
 
 
 _GIVEN = ("connection", "folder", "connections")
