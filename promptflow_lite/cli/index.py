@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progres
 if TYPE_CHECKING:
     from promptflow_lite.cli.console import Progress
     from promptflow_lite.connections.base import ConnectionProvider
+    from promptflow_lite.retrieval.build import Built
     from promptflow_lite.retrieval.document import Document
 
 app = Group("Search indexes over your documents.")
@@ -70,7 +72,8 @@ def build(
 ) -> None:
     """Turn documents into an index that a retrieval node can search.
 
-    Built again, it embeds only what changed. Readers see the old index until the new one is whole.
+    Built again, it reads and embeds only what changed; cut short, it goes on where it was. Readers see the
+    old index until the new one is whole.
     """
     import asyncio
 
@@ -95,11 +98,52 @@ def build(
                 progress=stages.report,
             )
         )
+    _say_built(output, built)
+
+
+def _say_built(path: Path, built: Built) -> None:
     info = built.info
     say(
-        f"{neutral(str(output))}: {_count(info.files, 'file')}, {_count(info.chunks, 'chunk')} "
-        f"({built.embedded} embedded), {built.seconds:.1f} s"
+        f"{neutral(str(path))}: {_count(info.files, 'file')} ({built.read} read), "
+        f"{_count(info.chunks, 'chunk')} ({built.embedded} embedded), {built.seconds:.1f} s"
     )
+
+
+@app.command("update", examples="pf index update my_flow/manual.index")
+def update(path: Annotated[Path, _PATH]) -> None:
+    """Build an index again from the sources and with the settings that it was built of.
+
+    Files that did not change are neither read nor embedded again; what is gone is removed.
+    """
+    import asyncio
+
+    from promptflow_lite.retrieval.build import update as update_index
+    from promptflow_lite.retrieval.index import Index
+    from promptflow_lite.tools.search import embedder_of
+
+    index = Index(path)
+    index.close()
+    embedder = embedder_of(index.info.embedding, index.info.model, _connections())
+    with _Stages() as stages:
+        built = asyncio.run(update_index(path, embedder=embedder, progress=stages.report))
+    _say_built(path, built)
+
+
+@app.command("delete", examples="pf index delete my_flow/manual.index --yes")
+def delete(
+    path: Annotated[Path, _PATH],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an index, and what a build of it that was cut short left behind."""
+    from promptflow_lite.errors import UserError
+    from promptflow_lite.retrieval.build import delete as delete_index
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"to delete {path} without being asked, say --yes", code="missing-option")
+        typer.confirm(f"delete {neutral(str(path))}?", abort=True, err=True)
+    delete_index(path)
+    say(f"{neutral(str(path))}: deleted")
 
 
 @app.command(
@@ -158,6 +202,7 @@ def show(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Outp
     if output is Output.json:
         emit_json(info)
     else:
+        info["sources"] = ", ".join(index.info.sources)
         emit("\n".join(f"{name:<10} {neutral(str(value))}" for name, value in info.items() if value != ""))
 
 

@@ -1,48 +1,40 @@
-"""How does an index come to be? Files to chunks to vectors to one file, which appears whole or not at all."""
+"""How does an index come to be? Files to chunks to vectors; what did not change is left alone."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import inspect
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
 from promptflow_lite.retrieval.embed import LOCAL, Embedder
-from promptflow_lite.retrieval.index import FORMAT, Index, Info
-from promptflow_lite.retrieval.read import Found, Text, find_files, read_file
-from promptflow_lite.retrieval.tokenize import TOKENIZER, terms
+from promptflow_lite.retrieval.index import FORMAT, Index, Info, KnownFile
+from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
+from promptflow_lite.retrieval.read import Found, SourceFile, Text, find_files, read_file
+from promptflow_lite.retrieval.tokenize import TOKENIZER, analyzer
+from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["Built", "Progress", "build"]
+__all__ = ["Built", "Progress", "build", "delete", "update"]
 
 Progress = Callable[[str, int, int], None]
 """Told the stage (`read`, `embed`), how much of it is done, and of how much."""
 
 _BATCH = 64
-_SCHEMA = """
-create table meta (key text primary key, value text not null);
-create table chunks (
-  id integer primary key, name text not null, content text not null, metadata text not null,
-  digest text not null
-);
-create table vectors (id integer primary key, vector blob not null);
-create virtual table words using fts5 (
-  headings, content, content='', tokenize='porter unicode61 remove_diacritics 2'
-);
-"""
+_RACY_NS = 2_000_000_000
+"""A file changed that shortly before it was read may change again without looking changed from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +42,11 @@ class Built:
     """What a build did."""
 
     info: Info
+    read: int
+    """Files that were read; the others had not changed."""
     embedded: int
-    """Chunks that were embedded; the others' vectors came from the index that stood there before."""
+    """Chunks that were embedded; the others' vectors were there, of the old index or a build cut short."""
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    name: str
-    content: str
-    headings: str
-    metadata: Mapping[str, Any]
-
-    @property
-    def embedded_text(self) -> str:
-        """What the vector is of: the headings say what a passage torn from its page is about."""
-        return f"{self.headings}\n{self.content}" if self.headings else self.content
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.embedded_text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def build(
@@ -81,9 +58,12 @@ async def build(
     model: str = "",
     size: int = SIZE,
     overlap: int = OVERLAP,
+    tokenizer: str = TOKENIZER,
     progress: Progress = lambda stage, done, total: None,
 ) -> Built:
     """Write the index of `sources` to `output`; one that stood there is replaced when the new one is whole.
+
+    A build that was cut short goes on where it was: the vectors it made are in a file beside the index.
 
     Args:
         sources: files, folders and glob patterns.
@@ -93,60 +73,210 @@ async def build(
         model: the connection's model.
         size: words of one chunk at most.
         overlap: words that a chunk repeats of the one before.
+        tokenizer: what cuts texts into search terms (`tokenize.analyzer`).
         progress: told how far it is.
 
     Raises:
         InputError: every file that cannot be read, or a document's name that is there twice, in one message;
-            or the output cannot be written.
+            or the output cannot be written, or another build writes it.
+        MissingExtra: a kind of file, or the tokenizer, needs a package that is not installed.
     """
     started = time.monotonic()
-    found = find_files(sources)
-    texts = _read_all(found, progress)
-    rows = [row for text in texts for row in _rows(text, chunk(text, size=size, overlap=overlap))]
-    if not rows:
-        raise InputError(f"{', '.join(sources)}: the files say nothing", code="bad-source")
-    known = _vectors_of(output, embedder.name)
-    missing = {row.digest: row.embedded_text for row in rows if row.digest not in known}
-    known |= await _embed(missing, embedder, progress)
+    analyzer(tokenizer)
     info = Info(
         format=FORMAT,
-        tokenizer=TOKENIZER,
+        tokenizer=tokenizer,
         embedding=embedding,
         model=model,
         embedder=embedder.name,
-        dimension=len(next(iter(known.values()))) // 4,
+        dimension=0,
         size=size,
         overlap=overlap,
-        files=len(found.files),
-        documents=len(texts),
-        chunks=len(rows),
+        sources=tuple(_recorded(source, output) for source in sources),
+        files=0,
+        documents=0,
+        chunks=0,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    with _held(output, embedder.name) as kept, _old(output) as old:
+        base = old if old is not None and _cut_alike(old.info, info) else None
+        changes = _changes(find_files(sources), info, output, base, progress)
+        if (
+            base is not None
+            and not _any(changes)
+            and (base.info.sources, base.info.embedding, base.info.model)
+            == (info.sources, info.embedding, info.model)
+        ):
+            return Built(base.info, read=0, embedded=0, seconds=time.monotonic() - started)
+        if not any(read.rows for read in changes.read) and _chunks_left(base, changes) == 0:
+            raise InputError(f"{', '.join(sources)}: the files say nothing", code="bad-source")
+        rows = {row.digest: row.embedded_text for read in changes.read for row in read.rows}
+        known = old.kept_vectors(rows) if old is not None and old.info.embedder == embedder.name else {}
+        embedded = await _embed({d: t for d, t in rows.items() if d not in known}, embedder, kept, progress)
+        try:
+            info = write(
+                output,
+                info,
+                changes,
+                lambda digest: known.get(digest) or kept.vector(digest),
+                base=base.path if base is not None else None,
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise unwritable(output, error) from error
+    return Built(info, read=len(changes.read), embedded=embedded, seconds=time.monotonic() - started)
+
+
+async def update(
+    output: Path, *, embedder: Embedder, progress: Progress = lambda stage, done, total: None
+) -> Built:
+    """Build the index at `output` again from where it came from, as it was built.
+
+    Raises:
+        InputError: as for `build`; or there is no index.
+    """
+    index = Index(output)
+    index.close()
+    info = index.info
+    return await build(
+        [_from_here(source, output) for source in info.sources],
+        output,
+        embedder=embedder,
+        embedding=info.embedding,
+        model=info.model,
+        size=info.size,
+        overlap=info.overlap,
+        tokenizer=info.tokenizer,
+        progress=progress,
+    )
+
+
+def delete(output: Path) -> None:
+    """Delete the index at `output`, and what a build of it that was cut short left behind.
+
+    Raises:
+        InputError: there is neither, or the file is no index, or a build of it is under way.
+    """
+    if output.exists() or not kept_at(output).exists():
+        Index(output).close()
+    Kept(output, "").close(done=True)
+    for path in (output, building_at(output)):
+        path.unlink(missing_ok=True)
+
+
+def _recorded(source: str, output: Path) -> str:
+    """`source` as the index remembers it: relative to its own folder, unless it was given as absolute."""
+    path = Path(source).expanduser()
+    return str(path) if path.is_absolute() else os.path.relpath(path, output.parent)
+
+
+def _from_here(source: str, output: Path) -> str:
+    """What `_recorded` remembered, as the current folder sees it."""
+    return source if Path(source).is_absolute() else os.path.relpath(output.parent / source)
+
+
+@contextmanager
+def _held(output: Path, embedder: str) -> Iterator[Kept]:
+    kept = Kept(output, embedder)
+    done = False
     try:
-        _write(output, info, rows, known)
-    except (OSError, sqlite3.Error) as error:
-        raise InputError(f"{output}: cannot be written: {error}", code="bad-output") from error
-    return Built(info, embedded=len(missing), seconds=time.monotonic() - started)
+        yield kept
+        done = True
+    finally:
+        kept.close(done=done)
 
 
-def _read_all(found: Found, progress: Progress) -> list[Text]:
-    texts: dict[str, Text] = {}
+@contextmanager
+def _old(output: Path) -> Iterator[Index | None]:
+    """The index that stands at `output`; None if there is none that this version reads."""
+    try:
+        index = Index(output)
+    except InputError:
+        yield None
+        return
+    try:
+        yield index
+    finally:
+        index.close()
+
+
+def _cut_alike(old: Info, new: Info) -> bool:
+    """Whether a file that did not change has the same chunks, words and vectors in both."""
+    asked = ("tokenizer", "embedder", "size", "overlap")
+    return all(getattr(old, name) == getattr(new, name) for name in asked)
+
+
+def _any(changes: Changes) -> bool:
+    return bool(changes.read or changes.touched or changes.gone)
+
+
+def _chunks_left(base: Index | None, changes: Changes) -> int:
+    return 0 if base is None else base.chunks_besides([file.path for file in changes.gone])
+
+
+def _changes(found: Found, info: Info, output: Path, base: Index | None, progress: Progress) -> Changes:
+    before = base.files() if base is not None else {}
+    texts: dict[str, str] = {}
     complaints = list(found.complaints)
+    read: list[ReadFile] = []
+    touched: list[KnownFile] = []
+    same: set[str] = set()
     for number, file in enumerate(found.files, start=1):
         try:
-            for text in read_file(file):
-                if text.id in texts:
-                    complaints.append(f"{file.path}: the id {text.id!r} is also in {texts[text.id].source}")
-                texts[text.id] = text
+            known = before.get(_key(file, output))
+            now = _look(file, output, known)
+            if known is not None and now.digest == known.digest and now.name == known.name:
+                same.add(now.path)
+                touched += [now] if now != known else []
+            else:
+                read.append(_read(file, now, info, texts, complaints))
         except InputError as error:
             complaints.append(error.message)
+        except OSError as error:
+            complaints.append(f"{file.path}: {error.strerror or error}")
         progress("read", number, len(found.files))
+    gone = [file for path, file in before.items() if path not in same]
+    if base is not None:
+        sources = base.sources_of(texts, besides=[file.path for file in gone])
+        complaints += [
+            f"{texts[name]}: the id {name!r} is also in {other}" for name, other in sources.items()
+        ]
     if complaints:
         raise InputError("\n".join(complaints), code="bad-source")
-    return list(texts.values())
+    return Changes(read, touched, gone)
 
 
-def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[_Row]:
+def _key(file: SourceFile, output: Path) -> str:
+    return os.path.relpath(file.path.resolve(), output.parent.resolve())
+
+
+def _look(file: SourceFile, output: Path, known: KnownFile | None) -> KnownFile:
+    """What the file is now; it is opened only if it looks changed from outside."""
+    stat = file.path.stat()
+    key = _key(file, output)
+    if known is not None and (known.size, known.modified) == (stat.st_size, stat.st_mtime_ns):
+        return known._replace(name=file.name)
+    modified = stat.st_mtime_ns if time.time_ns() - stat.st_mtime_ns > _RACY_NS else 0
+    with file.path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return KnownFile(key, file.name, stat.st_size, modified, digest)
+
+
+def _read(
+    file: SourceFile, now: KnownFile, info: Info, texts: dict[str, str], complaints: list[str]
+) -> ReadFile:
+    names: list[str] = []
+    rows: list[Row] = []
+    for text in read_file(file):
+        if text.id in texts:
+            complaints.append(f"{file.path}: the id {text.id!r} is also in {texts[text.id]}")
+            continue
+        texts[text.id] = text.source
+        names.append(text.id)
+        rows += _rows(text, chunk(text, size=info.size, overlap=info.overlap))
+    return ReadFile(now, names, rows)
+
+
+def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[Row]:
     for number, made in enumerate(chunks, start=1):
         above = [text.title, *made.heading] if text.title else [*made.heading]
         heading = " > ".join(made.heading)
@@ -161,7 +291,7 @@ def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[_Row]:
             metadata["title"] = text.title
         if heading:
             metadata["heading"] = heading
-        yield _Row(
+        yield Row(
             name=text.id if len(chunks) == 1 else f"{text.id}:{number}",
             content=made.content,
             headings=" / ".join(dict.fromkeys(name.replace("_", " ") for name in above)),
@@ -169,69 +299,19 @@ def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[_Row]:
         )
 
 
-def _vectors_of(output: Path, embedder: str) -> dict[str, bytes]:
-    """The vectors of the index at `output`, by digest; none if it is not one of the same embedder."""
-    try:
-        index = Index(output)
-    except InputError:
-        return {}
-    try:
-        return index.kept_vectors() if index.info.embedder == embedder else {}
-    finally:
-        index.close()
-
-
-async def _embed(texts: Mapping[str, str], embedder: Embedder, progress: Progress) -> dict[str, bytes]:
-    digests = list(texts)
-    vectors: dict[str, bytes] = {}
+async def _embed(texts: Mapping[str, str], embedder: Embedder, kept: Kept, progress: Progress) -> int:
+    """Have every text's vector kept, by digest; how many had to be made."""
+    there = kept.find(texts)
+    digests = [digest for digest in texts if digest not in there]
     for start in range(0, len(digests), _BATCH):
         batch = digests[start : start + _BATCH]
         rows = await _embedded([texts[digest] for digest in batch], embedder)
-        vectors.update((digest, row.astype("<f4").tobytes()) for digest, row in zip(batch, rows, strict=True))
-        progress("embed", len(vectors), len(digests))
-    return vectors
+        kept.add({digest: row.astype("<f4").tobytes() for digest, row in zip(batch, rows, strict=True)})
+        progress("embed", start + len(batch), len(digests))
+    return len(digests)
 
 
 async def _embedded(texts: list[str], embedder: Embedder) -> Vectors:
     if inspect.iscoroutinefunction(embedder.embed):
         return cast("Vectors", await embedder.embed(texts))
     return cast("Vectors", await asyncio.to_thread(embedder.embed, texts))
-
-
-def _write(output: Path, info: Info, rows: Sequence[_Row], vectors: Mapping[str, bytes]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.building")
-    beside.unlink(missing_ok=True)
-    try:
-        with contextlib.closing(sqlite3.connect(beside)) as connection:
-            _fill(connection, info, rows, vectors)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _fill(
-    connection: sqlite3.Connection, info: Info, rows: Sequence[_Row], vectors: Mapping[str, bytes]
-) -> None:
-    # Nobody else reads this file yet, and a torn one is thrown away: no journal is needed.
-    connection.executescript("pragma journal_mode = off; pragma synchronous = off;" + _SCHEMA)
-    numbered = list(enumerate(rows, start=1))
-    with connection:
-        connection.execute("insert into meta values ('info', ?)", (json.dumps(asdict(info)),))
-        connection.executemany(
-            "insert into chunks values (?, ?, ?, ?, ?)",
-            (
-                (i, r.name, r.content, json.dumps(r.metadata, ensure_ascii=False), r.digest)
-                for i, r in numbered
-            ),
-        )
-        connection.executemany(
-            "insert into vectors values (?, ?)", ((i, vectors[r.digest]) for i, r in numbered)
-        )
-        connection.executemany(
-            "insert into words (rowid, headings, content) values (?, ?, ?)",
-            ((i, " ".join(terms(r.headings)), " ".join(terms(r.content))) for i, r in numbered),
-        )
-        connection.execute("insert into words (words) values ('optimize')")

@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.fusion import best, fuse
-from promptflow_lite.retrieval.tokenize import TOKENIZER, query_terms
+from promptflow_lite.retrieval.tokenize import analyzer, query_terms
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["FORMAT", "Index", "Info", "Mode"]
+__all__ = ["FORMAT", "Index", "Info", "KnownFile", "Mode"]
 
 Mode = Literal["hybrid", "keyword", "vector"]
 """How an index is searched."""
 
-FORMAT = 1
+FORMAT = 2
 """The version of the file's layout."""
 _CANDIDATES = 50
 """Passages that words and vectors each name, of which a hybrid search takes the best."""
@@ -51,6 +51,8 @@ class Info:
     dimension: int
     size: int
     overlap: int
+    sources: tuple[str, ...]
+    """What it was built of: absolute, or relative to the folder of the index."""
     files: int
     documents: int
     chunks: int
@@ -59,9 +61,24 @@ class Info:
     @classmethod
     def read(cls, connection: sqlite3.Connection) -> Info:
         """What the `meta` table holds."""
-        return cls(
-            **json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
-        )
+        said = json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
+        if said["format"] != FORMAT:
+            raise ValueError(f"format {said['format']}; this version reads {FORMAT}")
+        return cls(**{**said, "sources": tuple(said["sources"])})
+
+
+class KnownFile(NamedTuple):
+    """A file that the index was built of, as it was then."""
+
+    path: str
+    """Relative to the folder of the index."""
+    name: str
+    """What its documents call it."""
+    size: int
+    modified: int
+    """Nanoseconds; 0 where that is not to be relied on."""
+    digest: str
+    """SHA-256 of its bytes."""
 
 
 class _Matrix(NamedTuple):
@@ -92,19 +109,14 @@ class Index:
         try:
             with self._connection() as connection:
                 self.info = Info.read(connection)
-        except (sqlite3.Error, TypeError, ValueError) as error:
+        except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
+            self.close()
             raise InputError(
                 f"{path}: not an index that this version reads ({error})",
                 code="index-unreadable",
                 hint=_how_to_build(path),
             ) from error
-        if (self.info.format, self.info.tokenizer) != (FORMAT, TOKENIZER):
-            raise InputError(
-                f"{path}: built by another version (format {self.info.format}, {self.info.tokenizer}; "
-                f"this one reads format {FORMAT}, {TOKENIZER})",
-                code="index-unreadable",
-                hint=_how_to_build(path),
-            )
+        self._terms = analyzer(self.info.tokenizer)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -148,11 +160,11 @@ class Index:
         wanted = _conditions(filter or {})
         with self._connection() as connection:
             if mode == "keyword":
-                scores = self._by_words(connection, query_terms(query), top_k, wanted)
+                scores = self._by_words(connection, query_terms(query, self._terms), top_k, wanted)
             elif mode == "vector":
                 scores = self._by_vector(connection, vector, top_k, wanted)
             else:
-                words = query_terms(query)
+                words = query_terms(query, self._terms)
                 depth = max(_CANDIDATES, top_k)
                 by_words = self._by_words(connection, words, depth, wanted)
                 by_vector = self._by_vector(connection, vector, depth, wanted, besides=by_words)
@@ -160,10 +172,37 @@ class Index:
             found = best(scores, top_k)
             return [_document(connection, key, score) for key, score in found]
 
-    def kept_vectors(self) -> dict[str, bytes]:
-        """Every vector, by the digest of what it is of."""
+    def files(self) -> dict[str, KnownFile]:
+        """The files that it was built of, by path."""
+        sql = "select path, name, size, modified, digest from files"
         with self._connection() as connection:
-            return dict(connection.execute("select digest, vector from chunks join vectors using (id)"))
+            return {row[0]: KnownFile(*row) for row in connection.execute(sql)}
+
+    def chunks_besides(self, paths: Sequence[str]) -> int:
+        """How many chunks are of other files than those of `paths`."""
+        inside = "select id from files where path in (select value from json_each(?))"
+        sql = f"select count(*) from chunks where file not in ({inside})"  # noqa: S608  # constant text
+        with self._connection() as connection:
+            return int(connection.execute(sql, (json.dumps(paths),)).fetchone()[0])
+
+    def sources_of(self, documents: Iterable[str], *, besides: Sequence[str]) -> dict[str, str]:
+        """Which file holds each of those documents, by name; the files of the paths `besides` left out."""
+        sql = "select documents.id, name, path from documents join files on files.id = file"
+        wanted = set(documents)
+        with self._connection() as connection:
+            return {
+                document: name
+                for document, name, path in connection.execute(sql)
+                if document in wanted and path not in besides
+            }
+
+    def kept_vectors(self, digests: Collection[str]) -> dict[str, bytes]:
+        """The vectors of those texts, by digest, as far as they are here."""
+        if not digests:
+            return {}
+        sql = "select digest, vector from chunks join vectors using (id)"
+        with self._connection() as connection:
+            return {digest: vector for digest, vector in connection.execute(sql) if digest in digests}
 
     def _by_words(
         self, connection: sqlite3.Connection, words: Sequence[str], limit: int, wanted: _Conditions

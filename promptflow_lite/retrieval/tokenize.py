@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-__all__ = ["TOKENIZER", "normalize", "pieces", "query_terms", "terms", "tokens"]
+from promptflow_lite.errors import InputError
+
+__all__ = ["TOKENIZER", "Terms", "analyzer", "normalize", "pieces", "query_terms", "terms", "tokens"]
 
 TOKENIZER = "kanji-bigram-1"
 """The name of what `terms` does; an index remembers it, because both sides must cut alike."""
+
+Terms = Callable[[str], list[str]]
+"""Cuts a text into search terms, in order."""
 
 _KANJI = "\u2e80-\u2fdf\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
@@ -63,7 +68,18 @@ def terms(text: str) -> list[str]:
     return found
 
 
-def query_terms(text: str) -> list[str]:
+def analyzer(tokenizer: str) -> Terms:
+    """What the tokenizer of that name does.
+
+    Raises:
+        InputError: there is none of that name here (code `index-tokenizer`).
+    """
+    if tokenizer == TOKENIZER:
+        return terms
+    raise InputError(f"no tokenizer {tokenizer!r} here, only {TOKENIZER!r}", code="index-tokenizer")
+
+
+def query_terms(text: str, terms: Terms = terms) -> list[str]:
     """The search terms of a question: each once, and English function words only if nothing else is there."""
     found = list(dict.fromkeys(terms(text)))
     return [term for term in found if term not in _STOP_WORDS] or found

@@ -32,9 +32,33 @@ def test_build_says_in_one_line_what_it_did(folder: Path, capsys: pytest.Capture
     assert pf("index build manual --output m.index") == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("m.index: 2 files, 3 chunks (3 embedded), ") and err.count("\n") == 1
+    assert err.startswith("m.index: 2 files (2 read), 3 chunks (3 embedded), ") and err.count("\n") == 1
     assert pf("index build manual --output m.index") == 0
-    assert "3 chunks (0 embedded)" in capsys.readouterr().err
+    assert "2 files (0 read), 3 chunks (0 embedded)" in capsys.readouterr().err
+
+
+def test_update_needs_nothing_but_the_index(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pf("index build manual --output out/m.index --chunk-size 50 --overlap 5")
+    (folder / "manual" / "kettle.txt").unlink()
+    (folder / "manual" / "fan.md").write_text("The fan turns.")
+    capsys.readouterr()
+    monkeypatch.chdir(folder / "out")
+    assert pf("index update m.index") == 0
+    assert "m.index: 2 files (1 read), 3 chunks (1 embedded), " in capsys.readouterr().err
+    assert pf("index search m.index kettle --mode keyword") == 0
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_delete_removes_an_index_and_nothing_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pf("index build manual --output m.index")
+    assert pf("index delete m.index") == 2 and (folder / "m.index").exists()
+    assert pf("index delete manual/kettle.txt --yes") == 2 and (folder / "manual" / "kettle.txt").exists()
+    assert pf("index delete m.index --yes") == 0
+    assert [path.name for path in folder.iterdir()] == ["manual"]
+    assert pf("index delete m.index --yes") == 2
+    assert "there is no index" in capsys.readouterr().err
 
 
 def test_search_shows_passages_with_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

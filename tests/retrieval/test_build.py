@@ -1,5 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +15,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.retrieval.build import build
+from promptflow_lite.retrieval.build import build, delete, update
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
 
@@ -146,3 +154,205 @@ async def test_progress_counts_files_and_chunks(manual: Path, tmp_path: Path, en
         [str(manual)], tmp_path / "m.index", embedder=encoder, progress=lambda *step: told.append(step)
     )
     assert told == [("read", 1, 2), ("read", 2, 2), ("embed", 4, 4)]
+
+
+def settle(folder: Path) -> None:
+    """Let the files be old enough that their times can be relied on."""
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+async def test_a_file_that_looks_the_same_is_not_even_opened(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    output = tmp_path / "m.index"
+    settle(manual)
+    await build([str(manual)], output, embedder=encoder)
+    lamp = manual / "lamp.md"
+    times = lamp.stat()
+    lamp.write_bytes(b"\xff" * times.st_size)  # reading it would fail
+    os.utime(lamp, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (manual / "kettle.txt").write_text("The kettle is blue.")
+    built = await update(output, embedder=encoder)
+    assert (built.read, built.embedded, built.info.files, built.info.chunks) == (1, 1, 2, 4)
+
+
+async def test_a_file_that_only_looks_changed_is_not_read_again(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    output = tmp_path / "m.index"
+    await build([str(manual)], output, embedder=encoder)
+    settle(manual)
+    built = await update(output, embedder=encoder)
+    assert (built.read, built.embedded) == (0, 0)
+    before = output.stat().st_mtime_ns
+    assert (await update(output, embedder=encoder)).read == 0
+    assert output.stat().st_mtime_ns == before
+
+
+async def test_a_change_within_the_clock_tick_of_a_build_is_seen(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    output, kettle = tmp_path / "m.index", manual / "kettle.txt"
+    kettle.write_text("red")
+    times = kettle.stat()
+    await build([str(manual)], output, embedder=encoder)
+    kettle.write_text("tin")
+    os.utime(kettle, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (await update(output, embedder=encoder)).read == 1
+
+
+async def test_an_updated_index_answers_like_one_built_anew(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    output, anew = tmp_path / "m.index", tmp_path / "n.index"
+    (manual / "fan.md").write_text("# Fan\n\nThe fan turns.\n\n## Clean\n\nWipe the lamp, not the fan.")
+    await build([str(manual)], output, embedder=encoder)
+    (manual / "fan.md").write_text("# Fan\n\nThe fan of the lamp turns slowly.")
+    (manual / "kettle.txt").unlink()
+    (manual / "oven.md").write_text("The oven and the lamp are hot.")
+    await update(output, embedder=encoder)
+    await build([str(manual)], anew, embedder=encoder)
+    first, second = Index(output), Index(anew)
+    for query in ("the lamp", "fan", "ランプの掃除", "wipe", "kettle"):
+        for mode in ("keyword", "hybrid"):
+            found, expected = (
+                {
+                    (d.id, d.content, round(d.score, 6))
+                    for d in index.search(query, encoder.embed([query])[0], mode=mode, top_k=9)
+                }
+                for index in (first, second)
+            )
+            assert found == expected, (query, mode)
+    first.close()
+    second.close()
+
+
+async def test_other_settings_read_everything_again_but_keep_the_vectors(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    output = tmp_path / "m.index"
+    await build([str(manual)], output, embedder=encoder)
+    built = await build([str(manual)], output, embedder=encoder, size=200)
+    assert (built.read, built.embedded, built.info.size) == (2, 0, 200)
+
+
+async def test_an_id_that_a_file_left_alone_has_is_refused(tmp_path: Path, encoder: LocalEmbedder) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "x", "content": "one"}')
+    output = tmp_path / "m.index"
+    await build([str(tmp_path)], output, embedder=encoder)
+    (tmp_path / "b.jsonl").write_text('{"id": "x", "content": "two"}')
+    with pytest.raises(InputError, match=r"b\.jsonl: the id 'x' is also in a\.jsonl"):
+        await update(output, embedder=encoder)
+
+
+async def test_an_index_moves_with_its_sources(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(manual, folder / "manual")
+    monkeypatch.chdir(folder)
+    await build(["manual"], Path("out/m.index"), embedder=encoder)
+    shutil.move(folder, tmp_path / "moved")
+    built = await update(tmp_path / "moved" / "out" / "m.index", embedder=encoder)
+    assert (built.read, built.info.files, built.info.sources) == (0, 2, ("../manual",))
+
+
+async def test_a_build_cut_short_goes_on_where_it_was(
+    tmp_path: Path, manual: Path, encoder: LocalEmbedder
+) -> None:
+    class Failing(Counting):
+        def embed(self, texts: Sequence[str]) -> Any:
+            if self.texts:
+                raise RuntimeError("the line went dead")
+            return super().embed(texts)
+
+    rows = "\n".join(f'{{"content": "row {number}"}}' for number in range(100))
+    (manual / "rows.jsonl").write_text(rows)
+    first, second = Failing(encoder), Counting(encoder)
+    with pytest.raises(RuntimeError):
+        await build([str(manual)], tmp_path / "m.index", embedder=first)
+    assert not (tmp_path / "m.index").exists()
+    built = await build([str(manual)], tmp_path / "m.index", embedder=second)
+    assert len(first.texts) == 64 and len(second.texts) == built.embedded == 40
+    assert not set(first.texts) & set(second.texts)
+    assert names_in(tmp_path) == {"m.index", "manual"}
+
+
+_SLOW = """
+    import asyncio, sys, time
+    from pathlib import Path
+    import numpy as np
+    from promptflow_lite.retrieval.build import build
+
+    class Slow:
+        name, dimension = "slow", 2
+        def embed(self, texts):
+            print(len(texts), flush=True)
+            time.sleep(float(sys.argv[3]))
+            return np.array([[1.0, 0.0]] * len(texts), dtype=np.float32)
+
+    built = asyncio.run(build([sys.argv[1]], Path(sys.argv[2]), embedder=Slow(), size=40, overlap=0))
+    print("embedded", built.embedded)
+"""
+
+
+def building(source: Path, output: Path, seconds: float) -> subprocess.Popen[str]:
+    script = [sys.executable, "-c", textwrap.dedent(_SLOW), str(source), str(output), str(seconds)]
+    return subprocess.Popen(script, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("is_update", [False, True])
+def test_a_killed_build_breaks_nothing_and_embeds_nothing_twice(tmp_path: Path, is_update: bool) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "m.index"
+    if is_update:
+        rows.write_text('{"id": "old", "content": "the old row"}')
+        assert "embedded 1\n" in building(rows, output, 0).communicate(timeout=60)[0]
+    rows.write_text("\n".join(f'{{"id": "r{n}", "content": "row {n}"}}' for n in range(64 * 4)))
+    killed = building(rows, output, 0.3)
+    assert killed.stdout is not None
+    batches = [killed.stdout.readline() for _ in range(3)]  # two are kept, the third is being made
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=60)
+    assert batches == ["64\n"] * 3
+    if is_update:
+        index = Index(output)
+        assert [found.id for found in index.search("old", mode="keyword")] == ["old"]
+        index.close()
+    said, _ = building(rows, output, 0).communicate(timeout=60)
+    assert said == "64\n64\nembedded 128\n"
+    index = Index(output)
+    assert index.info.chunks == 256 and [d.id for d in index.search("255", mode="keyword")] == ["r255"]
+    index.close()
+    assert names_in(tmp_path) == {"rows.jsonl", "m.index"}
+
+
+async def test_two_builds_of_one_index_do_not_mix(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    class Meeting(Counting):
+        async def embed(self, texts: Sequence[str]) -> Any:
+            with pytest.raises(InputError) as caught:
+                await build([str(manual)], tmp_path / "m.index", embedder=encoder)
+            assert caught.value.code == "index-busy"
+            return await asyncio.to_thread(super().embed, texts)
+
+    built = await build([str(manual)], tmp_path / "m.index", embedder=Meeting(encoder))
+    assert built.embedded == 4
+
+
+async def test_delete_removes_what_a_build_cut_short_left(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    class Failing(Counting):
+        def embed(self, texts: Sequence[str]) -> Any:
+            if self.texts:
+                raise RuntimeError("the line went dead")
+            return super().embed(texts)
+
+    (manual / "rows.jsonl").write_text("\n".join(f'{{"content": "row {number}"}}' for number in range(100)))
+    with pytest.raises(RuntimeError):
+        await build([str(manual)], tmp_path / "m.index", embedder=Failing(encoder))
+    assert len(names_in(tmp_path)) == 2
+    delete(tmp_path / "m.index")
+    assert names_in(tmp_path) == {"manual"}
