@@ -45,6 +45,7 @@ _OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
     examples="""
     pf index build manual/ --output my_flow/manual.index
     pf index build "docs/**/*.md" faq.jsonl --output my_flow/docs.index --chunk-size 200
+    pf index build tickets.csv --output my_flow/tickets.index --text-column body
     pf index build manual/ --output my_flow/manual.index --embedding my_openai --model text-embedding-3-small
     """,
 )
@@ -52,7 +53,7 @@ def build(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders or patterns of Markdown, text, HTML, PDF or JSON Lines.",
+            help="Files, folders or patterns of Markdown, text, HTML, PDF, DOCX, CSV or JSON Lines.",
             metavar="SOURCE ...",
         ),
     ],
@@ -69,6 +70,14 @@ def build(
     overlap: Annotated[
         int, typer.Option("--overlap", help="Words a chunk repeats of the one before it.", min=0)
     ] = 40,
+    text_column: Annotated[
+        str,
+        typer.Option(
+            "--text-column",
+            help="The text of a CSV or JSON Lines row, if not content or text.",
+            metavar="NAME",
+        ),
+    ] = "",
 ) -> None:
     """Turn documents into an index that a retrieval node can search.
 
@@ -95,6 +104,7 @@ def build(
                 model=model,
                 size=size,
                 overlap=overlap,
+                text_column=text_column,
                 progress=stages.report,
             )
         )

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -58,6 +58,7 @@ async def build(
     model: str = "",
     size: int = SIZE,
     overlap: int = OVERLAP,
+    text_column: str = "",
     tokenizer: str = TOKENIZER,
     progress: Progress = lambda stage, done, total: None,
 ) -> Built:
@@ -73,6 +74,8 @@ async def build(
         model: the connection's model.
         size: words of one chunk at most.
         overlap: words that a chunk repeats of the one before.
+        text_column: the column of CSV files, or field of JSON Lines, that is the text, if it is neither
+            `content` nor `text`.
         tokenizer: what cuts texts into search terms (`tokenize.analyzer`).
         progress: told how far it is.
 
@@ -92,6 +95,7 @@ async def build(
         dimension=0,
         size=size,
         overlap=overlap,
+        text_column=text_column,
         sources=tuple(_recorded(source, output) for source in sources),
         files=0,
         documents=0,
@@ -145,6 +149,7 @@ async def update(
         model=info.model,
         size=info.size,
         overlap=info.overlap,
+        text_column=info.text_column,
         tokenizer=info.tokenizer,
         progress=progress,
     )
@@ -201,7 +206,7 @@ def _old(output: Path) -> Iterator[Index | None]:
 
 def _cut_alike(old: Info, new: Info) -> bool:
     """Whether a file that did not change has the same chunks, words and vectors in both."""
-    asked = ("tokenizer", "embedder", "size", "overlap")
+    asked = ("tokenizer", "embedder", "size", "overlap", "text_column")
     return all(getattr(old, name) == getattr(new, name) for name in asked)
 
 
@@ -266,7 +271,7 @@ def _read(
 ) -> ReadFile:
     names: list[str] = []
     rows: list[Row] = []
-    for text in read_file(file):
+    for text in read_file(replace(file, text_column=info.text_column)):
         if text.id in texts:
             complaints.append(f"{file.path}: the id {text.id!r} is also in {texts[text.id]}")
             continue

@@ -51,6 +51,8 @@ class Info:
     dimension: int
     size: int
     overlap: int
+    text_column: str
+    """The column of CSV files, or field of JSON Lines, that is the text; empty: `content` or `text`."""
     sources: tuple[str, ...]
     """What it was built of: absolute, or relative to the folder of the index."""
     files: int

@@ -1,17 +1,20 @@
-"""What do the files say? Markdown, plain text, HTML, PDF and JSON Lines to texts."""
+"""What do the files say? Markdown, plain text, HTML, PDF, DOCX, CSV and JSON Lines to texts."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptflow_lite.errors import InputError, MissingExtra
+from promptflow_lite.retrieval.page import read_page
 
 __all__ = ["SUFFIXES", "Found", "SourceFile", "Text", "find_files", "read_file"]
 
@@ -37,6 +40,8 @@ class SourceFile:
 
     path: Path
     name: str
+    text_column: str = ""
+    """The column of a CSV file, or the field of JSON Lines, that is the text; empty: `content` or `text`."""
 
 
 class Found(NamedTuple):
@@ -111,7 +116,7 @@ def read_file(file: SourceFile) -> list[Text]:
 
     Raises:
         InputError: the file cannot be read as what its name says; the message starts with the path.
-        MissingExtra: a PDF, and no package to read it.
+        MissingExtra: a PDF or DOCX, and no package to read it.
     """
     try:
         texts = _READERS[file.path.suffix.lower()](file)
@@ -143,60 +148,8 @@ def _read_markdown(file: SourceFile) -> list[Text]:
 
 
 def _read_html(file: SourceFile) -> list[Text]:
-    page = _Page()
-    page.feed(_decoded(file))
-    page.close()
-    title = " ".join("".join(page.title).split()) or file.path.stem
-    return [Text(page.text(), file.name, id=file.name, title=title, markdown=True)]
-
-
-_BLOCK_TAGS = """
-address article aside blockquote br dd div dl dt fieldset figcaption figure footer form header hr li
-main nav ol p pre section table tr ul h1 h2 h3 h4 h5 h6
-"""
-_BLOCKS = frozenset(_BLOCK_TAGS.split())
-_UNSEEN = frozenset({"script", "style", "template", "noscript", "svg", "head"})
-
-
-class _Page(HTMLParser):
-    """The text that a reader of a page sees; headings as Markdown writes them."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.title: list[str] = []
-        self._parts: list[str] = []
-        self._unseen = 0
-        self._in_title = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._unseen += tag in _UNSEEN
-        self._in_title = self._in_title or (tag == "title" and not self.title)
-        if tag == "body":  # a page may leave out the end of its head
-            self._unseen = 0
-        if tag in _BLOCKS:
-            self._parts.append(
-                "\n\n" + "#" * int(tag[1]) + " " if tag[0] == "h" and tag[1:].isdigit() else "\n"
-            )
-        elif tag in ("td", "th"):
-            self._parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _UNSEEN and self._unseen:
-            self._unseen -= 1
-        if tag == "title":
-            self._in_title = False
-        if tag in _BLOCKS:
-            self._parts.append("\n\n" if tag in ("p", "table", "ul", "ol") or tag[0] == "h" else "\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._in_title:
-            self.title.append(data)
-        elif not self._unseen:
-            self._parts.append(re.sub(r"\s+", " ", data))
-
-    def text(self) -> str:
-        lines = (" ".join(line.split()) for line in "".join(self._parts).split("\n"))
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    page = read_page(_decoded(file))
+    return [Text(page.text, file.name, id=file.name, title=page.title or file.path.stem, markdown=True)]
 
 
 def _read_pdf(file: SourceFile) -> list[Text]:
@@ -217,6 +170,94 @@ def _read_pdf(file: SourceFile) -> list[Text]:
     ]
 
 
+_MOST_BYTES = 256 * 2**20
+"""What a DOCX may unpack to."""
+
+
+def _read_docx(file: SourceFile) -> list[Text]:
+    try:
+        import docx  # noqa: PLC0415  # heavy: first use
+        from docx.opc.exceptions import OpcError  # noqa: PLC0415  # heavy: first use
+        from docx.table import Table  # noqa: PLC0415  # heavy: first use
+    except ImportError as error:
+        raise MissingExtra("python-docx", "docx") from error
+    try:
+        with zipfile.ZipFile(file.path) as packed:
+            if sum(part.file_size for part in packed.infolist()) > _MOST_BYTES:
+                raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MB")
+        document = docx.Document(str(file.path))
+        blocks = [
+            _table(part) if isinstance(part, Table) else _paragraph(part.text, part.style)
+            for part in document.iter_inner_content()
+        ]
+        title = document.core_properties.title.strip() or file.path.stem
+    except (
+        OpcError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+        SyntaxError,
+    ) as error:  # lxml's errors are SyntaxErrors
+        raise InputError(f"{file.path}: not a DOCX that can be read: {error}", code="bad-source") from error
+    return [Text("\n\n".join(filter(None, blocks)), file.name, id=file.name, title=title, markdown=True)]
+
+
+_HEADING_STYLE = re.compile(r"(?:(title)|heading ([1-9]))", re.IGNORECASE)
+
+
+def _paragraph(text: str, style: Any) -> str:
+    """A paragraph; a heading as Markdown writes it."""
+    text = text.strip()
+    found = _HEADING_STYLE.fullmatch((style.name or "") if style is not None else "")
+    if not found or not text:
+        return text
+    level = 1 if found.group(1) else min(6, int(found.group(2)))
+    return "#" * level + " " + " ".join(text.split())
+
+
+def _table(table: Any) -> str:
+    """A line for each row; a merged cell once."""
+    rows = ({id(cell._tc): " ".join(cell.text.split()) for cell in row.cells}.values() for row in table.rows)
+    return "\n".join(" | ".join(cells) for cells in rows)
+
+
+def _read_csv(file: SourceFile) -> list[Text]:
+    reader = csv.reader(io.StringIO(_decoded(file), newline=""), strict=True)
+    texts: list[Text] = []
+    complaints: list[str] = []
+    names: list[str] | None = None
+    try:
+        ended = 0
+        for cells in reader:
+            line, ended = ended + 1, reader.line_num
+            if not cells:
+                continue
+            if names is None:
+                names = [cell.strip() for cell in cells]
+                _check_columns(names, file.text_column)
+                continue
+            try:
+                if len(cells) != len(names):
+                    raise ValueError(f"expected {len(names)} cells, got {len(cells)}")
+                texts.append(_of_row(dict(zip(names, cells, strict=True)), file, line))
+            except ValueError as error:
+                complaints.append(f"{file.path}:{line}: {error}")
+    except (csv.Error, ValueError) as error:
+        complaints.append(f"{file.path}:{reader.line_num}: {error}")
+    _refuse(complaints)
+    return texts
+
+
+def _check_columns(names: Sequence[str], text_column: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the column {twice[0]!r} is there twice")
+    wanted = [text_column] if text_column else ["content", "text"]
+    if not set(wanted) & set(names):
+        expected = " or ".join(map(repr, wanted))
+        raise ValueError(f"expected a column {expected} (--text-column), got {', '.join(map(repr, names))}")
+
+
 def _read_jsonl(file: SourceFile) -> list[Text]:
     texts: list[Text] = []
     complaints: list[str] = []
@@ -227,25 +268,30 @@ def _read_jsonl(file: SourceFile) -> list[Text]:
             texts.append(_of_row(json.loads(line), file, number))
         except (ValueError, RecursionError) as error:
             complaints.append(f"{file.path}:{number}: {error}")
-    if complaints:
-        shown = complaints[:20] + ([f"... and {len(complaints) - 20} more"] if len(complaints) > 20 else [])
-        raise InputError("\n".join(shown), code="bad-source")
+    _refuse(complaints)
     return texts
+
+
+def _refuse(complaints: Sequence[str]) -> None:
+    if complaints:
+        more = [f"... and {len(complaints) - 20} more"] if len(complaints) > 20 else []
+        raise InputError("\n".join([*complaints[:20], *more]), code="bad-source")
 
 
 def _of_row(row: Any, file: SourceFile, number: int) -> Text:
     if not isinstance(row, dict):
         raise ValueError(f"expected an object, got {type(row).__name__}")
-    key = "content" if "content" in row else "text"
+    key = file.text_column or ("content" if "content" in row else "text")
     content = row.get(key)
     if not isinstance(content, str):
-        got = "neither" if content is None else type(content).__name__
-        raise ValueError(f"expected text in 'content' or 'text', got {got}")
+        wanted = repr(key) if file.text_column else "'content' or 'text'"
+        got = "none" if content is None else type(content).__name__
+        raise ValueError(f"expected text in {wanted}, got {got}")
     rest = {name: value for name, value in row.items() if name not in ("id", "title", key)}
     return Text(
         content,
         file.name,
-        id=str(row["id"]) if row.get("id") is not None else f"{file.name}:{number}",
+        id=str(row["id"]) if row.get("id") not in (None, "") else f"{file.name}:{number}",
         title=str(row.get("title") or ""),
         metadata={**rest, "line": number},
     )
@@ -258,6 +304,8 @@ _READERS: dict[str, Callable[[SourceFile], list[Text]]] = {
     ".html": _read_html,
     ".htm": _read_html,
     ".pdf": _read_pdf,
+    ".docx": _read_docx,
+    ".csv": _read_csv,
     ".jsonl": _read_jsonl,
 }
 SUFFIXES = tuple(_READERS)

@@ -18,6 +18,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.build import build, delete, update
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
+from promptflow_lite.retrieval.read import find_files, read_file
 
 
 class Counting:
@@ -356,3 +357,30 @@ async def test_delete_removes_what_a_build_cut_short_left(
     assert len(names_in(tmp_path)) == 2
     delete(tmp_path / "m.index")
     assert names_in(tmp_path) == {"manual"}
+
+
+async def test_every_citation_of_every_format_is_found_at_its_place(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    long = "\n\n".join(f"## Part {n}\r\n\r\nSentence {n} is here. 文{n}はここです。" for n in range(9))
+    (manual / "long.md").write_bytes(f"\ufeff# Long\r\n\r\n{long}".encode())
+    (manual / "page.html").write_text(f"<title>P</title><h2>Old</h2><p>{'So it is. ' * 30}</p>")
+    (manual / "rows.csv").write_text(f'id,text\nr1,"{"A row says. " * 20}"\n')
+    (manual / "rows.jsonl").write_text('{"id": "r2", "content": "' + "Another says. " * 20 + '"}')
+    await build([str(manual)], tmp_path / "m.index", embedder=encoder, size=20, overlap=5)
+    texts = {text.id: text for file in find_files([str(manual)]).files for text in read_file(file)}
+    index = Index(tmp_path / "m.index")
+    vector = encoder.embed(["anything"])[0]
+    found = index.search("", vector, mode="vector", top_k=1000)
+    index.close()
+    assert len(found) == index.info.chunks > 20
+    assert {document.metadata["document"] for document in found} == set(texts)
+    for document in found:
+        where = document.metadata
+        text = texts[where["document"]]
+        assert text.content[where["start"] : where["end"]] == document.content
+        if (heading := where.get("heading", "").rpartition(" > ")[2]) and not heading.startswith("Long"):
+            assert heading in text.content[: where["end"]]
+        if where["source"].endswith((".md", ".txt")):
+            file = (manual / where["source"]).read_bytes().decode("utf-8-sig")
+            assert file[where["start"] : where["end"]] == document.content

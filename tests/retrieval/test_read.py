@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,75 @@ def test_a_pdf_without_the_package_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pypdf", None)
     with pytest.raises(MissingExtra, match=r"promptflow_lite\[pdf\]"):
         read(tmp_path / "a.pdf", _pdf())
+
+
+def _docx(path: Path) -> Path:
+    docx = pytest.importorskip("docx", reason="needs the extra docx")
+    document = docx.Document()
+    document.core_properties.title = "The manual"
+    document.add_heading("Lamp", level=1)
+    document.add_paragraph("Switch it on.")
+    document.add_heading("Care", level=2)
+    table = document.add_table(rows=2, cols=2)
+    for number, text in enumerate(("part", "care", "shade", "soft\ncloth")):
+        table.cell(number // 2, number % 2).text = text
+    table.add_row().cells[0].merge(table.rows[2].cells[1]).text = "once"
+    document.add_paragraph("布で拭きます。")
+    document.save(str(path))
+    return path
+
+
+def test_a_docx_keeps_headings_and_tables_in_their_order(tmp_path: Path) -> None:
+    path = _docx(tmp_path / "a.docx")
+    (text,) = read_file(SourceFile(path, "a.docx"))
+    assert (text.title, text.markdown) == ("The manual", True)
+    assert text.content == (
+        "# Lamp\n\nSwitch it on.\n\n## Care\n\npart | care\nshade | soft cloth\nonce\n\n布で拭きます。"
+    )
+
+
+@pytest.mark.parametrize("content", [b"no zip at all", b"PK\x05\x06" + b"\0" * 18])
+def test_a_broken_docx_is_named(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("docx", reason="needs the extra docx")
+    with pytest.raises(InputError, match=r"a\.docx: not a DOCX"):
+        read(tmp_path / "a.docx", content)
+
+
+def test_a_docx_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("docx", reason="needs the extra docx")
+    with zipfile.ZipFile(tmp_path / "a.docx", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("word/document.xml", bytes(300 * 2**20))
+    with pytest.raises(InputError, match="256 MB"):
+        read_file(SourceFile(tmp_path / "a.docx", "a.docx"))
+
+
+def test_a_row_of_csv_is_a_document_and_its_line_is_where_it_starts(tmp_path: Path) -> None:
+    rows = 'id,content,lang\r\n7,"two\r\nlines, a ""quote"" and \u2028",ja\r\n,next,en\r\n'
+    assert read(tmp_path / "a.csv", rows) == [
+        Text('two\r\nlines, a "quote" and \u2028', "a.csv", id="7", metadata={"lang": "ja", "line": 2}),
+        Text("next", "a.csv", id="a.csv:4", metadata={"lang": "en", "line": 4}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("a.csv", "body,text\nyes,no\n"), ("a.jsonl", '{"body": "yes", "text": "no"}')]
+)
+def test_another_column_may_be_the_text(tmp_path: Path, name: str, rows: str) -> None:
+    (tmp_path / name).write_text(rows)
+    (text,) = read_file(SourceFile(tmp_path / name, name, "body"))
+    assert (text.content, text.metadata["text"]) == ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a,b\n1,2\n", "a.csv:1: expected a column 'content' or 'text'"),
+        ("text,text\n1,2\n", "a.csv:1: the column 'text' is there twice"),
+        ("text,b\n1\n2,3\n4,5,6\n", "a.csv:2: expected 2 cells, got 1\n"),
+        ('text\n"open\n', "a.csv:2: unexpected end of data"),
+    ],
+)
+def test_a_csv_that_is_none_is_named_with_its_lines(tmp_path: Path, rows: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.csv", rows)
+    assert said in f"{caught.value.message}\n"
