@@ -107,8 +107,11 @@ def _start(xllamacpp: Any, found: weights.Weights, n_ctx: int, threads: int, par
     params.hostnames = ["127.0.0.1"]
     params.api_keys = [str(key)]
     params.model_alias = {found.name}
+    params.endpoint_metrics = True
     try:
         engine = xllamacpp.Server(params)
+        # A server that is stopped before its loop turns never ends (2 of 8 starts); this waits for it.
+        engine.handle_metrics()
     except RuntimeError as error:
         raise UserError(f"{found.path} cannot be loaded as a model: {error}", code="bad-model") from error
     return LocalServer(f"{engine.listening_address}/v1", key, found.name, parallel, engine)
