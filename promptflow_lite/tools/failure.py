@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -118,6 +117,8 @@ def wait_asked_for(header: Callable[[str], str | None]) -> float | None:
     text = header("retry-after")
     seconds = _number(text)
     if seconds is None and text:
+        import email.utils  # noqa: PLC0415  # heavy: first use
+
         try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
         except (TypeError, ValueError):
