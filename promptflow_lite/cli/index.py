@@ -34,6 +34,7 @@ class Mode(StrEnum):
     hybrid = "hybrid"
     keyword = "keyword"
     vector = "vector"
+    rrf = "rrf"
 
 
 _PATH = typer.Argument(help="The index file.", metavar="PATH")
@@ -161,6 +162,7 @@ def delete(
     examples="""
     pf index search my_flow/manual.index "How do I reset the lamp?"
     pf index search my_flow/manual.index "ランプを初期化するには" --mode keyword --top-k 5 --output json
+    pf index search news.index "lamp" --filter lang=ja 'year={"min": 2024}' 'product=["lamp", "fan"]'
     """,
 )
 def search(
@@ -170,26 +172,60 @@ def search(
     top_k: Annotated[int, typer.Option("--top-k", help="How many passages at most.", min=1)] = 3,
     filter: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="Metadata that a passage must equal.", metavar="NAME=VALUE ..."),
+        typer.Option(
+            "--filter",
+            help="What metadata must be: a value, or JSON: a list to be one of, or min and max.",
+            metavar="NAME=VALUE ...",
+        ),
     ] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Leave out what scores less.", metavar="NUMBER")
+    ] = None,
+    diversity: Annotated[
+        float,
+        typer.Option("--diversity", help="From 0, best first, to 1, each unlike the others.", min=0, max=1),
+    ] = 0.0,
     output: Annotated[Output, _OUTPUT] = Output.text,
 ) -> None:
     """Show the passages that answer a query best, best first."""
     import asyncio
 
-    from promptflow_lite.cli.console import pairs
     from promptflow_lite.tools.search import open_index
 
     retriever = open_index(None, Path.cwd(), _connections(), index=str(path.absolute()))
     try:
-        wanted: dict[str, Any] = {**pairs(filter, "--filter")}
-        found = asyncio.run(retriever.retrieve(query, top_k=top_k, mode=mode.value, filter=wanted))
+        found = asyncio.run(
+            retriever.retrieve(
+                query,
+                top_k=top_k,
+                mode=mode.value,
+                filter=_wanted(filter),
+                min_score=min_score,
+                diversity=diversity,
+            )
+        )
     finally:
         retriever.close()
     if output is Output.json:
         emit_json([document.to_json() for document in found])
     else:
         emit("\n\n".join(map(_shown, found)) or "nothing found")
+
+
+def _wanted(filter: list[str] | None) -> dict[str, Any]:
+    """The filter that `NAME=VALUE` texts write; what could be a number means the text and the number."""
+    import json
+
+    from promptflow_lite.cli.console import pairs
+
+    wanted: dict[str, Any] = {}
+    for name, text in pairs(filter, "--filter").items():
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        wanted[name] = value if isinstance(value, list | dict | str) else [text, value]
+    return wanted
 
 
 def _shown(document: Document) -> str:

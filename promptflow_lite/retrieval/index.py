@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.fusion import best, fuse
+from promptflow_lite.retrieval.filter import Conditions, conditions
+from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
 from promptflow_lite.retrieval.tokenize import analyzer, query_terms
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["FORMAT", "Index", "Info", "KnownFile", "Mode"]
+__all__ = ["FORMAT", "Index", "IndexMode", "Info", "KnownFile", "Mode"]
 
 Mode = Literal["hybrid", "keyword", "vector"]
-"""How an index is searched."""
+"""How any retriever of both words and vectors is searched."""
+IndexMode = Literal["hybrid", "keyword", "vector", "rrf"]
+"""How an index is searched: `rrf` is hybrid search by reciprocal rank fusion."""
 
 FORMAT = 2
 """The version of the file's layout."""
@@ -144,35 +147,59 @@ class Index:
         vector: Vectors | None = None,
         *,
         top_k: int = 3,
-        mode: Mode = "hybrid",
+        mode: IndexMode = "hybrid",
         filter: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        diversity: float = 0.0,
     ) -> list[Document]:
         """The `top_k` best passages, best first.
 
         Args:
             query: any text.
-            vector: the query's vector, for `vector` and `hybrid`; shape (dimension,), of length 1.
+            vector: the query's vector, for all modes but `keyword`; shape (dimension,), of length 1.
             top_k: at most this many.
-            mode: `keyword` (BM25), `vector` (cosine) or `hybrid` (both, fused).
-            filter: metadata that a passage must equal, such as `{"source": "guide.md"}`.
+            mode: `keyword` (BM25), `vector` (cosine), `hybrid` (both, fused by score) or `rrf` (by rank).
+            filter: what must hold of a passage's metadata (`retrieval.filter`), such as
+                `{"source": "guide.md", "year": {"min": 2024}}`.
+            min_score: leave out what scores less; the scale is the mode's.
+            diversity: from 0, best first, to 1, each as unlike those before it as can be.
 
         Raises:
-            InputError: the filter does not map names to plain values, or the vector has another dimension.
+            InputError: the filter is none, or the vector has another dimension.
         """
-        wanted = _conditions(filter or {})
+        wanted = conditions(filter or {})
+        depth = max(_CANDIDATES, top_k)
+        limit = depth if diversity else top_k
         with self._connection() as connection:
-            if mode == "keyword":
-                scores = self._by_words(connection, query_terms(query, self._terms), top_k, wanted)
-            elif mode == "vector":
-                scores = self._by_vector(connection, vector, top_k, wanted)
-            else:
-                words = query_terms(query, self._terms)
-                depth = max(_CANDIDATES, top_k)
-                by_words = self._by_words(connection, words, depth, wanted)
-                by_vector = self._by_vector(connection, vector, depth, wanted, besides=by_words)
-                scores = fuse(by_words, by_vector, greatest=self._greatest(connection, words))
-            found = best(scores, top_k)
+            scores = self._scores(connection, query, vector, mode, wanted, limit=limit, depth=depth)
+            found = [
+                (key, score) for key, score in best(scores, limit) if min_score is None or score >= min_score
+            ]
+            if diversity:
+                found = diverse(found, self._vectors_of(connection, found), top_k, diversity=diversity)
             return [_document(connection, key, score) for key, score in found]
+
+    def _scores(
+        self,
+        connection: sqlite3.Connection,
+        query: str,
+        vector: Vectors | None,
+        mode: IndexMode,
+        wanted: Conditions,
+        *,
+        limit: int,
+        depth: int,
+    ) -> dict[int, float]:
+        if mode == "keyword":
+            return self._by_words(connection, query_terms(query, self._terms), limit, wanted)
+        if mode == "vector":
+            return self._by_vector(connection, vector, limit, wanted)
+        words = query_terms(query, self._terms)
+        by_words = self._by_words(connection, words, depth, wanted)
+        if mode == "rrf":
+            return reciprocal(by_words, self._by_vector(connection, vector, depth, wanted))
+        by_vector = self._by_vector(connection, vector, depth, wanted, besides=by_words)
+        return fuse(by_words, by_vector, greatest=self._greatest(connection, words))
 
     def files(self) -> dict[str, KnownFile]:
         """The files that it was built of, by path."""
@@ -207,11 +234,11 @@ class Index:
             return {digest: vector for digest, vector in connection.execute(sql) if digest in digests}
 
     def _by_words(
-        self, connection: sqlite3.Connection, words: Sequence[str], limit: int, wanted: _Conditions
+        self, connection: sqlite3.Connection, words: Sequence[str], limit: int, wanted: Conditions
     ) -> dict[int, float]:
         if not words:
             return {}
-        inside = f" and rowid in ({wanted.sql})" if wanted.values else ""
+        inside = f" and rowid in ({wanted.sql})" if wanted.sql else ""
         rows = connection.execute(
             f"select rowid, -bm25(words) as score from words where words match ?{inside} "  # noqa: S608  # values are bound
             "order by score desc, rowid limit ?",
@@ -237,7 +264,7 @@ class Index:
         connection: sqlite3.Connection,
         vector: Vectors | None,
         limit: int,
-        wanted: _Conditions,
+        wanted: Conditions,
         *,
         besides: Iterable[int] = (),
     ) -> dict[int, float]:
@@ -252,7 +279,7 @@ class Index:
                 code="index-embedder",
             )
         ids, vectors = self._vectors(connection)
-        if wanted.values:
+        if wanted.sql:
             allowed = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
             inside = np.isin(ids, allowed)
             ids, vectors = ids[inside], vectors[inside]
@@ -263,6 +290,12 @@ class Index:
         also = np.searchsorted(ids, np.fromiter(besides, dtype=ids.dtype))
         rows = np.concatenate([nearest, also])
         return dict(zip(ids[rows].tolist(), cosines[rows].tolist(), strict=True))
+
+    def _vectors_of(self, connection: sqlite3.Connection, found: Sequence[tuple[int, float]]) -> Vectors:
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        ids, vectors = self._vectors(connection)
+        return vectors[np.searchsorted(ids, np.array([key for key, _ in found], dtype=ids.dtype))]
 
     def _vectors(self, connection: sqlite3.Connection) -> _Matrix:
         import numpy as np  # noqa: PLC0415  # heavy: first use
@@ -287,30 +320,6 @@ def _nearest(cosines: Any, limit: int) -> Any:
 def _match(words: Sequence[str]) -> str:
     """Any of `words`, in the match language. They hold letters, digits and marks only, and are quoted."""
     return " OR ".join(f'"{word}"' for word in words)
-
-
-class _Conditions(NamedTuple):
-    sql: str
-    """The ids of the passages that are allowed."""
-    values: tuple[Any, ...]
-    """What the text's placeholders stand for; empty where everything is allowed."""
-
-
-def _conditions(filter: Mapping[str, Any]) -> _Conditions:
-    values: list[Any] = []
-    if not isinstance(filter, Mapping):
-        raise InputError(f"filter: expected names and values, got {filter!r}", code="bad-filter")
-    for name, value in filter.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | None):
-            raise InputError(
-                f"filter.{name}: expected text, a number or nothing, got {value!r}", code="bad-filter"
-            )
-        values += [name, value]
-    each = (
-        "exists (select 1 from json_each(chunks.metadata) as field where field.key = ? and field.value is ?)"
-    )
-    sql = f"select id from chunks where {' and '.join([each] * len(filter))}" if filter else ""  # noqa: S608  # constant text; every value is bound
-    return _Conditions(sql, tuple(values))
 
 
 def _document(connection: sqlite3.Connection, key: int, score: float) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import Embedder
-from promptflow_lite.retrieval.index import Index, Mode
+from promptflow_lite.retrieval.index import Index, IndexMode, Mode
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
@@ -45,27 +45,48 @@ class IndexRetriever:
         self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="pf-index")
 
     async def retrieve(
-        self, query: str, *, top_k: int = 3, mode: Mode = "hybrid", filter: Mapping[str, Any] | None = None
+        self,
+        query: str,
+        *,
+        top_k: int = 3,
+        mode: IndexMode = "hybrid",
+        filter: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        diversity: float = 0.0,
     ) -> list[Document]:
         """The `top_k` best passages, best first.
 
         Args:
             query: any text.
             top_k: at most this many.
-            mode: `keyword`, `vector` or `hybrid`.
-            filter: metadata that a passage must equal.
+            mode: `keyword`, `vector`, `hybrid` or `rrf`.
+            filter: what must hold of a passage's metadata: names and what each must equal, a list of which it
+                must be one, or `min` and `max`.
+            min_score: leave out what scores less; the scale is the mode's.
+            diversity: from 0, best first, to 1, each as unlike those before it as can be.
 
         Raises:
             InputError: a value is not of these.
         """
-        accept(query, top_k, mode)
+        accept(query, top_k, mode, get_args(IndexMode))
+        _accept_number("min_score", min_score)
+        _accept_number("diversity", diversity, least=0, most=1)
         vector = None
         if mode != "keyword" and inspect.iscoroutinefunction(self._embedder.embed):
             vector = (await self._embedder.embed([query]))[0]
-        search = partial(self._search, query, vector, top_k=top_k, mode=mode, filter=filter)
+        search = partial(
+            self._search,
+            query,
+            vector,
+            top_k=top_k,
+            mode=mode,
+            filter=filter,
+            min_score=min_score,
+            diversity=diversity or 0.0,
+        )
         return await asyncio.get_running_loop().run_in_executor(self._threads, search)
 
-    def _search(self, query: str, vector: Vectors | None, *, mode: Mode, **how: Any) -> list[Document]:
+    def _search(self, query: str, vector: Vectors | None, *, mode: IndexMode, **how: Any) -> list[Document]:
         if vector is None and mode != "keyword":
             vector = cast("Vectors", self._embedder.embed([query]))[0]
         return self._index.search(query, vector, mode=mode, **how)
@@ -76,20 +97,29 @@ class IndexRetriever:
         self._index.close()
 
 
-def accept(query: str, top_k: int, mode: str) -> None:
+def accept(query: str, top_k: int, mode: str, modes: Sequence[str] = get_args(Mode)) -> None:
     """Check what every retriever is asked.
 
     Raises:
-        InputError: the query is no text, `top_k` is not above 0, or `mode` is none of the three.
+        InputError: the query is no text, `top_k` is not above 0, or `mode` is none of `modes`.
     """
     if not isinstance(query, str):
         raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
-    if mode not in get_args(Mode):
-        modes = get_args(Mode)
+    if mode not in modes:
         raise InputError(
             f"mode: expected one of {', '.join(modes)}, got {mode!r}",
             code="bad-query",
             hint=near_miss(str(mode), modes),
         )
+
+
+def _accept_number(
+    name: str, value: Any, *, least: float = float("-inf"), most: float = float("inf")
+) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        expected = "a number" if least == float("-inf") else f"a number from {least} to {most}"
+        raise InputError(f"{name}: expected {expected}, got {value!r}", code="bad-query")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,15 @@ def test_the_match_language_is_not_reachable(index: Index, query: str) -> None:
         ({"product": "x' or '1'='1"}, set()),
         ({"product') or 1=1 --": "lamp"}, set()),
         ({}, {"a", "b", "c"}),
+        ({"product": ["kettle", "fan"]}, {"b"}),
+        ({"product": ["lamp", "kettle"], "year": [2023, None]}, {"b", "c"}),
+        ({"product": []}, set()),
+        ({"year": {"min": 2024}}, {"a"}),
+        ({"year": {"max": 2023.5}}, {"b", "c"}),
+        ({"year": {"min": 2023, "max": 2023}, "product": "lamp"}, {"c"}),
+        ({"year": {"min": "2023"}}, set()),
+        ({"product": {"min": "l"}}, {"a", "c"}),
+        ({"sold": {"min": 0}}, set()),
     ],
 )
 def test_a_filter_leaves_what_equals_it(
@@ -84,7 +94,21 @@ def test_a_filter_leaves_what_equals_it(
     assert set(ids(index, words, filter=filter)) == found
 
 
-@pytest.mark.parametrize("filter", [{"product": ["lamp"]}, {"product": {"$ne": 1}}, ["product"], "product"])
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"product": [["lamp"]]},
+        {"product": {"$ne": 1}},
+        {"product": {}},
+        {"product": {"min": 1, "max": "2"}},
+        {"product": {"min": None}},
+        {"product": {"min": True}},
+        {"year": list(range(1001))},
+        {3: "lamp"},
+        ["product"],
+        "product",
+    ],
+)
 def test_a_filter_of_another_shape_is_refused(index: Index, filter: Any) -> None:
     with pytest.raises(InputError) as caught:
         index.search("lamp", mode="keyword", filter=filter)
@@ -95,6 +119,39 @@ def test_top_k_limits_and_may_exceed_what_is_there(index: Index, encoder: LocalE
     vector = encoder.embed(["lamp"])[0]
     assert len(ids(index, "lamp", vector=vector, mode="hybrid", top_k=1)) == 1
     assert len(ids(index, "lamp", vector=vector, mode="hybrid", top_k=99)) == 3
+
+
+def test_a_minimum_score_leaves_out_what_is_worse(index: Index, encoder: LocalEmbedder) -> None:
+    vector = encoder.embed(["lamp button"])[0]
+    for mode in ("vector", "hybrid", "rrf"):
+        every = index.search("lamp button", vector, mode=mode)
+        kept = index.search("lamp button", vector, mode=mode, min_score=every[1].score)
+        assert kept == every[:2] != every
+    assert index.search("lamp button", mode="keyword", min_score=1000) == []
+
+
+def test_rrf_takes_the_ranks_of_words_and_vectors(index: Index, encoder: LocalEmbedder) -> None:
+    vector = encoder.embed(["vinegar"])[0]
+    by_vector = ids(index, "", vector=vector, mode="vector", top_k=3)
+    found = index.search("vinegar", vector, mode="rrf")
+    expected = {name: 1 / (61 + rank) for rank, name in enumerate(by_vector)}
+    expected["b"] += 1 / 61  # the only one that keyword search finds
+    assert {d.id: d.score for d in found} == pytest.approx(expected)
+
+
+async def test_diversity_prefers_what_is_not_there_yet(tmp_path: Path, encoder: LocalEmbedder) -> None:
+    texts = ("Reset the lamp by its button.", "Reset the lamp by the button.", "The lamp is made of glass.")
+    rows = [json.dumps({"id": str(number), "content": text}) for number, text in enumerate(texts)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    await build([str(tmp_path / "rows.jsonl")], tmp_path / "rows.index", embedder=encoder)
+    index = Index(tmp_path / "rows.index")
+    query = "reset the lamp by its button"
+    vector = encoder.embed([query])[0]
+    for mode in ("keyword", "vector", "hybrid", "rrf"):
+        how = {"vector": vector, "mode": mode, "top_k": 2}
+        assert ids(index, query, **how) == ["0", "1"]
+        assert ids(index, query, **how, diversity=0.7) == ["0", "2"]
+    index.close()
 
 
 def test_scores_fall_and_repeat(index: Index, encoder: LocalEmbedder) -> None:
@@ -153,7 +210,18 @@ async def test_a_retriever_searches_from_any_loop_at_once(index: Index, encoder:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"query": 3}, {"top_k": 0}, {"top_k": "3"}, {"top_k": True}, {"mode": "hibrid"}]
+    "asked",
+    [
+        {"query": 3},
+        {"top_k": 0},
+        {"top_k": "3"},
+        {"top_k": True},
+        {"mode": "hibrid"},
+        {"min_score": "1"},
+        {"diversity": 1.5},
+        {"diversity": -0.1},
+        {"diversity": float("nan")},
+    ],
 )
 async def test_a_retriever_refuses_what_it_cannot_be_asked(
     index: Index, encoder: LocalEmbedder, asked: dict[str, Any]

@@ -12,6 +12,7 @@ import pytest
 from promptflow_lite import registry
 from promptflow_lite.connections.kinds import LocalConnection, OpenAIConnection
 from promptflow_lite.connections.store import Given
+from promptflow_lite.engine.line import run_line
 from promptflow_lite.errors import FlowError, NodeError
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.retrieval.build import build
@@ -72,6 +73,18 @@ def test_a_retrieval_node_gives_documents(tmp_path: Path) -> None:
     found = asyncio.run(called(tool, index="manual.index", query="reset by the button", top_k=2))
     assert [document.metadata["heading"] for document in found] == ["Lamp > Reset", "Lamp > Care"]
     assert tool.tool.mode == "async"
+
+
+async def test_a_node_takes_every_way_to_search(tmp_path: Path) -> None:
+    more = "mode: rrf, min_score: 0.001, diversity: 0.5, filter: {source: [lamp.md, fan.md]}"
+    inputs = f'{{index: manual.index, query: "${{inputs.question}}", {more}}}'
+    await asyncio.to_thread(index_in, tmp_path)
+    bound = bind(flow_of(tmp_path, inputs), Given({}))
+    result = await run_line(bound, {"question": "reset by the button"})
+    assert result.outputs is not None
+    headings = [document["metadata"]["heading"] for document in result.outputs["found"]]
+    assert headings == ["Lamp > Reset", "Lamp > Care"]
+    await close(bound.closers)
 
 
 def test_bind_accepts_what_make_says_about_inputs(tmp_path: Path) -> None:
