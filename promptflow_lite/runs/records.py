@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Mapping
+from string import digits
 from typing import Any, NoReturn
 
 import orjson
@@ -16,8 +16,10 @@ from promptflow_lite.tools.scope import Usage
 
 __all__ = ["DECODER", "decode", "dumps", "encode", "loads", "pretty"]
 
-_BIG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{19}")
-"""orjson reads an integer beyond 64 bits as a float; the standard library keeps it."""
+_OUTLINE = "".join("0" if c in digits else "." if c == "." else " " for c in map(chr, range(256))).encode()
+_BIG_NUMBER = b" " + b"0" * 19
+"""In an outline, an integer that may go beyond 64 bits: orjson reads it as a float, the standard library
+keeps it. To look for it so costs a tenth of a regular expression, which every record and row would pay."""
 
 
 def encode(result: LineResult) -> bytes:
@@ -63,7 +65,7 @@ def loads(text: bytes) -> Any:
     Raises:
         ValueError: it is not JSON; NaN and infinities are not.
     """
-    if _BIG_NUMBER.search(text):
+    if _BIG_NUMBER in b" " + text.translate(_OUTLINE):
         return DECODER.decode(text.decode())
     return orjson.loads(text)
 
