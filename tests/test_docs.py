@@ -36,6 +36,7 @@ WALKS = [
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",
     "docs/how-to/langchain.md",
+    "docs/how-to/cite.md",
     "docs/compat.md",
     "docs/concepts/execution.md",
 ]

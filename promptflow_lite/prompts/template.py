@@ -22,6 +22,7 @@ from jinja2.environment import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, NodeError
+from promptflow_lite.prompts.quotation import numbered
 from promptflow_lite.values import to_plain
 
 __all__ = ["Template", "compile", "variables"]
@@ -125,7 +126,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
-    return _Sandbox(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # prompts are no HTML
+    made = _Sandbox(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # prompts are no HTML
+    made.filters["numbered"] = numbered
+    return made
 
 
 def plain(value: Any, name: str, adapt: Adapt) -> Any:

@@ -15,6 +15,7 @@ from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
+from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
 from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
@@ -42,7 +43,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     if known is None:
         raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
     connection, why = _connection(node, connections, at)
-    compose, variables = _compose(node, flow, api)
+    compose, variables = _compose(node, flow, api, is_local=connection.TYPE == "local")
     fixed, moving, complaints = _parameters(node, known, variables, at)
     complaints += _model_complaints(node, connection, at)
     if complaints:
@@ -99,7 +100,7 @@ def _inline(body: Mapping[str, Any]) -> Connection:
     return make_connection("", body, {})
 
 
-def _compose(node: Node, flow: Flow, api: str) -> tuple[Compose, frozenset[str]]:
+def _compose(node: Node, flow: Flow, api: str, *, is_local: bool) -> tuple[Compose, frozenset[str]]:
     """What makes the prompt of the variables, and their names."""
     text, file = template_of(node, flow)
     if api == "completion":
@@ -110,7 +111,21 @@ def _compose(node: Node, flow: Flow, api: str) -> tuple[Compose, frozenset[str]]
     def messages(values: Mapping[str, Any]) -> dict[str, Any]:
         return {"messages": [message.to_openai() for message in chat.render(values)]}
 
-    return messages, frozenset(chat.variables)
+    def local_messages(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"messages": [_closed(message.to_openai()) for message in chat.render(values)]}
+
+    return local_messages if is_local else messages, frozenset(chat.variables)
+
+
+def _closed(message: dict[str, Any]) -> dict[str, Any]:
+    """The message for the embedded model's server, which would take `<|im_end|>` in it for its end."""
+    content = message["content"]
+    if isinstance(content, str):
+        return message | {"content": without_chat_format(content)}
+    parts = [
+        part | {"text": without_chat_format(part["text"])} if "text" in part else part for part in content
+    ]
+    return message | {"content": parts}
 
 
 def _parameters(
