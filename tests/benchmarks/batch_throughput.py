@@ -12,8 +12,11 @@ second, CPU time of the process (user and system) in milliseconds a line, peak m
 half of the bare loop's rate, aimed at 0.90 at 16 and 64 in flight and 0.75 at 256, at most 0.35 CPU ms a
 line and 80 MB.
 
-Last, 10,000 lines and 100 lines of a flow without a model, as a whole process: at least 8,000 lines a second,
-and memory within 20 MB of the 100 lines'.
+Last, 100, 1,000 and 10,000 lines of a flow without a model. Targets: 10,000 lines at 8,000 lines a second or
+more, start of the process included; CPU time of an added line not growing; memory within 20 MB of the 100
+lines'; at most 10 files.
+
+Byte code is compiled before, as it is from the second run on: a round that is not counted goes first.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -36,6 +40,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "Name the intent of the customer's message in one word."
 KEY = "not-a-secret"
+ROWS = (100, 1_000, 10_000)
 
 LLM_FLOW = """\
 inputs:
@@ -75,13 +80,13 @@ def prepare(folder: Path, url: str, texts: list[str]) -> None:
     (folder / "home" / "connections").mkdir(parents=True)
     connection = f"type: open_ai\nbase_url: {url}/v1\napi_key: {KEY}\n"
     (folder / "home" / "connections" / "bench.yaml").write_text(connection, encoding="utf-8")
-    for name, count in (("data", len(texts)), ("rows10000", 10_000), ("rows100", 100)):
+    for name, count in (("data", len(texts)), *((f"rows{rows}", rows) for rows in ROWS)):
         rows = (json.dumps({"text": texts[n % len(texts)]}) for n in range(count))
         (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
-def ours(folder: Path, flow: str, data: str, in_flight: int) -> int:
-    """Run a flow over the data; how many lines completed."""
+def ours(folder: Path, flow: str, data: str, in_flight: int) -> tuple[int, int]:
+    """Run a flow over the data; how many lines completed, and how many files the run is kept in."""
     from promptflow_lite.connections.store import provider
     from promptflow_lite.runs.batch import run_batch
     from promptflow_lite.runs.run import Run
@@ -97,8 +102,9 @@ def ours(folder: Path, flow: str, data: str, in_flight: int) -> int:
     )
     store = RunStore(settings.runs)
     run = asyncio.run(run_batch(asked, store=store, connections=provider(settings)))
+    files = sum(path.is_file() for path in store.folder(run.name).rglob("*"))
     store.delete(run.name)
-    return run.lines.completed
+    return run.lines.completed, files
 
 
 def bare(folder: Path, url: str, in_flight: int) -> int:
@@ -137,12 +143,13 @@ def side(arguments: argparse.Namespace) -> None:
     folder, in_flight = Path(arguments.folder), arguments.in_flight[0]
     began, cpu = time.perf_counter(), time.process_time()
     if arguments.side == "bare":
-        lines = bare(folder, arguments.url, in_flight)
+        lines, files = bare(folder, arguments.url, in_flight), 0
     else:
-        lines = ours(folder, arguments.side, arguments.rows, in_flight)
+        lines, files = ours(folder, arguments.side, arguments.rows, in_flight)
     used = resource.getrusage(resource.RUSAGE_SELF)
     found = {
         "lines": lines,
+        "files": files,
         "seconds": time.perf_counter() - began,
         "cpu_s": time.process_time() - cpu,
         "process_cpu_s": used.ru_utime + used.ru_stime,
@@ -155,11 +162,14 @@ def measured(name: str, folder: Path, url: str, in_flight: int, rows: str = "dat
     """Run one side and read what it found."""
     command = [sys.executable, __file__, "--side", name, "--folder", str(folder), "--url", url]
     command += ["--in-flight", str(in_flight), "--rows", rows]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environ)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return {**found, "process_s": time.perf_counter() - began}
 
 
 @contextmanager
@@ -188,7 +198,9 @@ def figures(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {
         "lines_per_s": median(r["lines"] / r["seconds"] for r in rounds),
         "cpu_ms_per_line": median(1000 * r["cpu_s"] / r["lines"] for r in rounds),
+        "process_lines_per_s": median(r["lines"] / r["process_s"] for r in rounds),
         "process_cpu_s": median(r["process_cpu_s"] for r in rounds),
+        "files": max(r["files"] for r in rounds),
         "peak_mb": median(r["peak_mb"] for r in rounds),
     }
 
@@ -199,6 +211,8 @@ def compare(arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary, model_server(arguments.latency_ms) as url:
         folder = Path(temporary)
         prepare(folder, url, texts)
+        for name, data in (("bare", "data"), ("llm", "data"), ("plain", "rows100")):
+            measured(name, folder, url, 256, data)
         for in_flight in arguments.in_flight:
             rounds: dict[str, list[dict[str, float]]] = {"bare": [], "llm": []}
             for _ in range(arguments.rounds):
@@ -210,25 +224,28 @@ def compare(arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
                 "ours": run,
                 "ratio": run["lines_per_s"] / bare_loop["lines_per_s"],
             }
-        plain: dict[str, list[dict[str, float]]] = {"rows100": [], "rows10000": []}
+        plain: dict[int, list[dict[str, float]]] = {rows: [] for rows in ROWS}
         for _ in range(arguments.rounds):
             for rows, kept in plain.items():
-                kept.append(measured("plain", folder, url, 64, rows))
-        found["without a model"] = {rows: figures(kept) for rows, kept in plain.items()}
+                kept.append(measured("plain", folder, url, 64, f"rows{rows}"))
+        found["without a model"] = {str(rows): figures(kept) for rows, kept in plain.items()}
     return found
 
 
 def show(found: dict[str, Any], lines: int) -> None:
     """The table for people."""
-    print(f"{lines} lines; lines/s, CPU ms a line, peak MB")
+    print(f"{lines} lines; lines/s, CPU ms a line, peak MB, files of a run")
     for case, sides in found.items():
         for name, f in sides.items():
             if name == "ratio":
                 print(f"{case:16} ours/bare {f:.2f}")
             else:
                 rate, cpu = f"{f['lines_per_s']:9.0f}", f"{f['cpu_ms_per_line']:7.3f}"
-                whole = f"(whole process {f['process_cpu_s']:.2f} CPU s)"
-                print(f"{case:16} {name:9} {rate} {cpu} {f['peak_mb']:6.0f}   {whole}")
+                whole = f"process: {f['process_lines_per_s']:.0f} lines/s, {f['process_cpu_s']:.2f} CPU s"
+                print(f"{case:16} {name:9} {rate} {cpu} {f['peak_mb']:6.0f} {f['files']:3.0f} files; {whole}")
+    few, some, many = (found["without a model"][str(rows)]["process_cpu_s"] for rows in ROWS)
+    first, last = (some - few) / (ROWS[1] - ROWS[0]), (many - some) / (ROWS[2] - ROWS[1])
+    print(f"without a model, CPU us an added line: {1e6 * first:.0f}, then {1e6 * last:.0f}")
 
 
 def main() -> None:
