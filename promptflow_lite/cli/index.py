@@ -37,6 +37,13 @@ class Mode(StrEnum):
     rrf = "rrf"
 
 
+class Tokenizer(StrEnum):
+    """How scripts without spaces are cut for keyword search."""
+
+    ngrams = "ngrams"
+    sudachi = "sudachi"
+
+
 _PATH = typer.Argument(help="The index file.", metavar="PATH")
 _OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
 
@@ -79,6 +86,9 @@ def build(
             metavar="NAME",
         ),
     ] = "",
+    tokenizer: Annotated[
+        Tokenizer, typer.Option("--tokenizer", help="sudachi: also by the words of Japanese (extra ja).")
+    ] = Tokenizer.ngrams,
 ) -> None:
     """Turn documents into an index that a retrieval node can search.
 
@@ -106,6 +116,7 @@ def build(
                 size=size,
                 overlap=overlap,
                 text_column=text_column,
+                tokenizer=tokenizer.value,
                 progress=stages.report,
             )
         )
@@ -138,6 +149,53 @@ def update(path: Annotated[Path, _PATH]) -> None:
     with _Stages() as stages:
         built = asyncio.run(update_index(path, embedder=embedder, progress=stages.report))
     _say_built(path, built)
+
+
+@app.command(
+    "push",
+    examples="""
+    pf index push my_flow/manual.index --to my_search --index manual
+    pf index push my_flow/manual.index --to my_search --index manual-ja --analyzer ja.microsoft
+    """,
+)
+def push(
+    path: Annotated[Path, _PATH],
+    to: Annotated[
+        str, typer.Option("--to", help="A connection of type cognitive_search.", metavar="CONNECTION")
+    ],
+    index: Annotated[str, typer.Option("--index", help="The index's name there.", metavar="NAME")],
+    analyzer: Annotated[
+        str,
+        typer.Option(
+            "--analyzer", help="How it cuts text into words: en.microsoft, ja.microsoft ...", metavar="NAME"
+        ),
+    ] = "standard.lucene",
+) -> None:
+    """Bring an index's passages and vectors to Azure AI Search, into an index made to match.
+
+    Pushed again, it replaces what changed and removes what is gone. Exit code 3 if some were refused.
+    """
+    import asyncio
+
+    from promptflow_lite.retrieval.index import Index
+    from promptflow_lite.tools.search import target_of
+
+    connection = _connections().get(to)
+    push_index = target_of(connection)
+    opened = Index(path)
+    try:
+        with _Stages() as stages:
+            pushed = asyncio.run(
+                push_index(opened, connection, index, analyzer=analyzer, progress=stages.report)
+            )
+    finally:
+        opened.close()
+    where = neutral(f"{to}/{index}")
+    say(f"{where}: {_count(pushed.done, 'passage')} pushed, {pushed.removed} removed")
+    for name, why in pushed.refused.items():
+        say(neutral(f"{name}: refused: {why}"))
+    if pushed.refused:
+        raise typer.Exit(3)
 
 
 @app.command("delete", examples="pf index delete my_flow/manual.index --yes")
@@ -263,7 +321,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-_LABELS = {"read": "files read", "embed": "chunks embedded"}
+_LABELS = {"read": "files read", "embed": "chunks embedded", "push": "passages pushed"}
 
 
 class _Stages:

@@ -21,7 +21,7 @@ from promptflow_lite.retrieval.embed import LOCAL, Embedder
 from promptflow_lite.retrieval.index import FORMAT, Index, Info, KnownFile
 from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
 from promptflow_lite.retrieval.read import Found, SourceFile, Text, find_files, read_file
-from promptflow_lite.retrieval.tokenize import TOKENIZER, analyzer
+from promptflow_lite.retrieval.tokenize import Tokenizer, kind_of, tokenizer_of
 from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def build(
     size: int = SIZE,
     overlap: int = OVERLAP,
     text_column: str = "",
-    tokenizer: str = TOKENIZER,
+    tokenizer: Tokenizer = "ngrams",
     progress: Progress = lambda stage, done, total: None,
 ) -> Built:
     """Write the index of `sources` to `output`; one that stood there is replaced when the new one is whole.
@@ -76,7 +76,7 @@ async def build(
         overlap: words that a chunk repeats of the one before.
         text_column: the column of CSV files, or field of JSON Lines, that is the text, if it is neither
             `content` nor `text`.
-        tokenizer: what cuts texts into search terms (`tokenize.analyzer`).
+        tokenizer: what cuts texts into search terms.
         progress: told how far it is.
 
     Raises:
@@ -85,10 +85,9 @@ async def build(
         MissingExtra: a kind of file, or the tokenizer, needs a package that is not installed.
     """
     started = time.monotonic()
-    analyzer(tokenizer)
     info = Info(
         format=FORMAT,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer_of(tokenizer),
         embedding=embedding,
         model=model,
         embedder=embedder.name,
@@ -150,7 +149,7 @@ async def update(
         size=info.size,
         overlap=info.overlap,
         text_column=info.text_column,
-        tokenizer=info.tokenizer,
+        tokenizer=kind_of(info.tokenizer),
         progress=progress,
     )
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.filter import Conditions, conditions
 from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
-from promptflow_lite.retrieval.tokenize import analyzer, query_terms
+from promptflow_lite.retrieval.tokenize import Terms, analyzer, query_terms
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
@@ -121,7 +122,6 @@ class Index:
                 code="index-unreadable",
                 hint=_how_to_build(path),
             ) from error
-        self._terms = analyzer(self.info.tokenizer)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -136,10 +136,36 @@ class Index:
         uri = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
         return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
+    @cached_property
+    def terms(self) -> Terms:
+        """What cuts queries into search terms, as the index was cut.
+
+        Raises:
+            InputError: the tokenizer here cuts otherwise (code `index-tokenizer`).
+            MissingExtra: it needs a package that is not installed.
+        """
+        try:
+            return analyzer(self.info.tokenizer)
+        except InputError as error:
+            raise InputError(
+                f"{self.path}: {error.message}", code=error.code, hint=f"pf index update {self.path}"
+            ) from error
+
     def close(self) -> None:
         """Close the file."""
         while self._idle:
             self._idle.pop().close()
+
+    def passages(self) -> Iterator[tuple[Document, Vectors]]:
+        """Every passage with its vector, in the order of the index."""
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        with self._connection() as connection:
+            rows = connection.execute(
+                "select name, content, metadata, vector from chunks join vectors using (id) order by id"
+            )
+            for name, content, metadata, vector in rows:
+                yield Document(content, name, metadata=json.loads(metadata)), np.frombuffer(vector, "<f4")
 
     def search(
         self,
@@ -191,10 +217,10 @@ class Index:
         depth: int,
     ) -> dict[int, float]:
         if mode == "keyword":
-            return self._by_words(connection, query_terms(query, self._terms), limit, wanted)
+            return self._by_words(connection, query_terms(query, self.terms), limit, wanted)
         if mode == "vector":
             return self._by_vector(connection, vector, limit, wanted)
-        words = query_terms(query, self._terms)
+        words = query_terms(query, self.terms)
         by_words = self._by_words(connection, words, depth, wanted)
         if mode == "rrf":
             return reciprocal(by_words, self._by_vector(connection, vector, depth, wanted))

@@ -29,7 +29,9 @@ class IndexRetriever:
         embedder: embeds the queries.
 
     Raises:
-        InputError: the index was embedded by another embedder (code `index-embedder`).
+        InputError: the index was embedded by another embedder (code `index-embedder`), or its words were cut
+            by another tokenizer (`index-tokenizer`).
+        MissingExtra: its tokenizer needs a package that is not installed.
     """
 
     def __init__(self, index: Index, embedder: Embedder) -> None:
@@ -39,6 +41,7 @@ class IndexRetriever:
                 code="index-embedder",
                 hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
             )
+        _ = index.terms  # a tokenizer that is not here is a complaint now, not at the first query
         self._index = index
         self._embedder = embedder
         # Threads of our own: the loop's default ones may all be held by the user's tools.

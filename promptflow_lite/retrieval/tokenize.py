@@ -10,10 +10,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from promptflow_lite.errors import InputError
+from promptflow_lite.retrieval.japanese import dictionary, words
 
-__all__ = ["TOKENIZER", "Terms", "analyzer", "normalize", "pieces", "query_terms", "terms", "tokens"]
+__all__ = [
+    "TOKENIZER",
+    "Terms",
+    "Tokenizer",
+    "analyzer",
+    "kind_of",
+    "normalize",
+    "pieces",
+    "query_terms",
+    "terms",
+    "tokenizer_of",
+    "tokens",
+]
 
 TOKENIZER = "kanji-bigram-1"
 """The name of what `terms` does; an index remembers it, because both sides must cut alike."""
@@ -31,6 +45,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0df
 
 _RUNS = re.compile(f"([{_SPACELESS}]+)|([{_HANGUL}]+)|((?:(?![{_SPACELESS}{_HANGUL}_])[\\w{_MARKS}])+)")
 _IS_KANJI = re.compile(f"[{_KANJI}]")
+_IS_JAPANESE = re.compile(f"[{_KANJI}{_KANA}]")
 _TOKENS = re.compile(f"[{_SPACELESS}]|(?:(?![{_SPACELESS}_])[\\w{_MARKS}])+")
 # What a chunk's size counts: a character of a spaceless script, or at most twelve others between spaces, so
 # that one endless word (base64, a URL) does not count as one.
@@ -68,15 +83,48 @@ def terms(text: str) -> list[str]:
     return found
 
 
+Tokenizer = Literal["ngrams", "sudachi"]
+"""How scripts without spaces are cut for search; `sudachi` adds the words of Japanese, by the extra `ja`."""
+
+
+def tokenizer_of(kind: Tokenizer) -> str:
+    """The name of that tokenizer as it is here: two that cut alike have the same name.
+
+    Raises:
+        MissingExtra: it needs a package that is not installed.
+    """
+    return TOKENIZER if kind == "ngrams" else f"{TOKENIZER}+sudachi-small-{dictionary()}"
+
+
+def kind_of(tokenizer: str) -> Tokenizer:
+    """Which kind the tokenizer of that name is, whatever its version."""
+    return "sudachi" if "+sudachi-" in tokenizer else "ngrams"
+
+
 def analyzer(tokenizer: str) -> Terms:
     """What the tokenizer of that name does.
 
     Raises:
-        InputError: there is none of that name here (code `index-tokenizer`).
+        InputError: the one here has another name, so it would cut otherwise (code `index-tokenizer`).
+        MissingExtra: it needs a package that is not installed.
     """
-    if tokenizer == TOKENIZER:
-        return terms
-    raise InputError(f"no tokenizer {tokenizer!r} here, only {TOKENIZER!r}", code="index-tokenizer")
+    kind = kind_of(tokenizer)
+    here = tokenizer_of(kind)
+    if tokenizer != here:
+        raise InputError(
+            f"expected the tokenizer {tokenizer!r}, got {here!r}",
+            code="index-tokenizer",
+            hint="pf index update PATH",
+        )
+    return terms if kind == "ngrams" else _terms_and_words
+
+
+def _terms_and_words(text: str) -> list[str]:
+    """The terms, and the words of Japanese beside them: together they found more than either."""
+    plain = normalize(text)
+    japanese = (run for run, _, _ in _RUNS.findall(plain) if _IS_JAPANESE.search(run))
+    found = ("".join(filter(str.isalnum, normalize(word))) for run in japanese for word in words(run))
+    return [*terms(plain), *filter(None, found)]
 
 
 def query_terms(text: str, terms: Terms = terms) -> list[str]:

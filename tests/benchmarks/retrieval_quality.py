@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE
@@ -28,6 +28,7 @@ from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import local_embedder
 from promptflow_lite.retrieval.index import Index, Mode
 from promptflow_lite.retrieval.retriever import IndexRetriever
+from promptflow_lite.retrieval.tokenize import Tokenizer
 
 _DEPTH = 50
 _MODES: tuple[Mode, ...] = ("keyword", "vector", "hybrid")
@@ -96,11 +97,13 @@ def reciprocal(first: Sequence[str], second: Sequence[str]) -> list[str]:
     return sorted(total, key=lambda item: -total[item])
 
 
-async def measure(task: Task, folder: Path, *, size: int, overlap: int) -> None:
+async def measure(task: Task, folder: Path, *, size: int, overlap: int, tokenizer: Tokenizer) -> None:
     """Build the task's index, search it in every mode, and print the rows of the table."""
     source, path = folder / f"{task.name}.jsonl", folder / f"{task.name}.index"
     source.write_text("\n".join(json.dumps(row) for row in task.documents), encoding="utf-8")
-    built = await build([str(source)], path, embedder=local_embedder(), size=size, overlap=overlap)
+    built = await build(
+        [str(source)], path, embedder=local_embedder(), size=size, overlap=overlap, tokenizer=tokenizer
+    )
     retriever = IndexRetriever(Index(path), local_embedder())
     rankings: dict[str, list[list[str]]] = {}
     right = [gold for _, gold in task.queries]
@@ -138,7 +141,13 @@ async def _main(arguments: Mapping[str, Any]) -> None:
     print("|---|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         for task in (passages(data, "xquad-en"), passages(data, "jsquad"), intents(data)):
-            await measure(task, Path(folder), size=arguments["chunk_size"], overlap=arguments["overlap"])
+            await measure(
+                task,
+                Path(folder),
+                size=arguments["chunk_size"],
+                overlap=arguments["overlap"],
+                tokenizer=arguments["tokenizer"],
+            )
 
 
 if __name__ == "__main__":
@@ -146,4 +155,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
     parser.add_argument("--chunk-size", type=int, default=SIZE)
     parser.add_argument("--overlap", type=int, default=OVERLAP)
+    parser.add_argument("--tokenizer", choices=get_args(Tokenizer), default="ngrams")
     asyncio.run(_main(vars(parser.parse_args())))

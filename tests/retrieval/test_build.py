@@ -4,11 +4,13 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from promptflow_lite.retrieval.build import build, delete, update
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.retrieval.read import find_files, read_file
+from promptflow_lite.retrieval.retriever import IndexRetriever
 
 
 class Counting:
@@ -384,3 +387,37 @@ async def test_every_citation_of_every_format_is_found_at_its_place(
         if where["source"].endswith((".md", ".txt")):
             file = (manual / where["source"]).read_bytes().decode("utf-8-sig")
             assert file[where["start"] : where["end"]] == document.content
+
+
+async def test_words_of_japanese_are_found_in_another_form(tmp_path: Path, encoder: LocalEmbedder) -> None:
+    pytest.importorskip("sudachidict_small", reason="needs the extra ja")
+    (tmp_path / "a.txt").write_text("テストをした。")
+    output = tmp_path / "m.index"
+    await build([str(tmp_path / "a.txt")], output, embedder=encoder)
+    before = Index(output)
+    built = await build([str(tmp_path / "a.txt")], output, embedder=encoder, tokenizer="sudachi")
+    assert (built.read, built.embedded) == (1, 0)
+    index = Index(output)
+    assert before.search("する", mode="keyword") == []
+    assert [found.id for found in index.search("する", mode="keyword")] == ["a.txt"]
+    before.close()
+    index.close()
+
+
+async def test_an_index_cut_by_another_dictionary_is_refused_until_it_is_updated(
+    manual: Path, tmp_path: Path, encoder: LocalEmbedder
+) -> None:
+    pytest.importorskip("sudachidict_small", reason="needs the extra ja")
+    output = tmp_path / "m.index"
+    info = (await build([str(manual)], output, embedder=encoder, tokenizer="sudachi")).info
+    with closing(sqlite3.connect(output)) as connection, connection:
+        connection.execute(
+            "update meta set value = json_set(value, '$.tokenizer', ?)", (f"{info.tokenizer}0",)
+        )
+    index = Index(output)
+    with pytest.raises(InputError) as caught:
+        IndexRetriever(index, encoder)
+    assert caught.value.code == "index-tokenizer"
+    index.close()
+    built = await update(output, embedder=encoder)
+    assert (built.read, built.embedded, built.info.tokenizer) == (2, 0, info.tokenizer)
