@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
     from azure.search.documents.aio import SearchClient
 
-__all__ = ["AzureSearchRetriever", "open_search"]
+__all__ = ["AzureSearchRetriever", "credential_of", "failure_of", "open_search"]
 
 _RETRIES = 5
 """Of 408, 429 and 5xx answers and broken connections, by azure-core, which waits as Retry-After says."""
@@ -40,6 +41,7 @@ def open_search(
     content_field: str = "content",
     id_field: str = "id",
     title_field: str = "",
+    metadata_field: str = "",
     vector_field: str = "",
     select: list[str] | None = None,
     semantic_configuration_name: str = "",
@@ -56,6 +58,8 @@ def open_search(
         content_field: the field that becomes a document's content.
         id_field: the field that becomes its id.
         title_field: the field that becomes `metadata.title`.
+        metadata_field: the field whose JSON is the metadata, in place of the other fields: `metadata` in an
+            index of `pf index push`.
         vector_field: the field that vector queries search; without it there are none.
         select: the fields to fetch besides these; all retrievable ones, unless told.
         semantic_configuration_name: ranks answers by it.
@@ -71,6 +75,9 @@ def open_search(
             "azure_ai_search: the node needs a connection of type cognitive_search", code="no-connection"
         )
     fields = {"id": id_field, "content": content_field} | ({"title": title_field} if title_field else {})
+    if metadata_field:
+        fields |= {"metadata": metadata_field}
+        select = select or [metadata_field]
     return AzureSearchRetriever(
         connection,
         index,
@@ -154,7 +161,7 @@ class AzureSearchRetriever:
             answer = await self._open().search(**request)
             return [self._document(found) async for found in answer]
         except AzureError as error:
-            raise _failure(error, self._index) from error
+            raise failure_of(error, self._index) from error
         except (
             AttributeError,
             KeyError,
@@ -175,18 +182,24 @@ class AzureSearchRetriever:
                 hint="set content_field, id_field or title_field",
             )
         content, name = found[self._fields["content"]], found[self._fields["id"]]
+        return Document(
+            content="" if content is None else str(content),
+            id="" if name is None else str(name),
+            score=float(found["@search.score"] if reranked is None else reranked),
+            metadata=self._metadata(found),
+        )
+
+    def _metadata(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        if "metadata" in self._fields:
+            said = json.loads(found[self._fields["metadata"]] or "{}")
+            return said if isinstance(said, dict) else {}
         taken = {*self._fields.values(), self._vector_field}
         metadata = {
             key: value for key, value in found.items() if key not in taken and not key.startswith("@search.")
         }
         if "title" in self._fields:
             metadata["title"] = found[self._fields["title"]]
-        return Document(
-            content="" if content is None else str(content),
-            id="" if name is None else str(name),
-            score=float(found["@search.score"] if reranked is None else reranked),
-            metadata=metadata,
-        )
+        return metadata
 
     def _open(self) -> SearchClient:
         """The client of the running loop: its sockets belong to one."""
@@ -197,7 +210,7 @@ class AzureSearchRetriever:
             self._client = SearchClient(
                 self._connection["api_base"],
                 self._index,
-                _credential(self._connection),
+                credential_of(self._connection),
                 retry_total=_RETRIES,
                 permit_redirects=False,  # the key would go where the answer points
                 connection_timeout=_CONNECT_S,
@@ -213,7 +226,12 @@ class AzureSearchRetriever:
         self._client = None
 
 
-def _credential(connection: Connection) -> Any:
+def credential_of(connection: Connection) -> Any:
+    """What the service knows the connection by: its key, or a token of Microsoft Entra.
+
+    Raises:
+        MissingExtra: a token is wanted, and `azure-identity` is not installed.
+    """
     if connection.get("auth_mode") == "meid_token":
         try:
             from azure.identity.aio import DefaultAzureCredential
@@ -229,7 +247,7 @@ _CODES = {401: "auth", 403: "auth", 404: "search-index-not-found", 408: "timeout
 _LONGEST_MESSAGE = 1000
 
 
-def _failure(error: AzureError, index: str) -> NodeError:
+def failure_of(error: AzureError, index: str) -> NodeError:
     """The error with the code that a model's endpoint would get for the same (`tools.failure`)."""
     from azure.core.exceptions import (
         HttpResponseError,

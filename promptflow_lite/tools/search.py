@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider
 from promptflow_lite.errors import (
@@ -36,7 +36,10 @@ from promptflow_lite.tools.clients import embed
 from promptflow_lite.tools.signature import params_of
 from promptflow_lite.tools.tool import Made, Param, Tool
 
-__all__ = ["OpenRetriever", "embedder_of", "make", "open_index"]
+if TYPE_CHECKING:
+    from promptflow_lite.retrieval.build import Progress
+
+__all__ = ["OpenRetriever", "PushIndex", "Pushed", "embedder_of", "make", "open_index", "target_of"]
 
 
 class OpenRetriever(Protocol):
@@ -130,6 +133,48 @@ def _of_connection(connection: Connection, model: str) -> Embedder:
         return await embed(connection, texts, model)
 
     return RemoteEmbedder(model, call)
+
+
+class Pushed(NamedTuple):
+    """What came of bringing an index somewhere."""
+
+    done: int
+    """Passages that are there now."""
+    removed: int
+    """Passages of an earlier push that the index no longer has."""
+    refused: dict[str, str]
+    """Those that the service did not take, and why."""
+
+
+class PushIndex(Protocol):
+    """What the group `promptflow_lite.index_targets` holds, by the type of the connection."""
+
+    async def __call__(
+        self, index: Index, connection: Connection, name: str, *, analyzer: str, progress: Progress
+    ) -> Pushed:
+        """Bring the passages and vectors of `index` to the index `name` behind `connection`.
+
+        Raises:
+            NodeError: the service refused or could not be reached.
+        """
+        ...
+
+
+def target_of(connection: Connection) -> PushIndex:
+    """What brings an index to `connection`.
+
+    Raises:
+        InputError: indexes cannot be pushed to a connection of its type.
+    """
+    known = Registry("index_targets")
+    if connection.TYPE not in known.names():
+        raise InputError(
+            f"connection {connection.name!r} of type {connection.TYPE!r} takes no index; "
+            f"expected one of type {', '.join(known.names())}",
+            code="wrong-connection",
+        )
+    push: PushIndex = known.get(connection.TYPE)
+    return push
 
 
 def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
