@@ -1,19 +1,23 @@
-"""What answers for a `local` connection? A llama.cpp server in this process, started at its first use.
+"""What answers for a `local` connection? A llama.cpp server on loopback, started at its first use.
 
-It is xllamacpp's: prebuilt, without dependencies, OpenAI-compatible, on loopback only.
+It is xllamacpp's: prebuilt, without dependencies, OpenAI-compatible. It runs in a process of its own
+(`integrations.local_server` says why), which ends with this one.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import secrets
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from promptflow_lite.connections import weights
 from promptflow_lite.connections.base import Connection, Secret
@@ -22,6 +26,10 @@ from promptflow_lite.errors import MissingExtra, UserError
 from promptflow_lite.settings import settings
 
 __all__ = ["LocalServer", "serve"]
+
+_KEPT_PROMPTS_MIB = 128
+"""The server's own default would be 8 GB."""
+_LOADING_S = 300.0
 
 
 @dataclass
@@ -34,15 +42,17 @@ class LocalServer:
     model: str
     parallel: int
     """How many calls it works on at a time."""
-    _engine: Any = field(repr=False, default=None)
+    process: subprocess.Popen[str] = field(repr=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can still be asked."""
+        return self.process.poll() is None
 
     def close(self) -> None:
         """Stop it and free its memory."""
-        self._engine = None
+        _end(self.process)
 
-
-_KEPT_PROMPTS_MIB = 128
-"""The server's own default would be 8 GB."""
 
 _Key = tuple[Path, int, int, int]
 
@@ -62,10 +72,8 @@ def serve(connection: Connection, model: str) -> LocalServer:
         MissingExtra: xllamacpp is not installed.
         UserError: the weights cannot be fetched, or are no model.
     """
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise MissingExtra("xllamacpp", "local") from error
+    if find_spec("xllamacpp") is None:
+        raise MissingExtra("xllamacpp", "local")
     folder = settings().models
     with _LOCK:
         found = weights.find(model, folder) or _pull(model, folder)
@@ -73,8 +81,8 @@ def serve(connection: Connection, model: str) -> LocalServer:
         threads = int(connection.get("threads") or max(1, (os.cpu_count() or 2) - 1))
         key = (found.path, int(connection.get("n_ctx") or 4096), threads, parallel)
         server = _SERVERS.get(key)
-        if server is None or server._engine is None:
-            server = _SERVERS[key] = _start(xllamacpp, found, *key[1:])
+        if server is None or not server.is_running:
+            server = _SERVERS[key] = _start(found, *key[1:])
         return server
 
 
@@ -90,36 +98,61 @@ def _pull(name: str, folder: Path) -> weights.Weights:
         lines.close()
 
 
-def _start(xllamacpp: Any, found: weights.Weights, n_ctx: int, threads: int, parallel: int) -> LocalServer:
+def _start(found: weights.Weights, n_ctx: int, threads: int, parallel: int) -> LocalServer:
     key = Secret(secrets.token_urlsafe(24))
-    params = xllamacpp.CommonParams()
-    params.model.path = str(found.path)
-    params.n_ctx = n_ctx * parallel  # the server splits its context among its slots
-    params.n_parallel = parallel
-    # As many threads as cores is a trap: with anything else running the rate falls 5 to 20 times.
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    # Nodes with different prompts take turns; a kept prompt is not read again: a quarter of the CPU.
-    params.cache_ram_mib = _KEPT_PROMPTS_MIB
-    params.verbosity = 1  # silent
-    params.ui = False
-    params.warmup = False
-    params.port = 0
-    params.hostnames = ["127.0.0.1"]
-    params.api_keys = [str(key)]
-    params.model_alias = {found.name}
-    params.endpoint_metrics = True
+    wanted = {
+        "path": str(found.path.absolute()),
+        "name": found.name,
+        "n_ctx": n_ctx,
+        "threads": threads,
+        "parallel": parallel,
+        "kept_prompts_mib": _KEPT_PROMPTS_MIB,
+        "api_key": str(key),  # by stdin: a command line is for all to see
+    }
+    process = subprocess.Popen(
+        # -P: a flow's folder, which may be the working one, is not where the server's modules come from.
+        [sys.executable, "-P", "-m", "promptflow_lite.integrations.local_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the flow; it ends the server when it ends
+    )
+    said = _told(process, wanted)
+    if "address" not in said:
+        _end(process)
+        why = said.get("error", "its process ended while it was loaded")
+        raise UserError(f"{found.path} cannot be loaded as a model: {why}", code="bad-model")
+    return LocalServer(f"{said['address']}/v1", key, found.name, parallel, process)
+
+
+def _told(process: subprocess.Popen[str], wanted: dict[str, Any]) -> dict[str, str]:
+    """What the server says once the model is loaded; nothing if it ends before, or takes too long."""
+    to, back = cast(IO[str], process.stdin), cast(IO[str], process.stdout)  # both are pipes
+    late = threading.Timer(_LOADING_S, process.kill)
+    late.daemon = True
+    late.start()
     try:
-        engine = xllamacpp.Server(params)
-        # A server that is stopped before its loop turns never ends (2 of 8 starts); this waits for it.
-        engine.handle_metrics()
-    except RuntimeError as error:
-        raise UserError(f"{found.path} cannot be loaded as a model: {error}", code="bad-model") from error
-    return LocalServer(f"{engine.listening_address}/v1", key, found.name, parallel, engine)
+        print(json.dumps(wanted), file=to, flush=True)
+        said: dict[str, str] = json.loads(back.readline() or "{}")
+        return said
+    except BrokenPipeError:
+        return {}
+    finally:
+        late.cancel()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 @atexit.register
 def _close_all() -> None:
-    """Stop the servers while the interpreter still stands."""
-    with contextlib.suppress(RuntimeError):
-        for server in _SERVERS.values():
-            server.close()
+    """Stop the servers with the process."""
+    for server in _SERVERS.values():
+        server.close()

@@ -54,6 +54,8 @@ class Endpoint:
     api_version: str | None = None
     """Azure's classic paths: a deployment is in the path, the version in the query."""
     max_in_flight: int | None = None
+    stops_if_streaming: bool = False
+    """Whether its server goes on with an answer that nobody waits for any more, unless it streams it."""
     model: str | None = None
     """Of `local`: the name of the embedded model."""
     tokens: TokenSource | None = None
@@ -156,6 +158,7 @@ async def _local(connection: Connection, model: str | None) -> Endpoint:
         secrets=(server.api_key,),
         timeout=timedelta(seconds=float(connection.get("timeout") or 600.0)),
         max_in_flight=server.parallel,
+        stops_if_streaming=True,
         model=server.model,
     )
 

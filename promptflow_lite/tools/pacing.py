@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
 from promptflow_lite.tools.failure import ModelError
@@ -54,11 +55,20 @@ class Pacer:
         """
         slots = self._slots
         if slots is None:
-            return await self._tried(ask)
+            return await self.tried(ask)
         async with slots:
-            return await self._tried(ask)
+            return await self.tried(ask)
 
-    async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Holds one of the calls that may be under way, for as long as an answer streams."""
+        return nullcontext() if self._slots is None else self._slots
+
+    async def tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """As `call`, for whoever holds a `slot`.
+
+        Raises:
+            ModelError: of the last try.
+        """
         if self._open_at:
             await self._rest()
         try:

@@ -93,12 +93,14 @@ async def stream(
     async def opened() -> _Stream:
         return await _Stream.open(shared.client, endpoint, url, payload)
 
-    events = await _pacer(shared, endpoint, body).call(opened)
-    try:
-        async for event in events:
-            yield event
-    finally:
-        await events.close()
+    pacer = _pacer(shared, endpoint, body)
+    async with pacer.slot():
+        events = await pacer.tried(opened)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.close()
 
 
 def _shared() -> _Shared:

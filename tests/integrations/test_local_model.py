@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from promptflow_lite.connections.kinds import LocalConnection
+from promptflow_lite.connections.store import Given
 from promptflow_lite.connections.weights import find
+from promptflow_lite.engine.line import run_line
 from promptflow_lite.errors import UserError
+from promptflow_lite.flow.load import load_flow
 from promptflow_lite.integrations.local_model import serve
+from promptflow_lite.tools.bind import bind
 from promptflow_lite.tools.clients import embed, openai_client
 from promptflow_lite.tools.endpoint import endpoint_of
 from promptflow_lite.tools.failure import ModelError
@@ -125,3 +131,45 @@ async def test_embeddings_of_the_local_connection_are_the_embedded_ones() -> Non
     near = sum(a * b for a, b in zip(vectors[0], vectors[1], strict=True))
     far = sum(a * b for a, b in zip(vectors[0], vectors[2], strict=True))
     assert near > far
+
+
+def test_the_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    """Even where that one is killed and cannot say goodbye."""
+    if find(SMALL, MODELS) is None:
+        pytest.skip(f"the weights of {SMALL} are not in {MODELS}")
+    code = (
+        "import os, signal\n"
+        "from promptflow_lite.connections.kinds import LocalConnection\n"
+        "from promptflow_lite.integrations.local_model import serve\n"
+        f"print(serve(LocalConnection('local', n_ctx=512), {SMALL!r}).process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    server = Path("/proc") / done.stdout.strip()
+    deadline = time.monotonic() + 10
+    while server.exists() and "Z" not in (server / "status").read_text().split("State:")[1][:4]:
+        assert time.monotonic() < deadline, "the server outlived its flow"
+        time.sleep(0.05)
+
+
+@pytest.mark.model
+@needs_weights
+async def test_a_call_that_nobody_waits_for_any_more_makes_room_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "flow.dag.yaml").write_text(
+        "inputs: {question: {type: string}}\n"
+        'outputs: {answer: {type: string, reference: "${ask.output}"}}\n'
+        "nodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n"
+        f'  inputs: {{model: {SMALL}, temperature: 0, question: "${{inputs.question}}"}}\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "ask.jinja2").write_text("user:\n{{ question }}\n", encoding="utf-8")
+    bound = bind(load_flow(tmp_path), Given({"local": LocalConnection("local", n_ctx=4096)}))
+    await run_line(bound, {"question": "Say hi."})
+    endless = asyncio.create_task(run_line(bound, {"question": "Count to ten thousand, one number a line."}))
+    await asyncio.sleep(0.7)
+    endless.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+    async with asyncio.timeout(8):
+        result = await run_line(bound, {"question": "Say hi."})
+    assert result.outputs["answer"]
