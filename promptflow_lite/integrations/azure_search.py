@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import Embedder
 from promptflow_lite.retrieval.index import Mode
 from promptflow_lite.retrieval.retriever import accept
+from promptflow_lite.tools.failure import ModelError, wait_asked_for
+from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.search import embedder_of
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AzureSearchRetriever", "credential_of", "failure_of", "open_search"]
 
-_RETRIES = 5
-"""Of 408, 429 and 5xx answers and broken connections, by azure-core, which waits as Retry-After says."""
 _CONNECT_S = 5
 _READ_S = 60
 
@@ -102,6 +102,7 @@ class AzureSearchRetriever:
         select: list[str] | None = None,
         semantic_configuration: str = "",
         embedder: Embedder | None = None,
+        new_pacer: Callable[[], Pacer] = Pacer,
     ) -> None:
         self._connection = connection
         self._index = index
@@ -110,6 +111,8 @@ class AzureSearchRetriever:
         self._select = select
         self._semantic_configuration = semantic_configuration
         self._embedder = embedder
+        self._new_pacer = new_pacer
+        self._pacer = new_pacer()
         self._client: SearchClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -140,7 +143,8 @@ class AzureSearchRetriever:
         if self._semantic_configuration and mode != "vector":
             request["query_type"] = "semantic"
             request["semantic_configuration_name"] = self._semantic_configuration
-        return await self._ask(request)
+        client = self._open()
+        return await self._pacer.call(lambda: self._ask(client, request))
 
     async def _vector_query(self, query: str, top_k: int) -> Any:
         from azure.search.documents.models import VectorizableTextQuery, VectorizedQuery
@@ -154,11 +158,11 @@ class AzureSearchRetriever:
             vectors = await asyncio.to_thread(self._embedder.embed, [query])
         return VectorizedQuery(vector=vectors[0].tolist(), **how)
 
-    async def _ask(self, request: Mapping[str, Any]) -> list[Document]:
+    async def _ask(self, client: SearchClient, request: Mapping[str, Any]) -> list[Document]:
         from azure.core.exceptions import AzureError
 
         try:
-            answer = await self._open().search(**request)
+            answer = await client.search(**request)
             return [self._document(found) async for found in answer]
         except AzureError as error:
             raise failure_of(error, self._index) from error
@@ -211,12 +215,13 @@ class AzureSearchRetriever:
                 self._connection["api_base"],
                 self._index,
                 credential_of(self._connection),
-                retry_total=_RETRIES,
+                retry_total=0,  # the pacer does that, for all lines together
                 permit_redirects=False,  # the key would go where the answer points
                 connection_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
             )
             self._loop = loop
+            self._pacer = self._new_pacer()
         return self._client
 
     async def close(self) -> None:
@@ -247,11 +252,13 @@ _CODES = {401: "auth", 403: "auth", 404: "search-index-not-found", 408: "timeout
 _LONGEST_MESSAGE = 1000
 
 
-def failure_of(error: AzureError, index: str) -> NodeError:
-    """The error with the code that a model's endpoint would get for the same (`tools.failure`)."""
+def failure_of(error: AzureError, index: str) -> ModelError:
+    """The error that a model's endpoint would get for the same: its code, and whether to try again."""
     from azure.core.exceptions import (
         HttpResponseError,
+        ServiceRequestError,
         ServiceRequestTimeoutError,
+        ServiceResponseError,
         ServiceResponseTimeoutError,
     )
 
@@ -260,9 +267,21 @@ def failure_of(error: AzureError, index: str) -> NodeError:
         status = error.status_code
         code = _CODES.get(status) or _family(status)
         said = (error.error.message if error.error is not None else None) or error.reason or "without a word"
-        return NodeError(f"{where}: {status} {said[:_LONGEST_MESSAGE]}", code=code)
+        response: Any = error.response  # its declared type leaves the headers out
+        return ModelError(
+            f"{where}: {status} {said[:_LONGEST_MESSAGE]}",
+            code=code,
+            retryable=status in (408, 429) or status >= 500,
+            wait_s=wait_asked_for(response.headers.get) if response is not None else None,
+        )
     late = isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError)
-    return NodeError(f"{where}: {error.message[:_LONGEST_MESSAGE]}", code="timeout" if late else "connection")
+    # A body that cannot be read is not one that comes late: only a broken connection is worth another try.
+    broken = isinstance(error, ServiceRequestError | ServiceResponseError)
+    return ModelError(
+        f"{where}: {error.message[:_LONGEST_MESSAGE]}",
+        code="timeout" if late else "connection",
+        retryable=broken,
+    )
 
 
 def _family(status: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ class SearchService:
         self.document_faults = {name: deque(found) for name, found in (document_faults or {}).items()}
         self.page = page
         self.requests: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        """When each came."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -185,6 +188,7 @@ def _handler(service: SearchService) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            service.times.append(time.monotonic())
             service.requests.append({"path": self.path, **body})
             if service.faults:
                 fault = service.faults.popleft()

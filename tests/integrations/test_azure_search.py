@@ -16,6 +16,7 @@ from promptflow_lite.connections.store import Given
 from promptflow_lite.errors import FlowError, InputError, MissingExtra, NodeError
 from promptflow_lite.integrations.azure_search import AzureSearchRetriever, open_search
 from promptflow_lite.retrieval.document import Document
+from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.search import make
 from tests.integrations.search_service import KEY, Fault, SearchService
 from tests.model_server import ModelServer
@@ -180,15 +181,33 @@ async def test_the_key_is_not_sent_where_an_answer_points(service: SearchService
         assert elsewhere.requests == []
 
 
-async def test_a_service_that_is_away_fails_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_is_away_fails_the_node_after_some_tries() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        away = CognitiveSearchConnection(
-            "s", api_base=f"http://127.0.0.1:{closed.getsockname()[1]}", api_key="k"
-        )
-        retriever = open_search(away, Path(), Given({}), index="manual")
-        monkeypatch.setattr("promptflow_lite.integrations.azure_search._RETRIES", 0)
-        assert (await failed(retriever)).code == "connection"
+        port = closed.getsockname()[1]
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    away = CognitiveSearchConnection("s", api_base=f"http://127.0.0.1:{port}", api_key="k")
+    fields = {"id": "id", "content": "content"}
+    retriever = AzureSearchRetriever(
+        away, "manual", fields=fields, new_pacer=lambda: Pacer(sleep=sleep, jitter=lambda: 0.0)
+    )
+    assert (await failed(retriever)).code == "connection"
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
+
+
+async def test_lines_that_share_a_node_wait_together(service: SearchService) -> None:
+    service.faults.append(Fault(429, {"retry-after-ms": "300"}))
+    retriever = opened(service)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(retriever.retrieve("reset"))
+        await asyncio.sleep(0.1)
+        group.create_task(retriever.retrieve("kettle"))
+    await retriever.close()
+    assert min(service.times[1:]) - service.times[0] > 0.28
 
 
 async def test_vector_search_needs_a_vector_field(service: SearchService) -> None:
