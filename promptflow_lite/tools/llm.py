@@ -222,9 +222,11 @@ class _Caller:
         if endpoint.model is not None:
             body["model"] = endpoint.model
         scope = current.get()
-        if scope is not None and scope.stream and "tools" not in body and "functions" not in body:
+        is_wanted = scope is not None and scope.stream
+        if (is_wanted or endpoint.stops_if_streaming) and "tools" not in body and "functions" not in body:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-            return text_parts(stream(endpoint, self._operation, body), body, scope)
+            parts = text_parts(stream(endpoint, self._operation, body), body, scope)
+            return parts if is_wanted else "".join([part async for part in parts])
         return await ask(endpoint, self._operation, body, lambda answer: self._answer(answer, body, scope))
 
     async def _endpoint(self, model: str | None) -> Endpoint:
