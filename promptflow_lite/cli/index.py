@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say, table
 
 if TYPE_CHECKING:
     from promptflow_lite.cli.console import Progress
@@ -270,6 +270,75 @@ def search(
         emit("\n\n".join(map(_shown, found)) or "nothing found")
 
 
+@app.command(
+    "evaluate",
+    examples="""
+    pf index evaluate my_flow/manual.index --questions questions.jsonl
+    pf index evaluate my_flow/manual.index --questions questions.jsonl --mode keyword hybrid --top-k 3 5 10
+    pf index evaluate manual/ --questions questions.jsonl --chunk-size 100 300 --output json
+    """,
+)
+def evaluate(
+    source: Annotated[str, typer.Argument(help="An index, or what to build one of.", metavar="INDEX|SOURCE")],
+    questions: Annotated[
+        Path,
+        typer.Option("--questions", help="JSON Lines of question and passages.", metavar="FILE"),
+    ],
+    mode: Annotated[list[Mode] | None, typer.Option("--mode", help="How to search; all unless told.")] = None,
+    top_k: Annotated[
+        list[int] | None, typer.Option("--top-k", help="Where to take recall; 1, 5 and 10 unless told.")
+    ] = None,
+    size: Annotated[
+        list[int] | None,
+        typer.Option("--chunk-size", help="Build with these sizes instead of the index's."),
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embedding",
+            help="Build with these instead of the index's: local, or a connection.",
+            metavar="NAME[/MODEL] ...",
+        ),
+    ] = None,
+    output: Annotated[Output, _OUTPUT] = Output.text,
+) -> None:
+    """Score what an index finds for questions whose right passages are known.
+
+    Several values of an option are compared. Indexes that must be built for it are thrown away after.
+    """
+    import asyncio
+
+    from promptflow_lite.cli.tuning import sweep
+    from promptflow_lite.errors import UserError
+    from promptflow_lite.retrieval.evaluate import read_questions
+
+    cutoffs = sorted(set(top_k or (1, 5, 10)))
+    if cutoffs[0] < 1 or min(size or [1]) < 1:
+        raise UserError("--top-k, --chunk-size: expected numbers above 0", code="bad-option")
+    with _Stages() as stages:
+        rows = asyncio.run(
+            sweep(
+                source,
+                read_questions(questions),
+                modes=[chosen.value for chosen in mode or Mode],
+                cutoffs=cutoffs,
+                sizes=size or [],
+                embeddings=embedding or [],
+                connections=_connections(),
+                progress=stages.report,
+            )
+        )
+    if output is Output.json:
+        emit_json(rows)
+    else:
+        shown = [key for key in rows[0] if key not in ("questions", "overlap")]
+        table(shown, [[_figure(row[key]) for key in shown] for row in rows])
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
 def _wanted(filter: list[str] | None) -> dict[str, Any]:
     """The filter that `NAME=VALUE` texts write; what could be a number means the text and the number."""
     import json
@@ -321,7 +390,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-_LABELS = {"read": "files read", "embed": "chunks embedded", "push": "passages pushed"}
+_LABELS = {
+    "read": "files read",
+    "embed": "chunks embedded",
+    "ask": "questions asked",
+    "push": "passages pushed",
+}
 
 
 class _Stages:

@@ -27,7 +27,7 @@ from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["Built", "Progress", "build", "delete", "update"]
+__all__ = ["Built", "Progress", "build", "delete", "sources_of", "update"]
 
 Progress = Callable[[str, int, int], None]
 """Told the stage (`read`, `embed`), how much of it is done, and of how much."""
@@ -141,7 +141,7 @@ async def update(
     index.close()
     info = index.info
     return await build(
-        [_from_here(source, output) for source in info.sources],
+        sources_of(info, output),
         output,
         embedder=embedder,
         embedding=info.embedding,
@@ -173,9 +173,12 @@ def _recorded(source: str, output: Path) -> str:
     return str(path) if path.is_absolute() else os.path.relpath(path, output.parent)
 
 
-def _from_here(source: str, output: Path) -> str:
-    """What `_recorded` remembered, as the current folder sees it."""
-    return source if Path(source).is_absolute() else os.path.relpath(output.parent / source)
+def sources_of(info: Info, output: Path) -> list[str]:
+    """What the index at `output` was built of, as the current folder sees it."""
+    return [
+        source if Path(source).is_absolute() else os.path.relpath(output.parent / source)
+        for source in info.sources
+    ]
 
 
 @contextmanager

@@ -240,6 +240,12 @@ class Index:
         with self._connection() as connection:
             return int(connection.execute(sql, (json.dumps(paths),)).fetchone()[0])
 
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Those of `names` that no document, file or chunk here has."""
+        sql = "select id from documents union select name from files union select name from chunks"
+        with self._connection() as connection:
+            return set(names) - {name for (name,) in connection.execute(sql)}
+
     def sources_of(self, documents: Iterable[str], *, besides: Sequence[str]) -> dict[str, str]:
         """Which file holds each of those documents, by name; the files of the paths `besides` left out."""
         sql = "select documents.id, name, path from documents join files on files.id = file"

@@ -119,3 +119,34 @@ def test_wrong_use_is_exit_2_and_says_what(
     err = capsys.readouterr().err
     assert all(word in err for word in said)
     assert not (folder / "m.index").exists()
+
+
+def test_evaluate_compares_ways_to_build_and_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"question": "hold it", "passages": "lamp.md"}, {"question": "boils", "passages": ["kettle.txt"]}]
+    (folder / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pf("index build manual --output out/m.index --chunk-size 50 --overlap 5")
+    capsys.readouterr()
+    line = "index evaluate out/m.index --questions q.jsonl --mode keyword rrf --top-k 3 1"
+    assert pf(f"{line} --output json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["mode"], row["chunk_size"], row["recall@1"]) for row in found] == [
+        ("keyword", 50, 1.0),
+        ("rrf", 50, 1.0),
+    ]
+    assert [name for name in found[0] if "@" in name] == ["recall@1", "recall@3", "ndcg@10"]
+    assert pf(f"{line} --chunk-size 20 100 --embedding local") == 0
+    out = capsys.readouterr().out
+    assert [row.split()[:3] for row in out.splitlines()[1:]] == [
+        [mode, size, "local"] for size in ("20", "100") for mode in ("keyword", "rrf")
+    ]
+    assert pf("index evaluate manual --questions q.jsonl --output json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["manual", "out", "q.jsonl"]
+
+
+def test_evaluate_says_which_gold_passages_are_not_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "q.jsonl").write_text('{"question": "hold it", "passages": "lmap.md"}')
+    assert pf("index evaluate manual --questions q.jsonl --mode keyword") == 0
+    assert "never found: 1 gold passages ('lmap.md')" in capsys.readouterr().err
