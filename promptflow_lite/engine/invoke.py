@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import isawaitable
 from time import perf_counter
+from types import GeneratorType
 from typing import Any
 
 from promptflow_lite.engine.results import Failure, NodeRun, Status
+from promptflow_lite.engine.streamed import Streamed
 from promptflow_lite.engine.threads import in_thread
 from promptflow_lite.errors import NodeError, PromptflowError
 from promptflow_lite.tools import frames
@@ -48,9 +50,9 @@ async def invoke(
     try:
         timeout_s = bound.node.timeout
         if timeout_s is None:
-            run.output = await _output(bound.tool, arguments, tell)
+            run.output = await _output(bound, arguments, tell)
         else:
-            run.output = await _in_time(bound.tool, arguments, tell, timeout_s)
+            run.output = await _in_time(bound, arguments, tell, timeout_s)
         run.status = Status.Completed
     except GeneratorExit:
         raise
@@ -80,17 +82,18 @@ def failure_of(error: BaseException, node: str | None) -> Failure:
     return Failure(NodeError.code, message, node, frames.text_of(error))
 
 
-async def _in_time(tool: Tool, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:
+async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s) as limit:
-            return await _output(tool, arguments, tell)
+            return await _output(bound, arguments, tell)
     except TimeoutError:
         if limit.expired():
             raise NodeError(f"took longer than its timeout of {timeout_s:g} s", code="timeout") from None
         raise
 
 
-async def _output(tool: Tool, arguments: dict[str, Any], tell: Tell | None) -> Any:
+async def _output(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None) -> Any:
+    tool = bound.tool
     if tool.mode == "async":
         value = await tool.call(**arguments)
     elif tool.mode == "inline":
@@ -99,12 +102,15 @@ async def _output(tool: Tool, arguments: dict[str, Any], tell: Tell | None) -> A
         value = await in_thread(
             _call_and_drain, {"tool": tool, "arguments": arguments, "tell": _on_this_loop(tell)}
         )
+    if type(value) is dict:
+        return await _with_drained(value) if _has_generator(value) else value
     if type(value) in _SETTLED:
         return value
     if isawaitable(value):  # a sync function that gave back a coroutine
         value = await value
     if isinstance(value, AsyncIterator):
-        return await _joined(value, tell)
+        parts = await _joined(value, tell)
+        return parts if bound.node.type == "python" else str(parts)
     if isinstance(value, Iterator):
         return _drained(value, tell)
     return value
@@ -116,29 +122,39 @@ def _call_and_drain(tool: Tool, arguments: dict[str, Any], tell: Tell | None) ->
     return _drained(value, tell) if isinstance(value, Iterator) else value
 
 
-def _drained(parts: Iterator[Any], tell: Tell | None) -> str:
-    texts: list[str] = []
+def _has_generator(value: dict[Any, Any]) -> bool:
+    return any(type(part) is GeneratorType for part in value.values())
+
+
+async def _with_drained(value: dict[Any, Any]) -> dict[Any, Any]:
+    """The mapping with what its generators give, in a thread, for they are the user's code."""
+    return {
+        key: await in_thread(_drained, {"parts": part, "tell": None}) if type(part) is GeneratorType else part
+        for key, part in value.items()
+    }
+
+
+def _drained(parts: Iterator[Any], tell: Tell | None) -> Streamed:
+    kept: list[Any] = []
     for part in parts:
-        text = str(part)
-        texts.append(text)
+        kept.append(part)
         if tell is not None:
-            tell(text)
-    return "".join(texts)
+            tell(str(part))
+    return Streamed(kept)
 
 
-async def _joined(parts: AsyncIterator[Any], tell: Tell | None) -> str:
-    texts: list[str] = []
+async def _joined(parts: AsyncIterator[Any], tell: Tell | None) -> Streamed:
+    kept: list[Any] = []
     try:
         async for part in parts:
-            text = str(part)
-            texts.append(text)
+            kept.append(part)
             if tell is not None:
-                tell(text)
+                tell(str(part))
     finally:
         close = getattr(parts, "aclose", None)  # a generator that is cut short lets go of its connection now
         if close is not None:
             await close()
-    return "".join(texts)
+    return Streamed(kept)
 
 
 def _on_this_loop(tell: Tell | None) -> Tell | None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.flow.environment import has_no_effect
 from promptflow_lite.flow.graph import cycles, order
 from promptflow_lite.flow.includes import check_includes
 from promptflow_lite.flow.refs import Ref
@@ -219,6 +220,9 @@ def _ignored(flow: Flow) -> Iterator[Diagnostic]:
     for key, why in _IGNORED_FLOW_KEYS.items():
         if data.get(key):
             yield _not_supported(flow, f"{key!r} is ignored: {why}", key)
+    for name in filter(has_no_effect, flow.environment_variables):
+        message = f"{name!r} is ignored: a flow does not set how it is run"
+        yield _not_supported(flow, message, "environment_variables", name)
     for name, spec in flow.inputs.items():
         if spec.type == "assistant_definition":
             yield _not_supported(

@@ -6,7 +6,10 @@ read.
 
 from __future__ import annotations
 
-__all__ = ["APIS", "MODEL_NAMES"]
+from collections.abc import Collection, Mapping
+from typing import Any
+
+__all__ = ["APIS", "MODEL_NAMES", "takes_prompt"]
 
 MODEL_NAMES = frozenset({"deployment_name", "model"})
 
@@ -38,3 +41,13 @@ APIS = {
     "completion": _SHARED | MODEL_NAMES | {"suffix", "n", "logprobs", "echo", "best_of", "seed"},
 }
 """By `api`, the names that the call takes."""
+
+
+def takes_prompt(inputs: Mapping[str, Any], variables: Collection[str]) -> bool:
+    """Whether an input named `prompt` takes the place of the node's template, as in Prompt flow.
+
+    Args:
+        inputs: of an llm node.
+        variables: what its template reads. One that reads `prompt` itself gets it as any other variable.
+    """
+    return "prompt" not in variables and inputs.get("prompt") not in (None, "")

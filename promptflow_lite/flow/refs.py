@@ -106,7 +106,7 @@ def _print_step(step: str | int) -> str:
 
 
 def follow(value: Any, ref: Ref) -> Any:
-    """What `ref.path` leads to inside `value`: mapping keys, list indexes, fields of dataclasses and models.
+    """What `ref.path` leads to inside `value`: a key, an index, a field of a dataclass or a model.
 
     Raises:
         InputError: a step leads nowhere (code `bad-property`).
@@ -114,7 +114,7 @@ def follow(value: Any, ref: Ref) -> Any:
     for step in ref.path:
         if isinstance(value, Mapping) and step in value:
             value = value[step]
-        elif isinstance(value, Sequence) and not isinstance(value, str | bytes) and _is_index(step, value):
+        elif isinstance(value, Sequence) and not isinstance(value, bytes) and _is_index(step, value):
             value = value[int(step)]
         elif isinstance(step, str) and _is_field(value, step):
             value = getattr(value, step)

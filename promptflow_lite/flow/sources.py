@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
 from promptflow_lite.flow.includes import locate
-from promptflow_lite.flow.parameters import APIS
+from promptflow_lite.flow.parameters import APIS, takes_prompt
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.scripts import ScriptTool, read_script
 from promptflow_lite.flow.source import read_text
@@ -151,6 +151,8 @@ class _Checker:
         """Prompt nodes and llm nodes: what the template reads against what the node gives."""
         if self.node.type == "custom_llm":
             return  # the tool has parameters of its own, which only its import tells
+        if self.node.type == "llm" and takes_prompt(self.node.inputs, names):
+            return  # the template is not used, and the prompt that takes its place is read at run time
         parameters = (
             APIS.get(self.node.api or "chat", frozenset()) if self.node.type == "llm" else frozenset()
         )

@@ -246,7 +246,7 @@ def _message(role: str, body: _Body, file: str) -> Message:
             )
         return Message(role, parts[1], tool_call_id=parts[0])
     parts = body.split("name", "content")
-    if parts is not None:
+    if parts is not None and parts[0]:
         return Message(role, parts[1], name=parts[0])
     if role == "function":
         raise NodeError(f"{file}: a 'function' message needs 'name:' and 'content:'", code="chat-format")

@@ -20,7 +20,9 @@ class Message:
 
     def to_openai(self) -> dict[str, Any]:
         """The message as the chat completions API takes it; unset fields are left out."""
-        message: dict[str, Any] = {"role": self.role, "content": self.content}
+        message: dict[str, Any] = {"role": self.role}
+        if self.content or self.tool_calls is None:
+            message["content"] = self.content
         if self.name is not None:
             message["name"] = self.name
         if self.tool_calls is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import ConnectionNotFound, Diagnostic
-from promptflow_lite.flow.environment import is_forbidden, text_of
+from promptflow_lite.flow.environment import has_no_effect, is_forbidden, text_of
 from promptflow_lite.flow.spec import Flow
 
 __all__ = ["apply", "values_of"]
@@ -27,6 +27,8 @@ def values_of(flow: Flow, connections: ConnectionProvider) -> tuple[dict[str, st
     complaints: list[Diagnostic] = []
     for name, value in flow.environment_variables.items():
         mark = flow.at("environment_variables", name)
+        if has_no_effect(name):
+            continue
         if is_forbidden(name):
             complaints.append(Diagnostic("forbidden-variable", f"a flow may not set {name!r}", mark))
             continue

@@ -11,6 +11,7 @@ from promptflow_lite.connections.files import validate
 from promptflow_lite.connections.kinds import is_language_model
 from promptflow_lite.connections.store import default_connection
 from promptflow_lite.errors import Diagnostic, FlowError, UserError
+from promptflow_lite.flow.parameters import takes_prompt
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.prompts import template as text_template
@@ -44,7 +45,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
     connection, why = _connection(node, connections, at)
     compose, variables = _compose(node, flow, api, is_local=connection.TYPE == "local")
-    fixed, moving, complaints = _parameters(node, known, variables, at)
+    fixed, moving, complaints = _parameters(node, known, variables, _model_name(node, connection), at)
     complaints += _model_complaints(node, connection, at)
     if complaints:
         raise FlowError(complaints)
@@ -101,8 +102,15 @@ def _inline(body: Mapping[str, Any]) -> Connection:
 
 
 def _compose(node: Node, flow: Flow, api: str, *, is_local: bool) -> tuple[Compose, frozenset[str]]:
-    """What makes the prompt of the variables, and their names."""
+    """What makes the prompt of the variables, and their names.
+
+    An input named `prompt` takes the place of the template (`flow.parameters.takes_prompt`): a literal is a
+    template itself; the text of another node is sent with its roles, and not read as a template once more.
+    """
     text, file = template_of(node, flow)
+    if takes_prompt(node.inputs, text_template.variables(text)):
+        given = node.inputs["prompt"]
+        text = given if isinstance(given, str) else "{{ prompt }}"
     if api == "completion":
         plain = text_template.compile(text, file)
         return (lambda values: {"prompt": plain.render(values)}), frozenset(plain.variables)
@@ -129,7 +137,7 @@ def _closed(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(
-    node: Node, known: Mapping[str, Parameter], variables: frozenset[str], at: _Place
+    node: Node, known: Mapping[str, Parameter], variables: frozenset[str], named: str | None, at: _Place
 ) -> tuple[dict[str, Any], dict[str, Parameter], list[Diagnostic]]:
     """The literal parameters, read; how to read those that come from elsewhere; and what is wrong."""
     fixed: dict[str, Any] = {}
@@ -145,6 +153,8 @@ def _parameters(
     for name, value in node.inputs.items():
         read = str if name in MODEL_NAMES else known.get(name)
         if read is None:
+            continue
+        if name in MODEL_NAMES and name != named:
             continue
         if isinstance(value, Ref):
             moving[name] = read
@@ -165,11 +175,16 @@ def _with_defaults(api: str, fixed: Mapping[str, Any], node: Node, connection: C
     return {name: value for name, value in {**defaults, **given}.items() if value is not None}
 
 
-def _literal_model(node: Node, connection: Connection) -> str | None:
-    """The model that the node names; Azure's word comes first for Azure's connections."""
+def _model_name(node: Node, connection: Connection) -> str | None:
+    """Which input names the model; Azure's word comes first for Azure's connections."""
     names = MODEL_NAMES if connection.TYPE == "azure_open_ai" else MODEL_NAMES[::-1]
-    literals = [value for name in names if isinstance(value := node.inputs.get(name), str) and value]
-    return literals[0] if literals else None
+    return next((name for name in names if node.inputs.get(name)), None)
+
+
+def _literal_model(node: Node, connection: Connection) -> str | None:
+    """The model that the node names, if it stands in the flow's file."""
+    value = node.inputs.get(_model_name(node, connection) or "")
+    return value if isinstance(value, str) else None
 
 
 def _model_complaints(node: Node, connection: Connection, at: _Place) -> list[Diagnostic]:

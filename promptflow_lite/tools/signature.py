@@ -106,7 +106,7 @@ def _param(name: str, annotation: Any, *, required: bool, default: Any) -> Param
     connections = tuple(n for n in map(_connection_name, options) if n is not None)
     if connections:
         return Param(name, connections[0], required, default, connections=connections)
-    first = options[0]
+    first = options[0] if len(options) == 1 else Any  # of several types: read as JSON, as in Prompt flow
     if isinstance(first, type) and issubclass(first, enum.Enum):
         choices = tuple(str(member.value) for member in first)
         return Param(name, "string", required, default, choices=choices)
@@ -138,7 +138,9 @@ def _connection_name(annotation: Any) -> str | None:
 
 def _value_type(annotation: Any) -> str:
     if isinstance(annotation, str):
-        return _BY_NAME.get(annotation.partition("[")[0].rpartition(".")[2], "object")
+        return _BY_NAME.get(annotation.rpartition(".")[2], "object")
+    if typing.get_args(annotation):
+        return "object"  # a list of something takes what a list does not, as in Prompt flow
     origin = typing.get_origin(annotation) or annotation
     if origin in _VALUE_TYPES:
         return _VALUE_TYPES[origin]

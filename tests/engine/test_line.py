@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import sys
 import threading
 import time
@@ -402,3 +403,40 @@ class TestRunNode:
 
     async def test_it_keeps_what_was_printed(self) -> None:
         assert (await run_node(flow(node("n", lambda: print("hi"))), "n", {})).logs == "hi\n"
+
+
+def counted() -> Iterator[int]:
+    yield from range(3)
+
+
+async def acounted() -> AsyncIterator[int]:
+    for number in range(3):
+        yield number
+
+
+@pytest.mark.parametrize("source", [counted, acounted])
+async def test_who_reads_a_generator_gets_its_parts_and_the_output_its_text(source: Any) -> None:
+    def total(parts: Any) -> int:
+        return sum(parts)
+
+    async def asked(parts: Any) -> list[int]:
+        return [part async for part in parts]
+
+    bound = flow(
+        node("parts", source),
+        node("total", total, parts="${parts.output}"),
+        node("asked", asked, parts="${parts.output}"),
+        outputs={"text": "${parts.output}", "total": "${total.output}", "asked": "${asked.output}"},
+    )
+    result = await run_line(bound, {})
+    assert result.outputs == {"text": "012", "total": 3, "asked": [0, 1, 2]}
+    assert pickle.loads(pickle.dumps(result.outputs["text"])) == "012"
+
+
+async def test_a_generator_in_a_mapping_is_gone_through_too() -> None:
+    def answer() -> dict[str, Any]:
+        return {"answer": counted(), "from": "python"}
+
+    bound = flow(node("a", answer), outputs={"answer": "${a.output.answer}", "whole": "${a.output}"})
+    result = await run_line(bound, {})
+    assert result.outputs == {"answer": "012", "whole": {"answer": "012", "from": "python"}}

@@ -86,6 +86,7 @@ def test_keys_indexes_and_fields_are_followed() -> None:
     assert follow(value, Ref.in_flow("${n.output.a[0].x}")) == 1
     assert follow(value, Ref.in_flow("${n.output.a[1].y}")) == 2
     assert follow(value, Ref.in_flow("${n.output['k-x']}")) is None
+    assert follow({"t": "abc"}, Ref.in_flow("${n.output.t[1]}")) == "b"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,10 @@ def test_names_tools_and_calls_are_read_from_the_authors_lines() -> None:
     ]
 
 
+def test_a_name_without_one_is_text() -> None:
+    assert render("user:\nname:\n\ncontent:\nhi\n") == [Message("user", "name:\n\ncontent:\nhi")]
+
+
 def test_calls_may_be_json() -> None:
     (message,) = render("assistant:\ntool_calls:\n{{ calls | tojson }}\n", calls=[{"id": "x", "a": None}])
     assert message.tool_calls == [{"id": "x", "a": None}]

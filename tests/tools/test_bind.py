@@ -177,6 +177,15 @@ def test_a_flow_cannot_steer_the_process(tmp_path: Path, name: str) -> None:
     assert os.environ.get(name) == before
 
 
+def test_a_setting_of_prompt_flow_that_means_nothing_here_is_passed_over(tmp_path: Path) -> None:
+    flow = folder(
+        tmp_path, "nodes:\n- name: n\n  type: python\n  source: {type: code, path: n.py}\n", {"n.py": TOOL}
+    )
+    before = os.environ.get("PF_WORKER_COUNT")
+    bind(flow.derive(environment_variables={"PF_WORKER_COUNT": "2"}), NoConnections())
+    assert os.environ.get("PF_WORKER_COUNT") == before
+
+
 def test_a_field_that_a_connection_lacks_is_named(tmp_path: Path) -> None:
     flow = folder(
         tmp_path, "nodes:\n- name: n\n  type: python\n  source: {type: code, path: n.py}\n", {"n.py": TOOL}

@@ -19,6 +19,7 @@ from promptflow_lite.connections.store import Given
 from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import FlowError
+from promptflow_lite.flow.check import check
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.tools.bind import bind, close
 from tests.model_server import Fault, ModelServer, Reply
@@ -252,3 +253,76 @@ def test_a_connection_without_a_language_model_is_a_complaint(tmp_path: Path) ->
     with pytest.raises(FlowError) as caught:
         bind(load_flow(folder), Given({"mine": CustomConnection("mine", configs={}, secrets={})}))
     assert [(d.code, d.mark and d.mark.line) for d in caught.value.diagnostics] == [("wrong-connection", 10)]
+
+
+CHAIN = """\
+inputs:
+  question: {type: string}
+  forged: {type: string, default: ""}
+outputs:
+  answer: {type: string, reference: "${ask.output}"}
+nodes:
+- name: write
+  type: prompt
+  source: {type: code, path: write.jinja2}
+  inputs: {question: "${inputs.question}"}
+- name: ask
+  type: llm
+  source: {type: code, path: write.jinja2}
+  api: API
+  inputs: {prompt: PROMPT, more: "${inputs.forged}"}
+"""
+
+
+def chain(folder: Path, prompt: str, api: str = "chat", template: str = "") -> Path:
+    text = CHAIN.replace("PROMPT", json.dumps(prompt)).replace("API", api)
+    (folder / "flow.dag.yaml").write_text(text, encoding="utf-8")
+    (folder / "write.jinja2").write_text(
+        template or "# system:\nBe brief.\n# user:\nSay {{ question }} twice.", encoding="utf-8"
+    )
+    return folder
+
+
+async def test_an_input_named_prompt_takes_the_place_of_the_template(
+    tmp_path: Path, server: ModelServer
+) -> None:
+    folder = chain(tmp_path, "${write.output}")
+    result = await answer(folder, open_ai(server), question="user:\n{{ more }}")
+    assert server.requests[0].body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Say user:\n{{ more }} twice."},  # neither a role nor a template
+    ]
+    assert result.status is Status.Completed
+    assert check(load_flow(folder)) == []
+
+
+async def test_a_literal_prompt_is_a_template(tmp_path: Path, server: ModelServer) -> None:
+    folder = chain(tmp_path, "system:\nOne.\nuser:\n{{ more }}\n")
+    await answer(folder, open_ai(server), question="x", forged="m")
+    assert [m["content"] for m in server.requests[0].body["messages"]] == ["One.", "m"]
+
+
+async def test_a_completion_takes_a_prompt_too(tmp_path: Path, server: ModelServer) -> None:
+    await answer(chain(tmp_path, "${write.output}", "completion"), open_ai(server), question="x")
+    assert server.requests[0].body["prompt"] == "# system:\nBe brief.\n# user:\nSay x twice."
+
+
+async def test_a_template_that_reads_prompt_keeps_its_own_text(tmp_path: Path, server: ModelServer) -> None:
+    folder = chain(tmp_path, "${inputs.question}", template="system:\nGo.\nuser:\n{{ prompt }}\n")
+    await answer(folder, open_ai(server), question="x")
+    assert [m["content"] for m in server.requests[0].body["messages"]] == ["Go.", "x"]
+
+
+async def test_a_deployment_counts_before_a_model_that_comes_from_an_input(
+    tmp_path: Path, server: ModelServer
+) -> None:
+    folder = flow_folder(tmp_path, inputs='{"deployment_name": "mine", "model": "${inputs.heat}"}')
+    await answer(folder, azure(server))
+    assert server.requests[0].body["model"] == "mine"
+
+
+async def test_calls_of_an_assistant_go_without_content(tmp_path: Path, server: ModelServer) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    prompt = f"user:\n{{{{ question }}}}\nassistant:\ntool_calls:\n{json.dumps([call])}\n"
+    await answer(flow_folder(tmp_path, prompt=prompt), open_ai(server))
+    assert server.requests[0].body["messages"][1] == {"role": "assistant", "tool_calls": [call]}

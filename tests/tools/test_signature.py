@@ -40,18 +40,18 @@ class Secret(str):
         (bool, "bool"),
         (str, "string"),
         (list, "list"),
-        (list[int], "list"),
-        (List[str], "list"),  # noqa: UP006
+        (list[int], "object"),
+        (List[str], "object"),  # noqa: UP006
         (dict, "object"),
         (dict[str, int], "object"),
         (Any, "object"),
         (Optional[int], "int"),  # noqa: UP045
-        (Union[None, float, str], "double"),  # noqa: UP007
-        (int | str, "int"),
+        (Union[None, float, str], "object"),  # noqa: UP007
+        (int | str, "object"),
         (Annotated[int, "how many"], "int"),
         (Secret, "secret"),
         ("int", "int"),
-        ("list[Unknown]", "list"),
+        ("list[Unknown]", "object"),
         ("Unknown | None", "object"),
         ("Unknown", "object"),
         (object, "object"),
