@@ -4,6 +4,8 @@ A plugin registers an `OpenRetriever`. Its keyword-only parameters are the node'
 once when the flow is bound. The parameters of its retriever's `retrieve` are the node's other inputs, which
 may be references.
 
+Every retriever has the setting `rerank` besides (`tools.rerank`).
+
 `source.tool: NAME:PATH` is short for `NAME` with the setting `source: PATH`.
 """
 
@@ -31,8 +33,9 @@ from promptflow_lite.registry import Registry
 from promptflow_lite.retrieval.document import Document, Retriever
 from promptflow_lite.retrieval.embed import LOCAL, Embedder, RemoteEmbedder, local_embedder
 from promptflow_lite.retrieval.index import Index
-from promptflow_lite.retrieval.retriever import IndexRetriever
+from promptflow_lite.retrieval.retriever import IndexRetriever, accept
 from promptflow_lite.tools.clients import embed
+from promptflow_lite.tools.rerank import Reranker, reranker_of
 from promptflow_lite.tools.signature import params_of
 from promptflow_lite.tools.tool import Made, Param, Tool
 
@@ -184,6 +187,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         FlowError: every complaint about the node's source, connection, settings and inputs.
     """
     place = _Place(flow, [other.name for other in flow.nodes].index(node.name))
+    reranker = _reranker(node, connections, place)
     factory, given = _factory(node, place)
     declared = {name: param for name, param in _declared(factory).items() if name not in given}
     settings = _settings(node, declared, place) | given
@@ -202,8 +206,8 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     return Made(
         Tool(
             name=node.name,
-            call=partial(_retrieve, retriever, frozenset(declared)),
-            params=params,
+            call=partial(_retrieve, retriever, reranker, frozenset(declared)),
+            params={**params, "rerank": Param("rerank", required=False)},
             mode="async",
             description=f"retrieval by {node.source.tool if node.source else ''}",
         ),
@@ -211,12 +215,31 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     )
 
 
-async def _retrieve(retriever: Retriever, settings: frozenset[str], /, **inputs: Any) -> list[Document]:
-    asked = {name: value for name, value in inputs.items() if name not in settings}
+async def _retrieve(
+    retriever: Retriever, reranker: Reranker | None, settings: frozenset[str], /, **inputs: Any
+) -> list[Document]:
+    asked = {name: value for name, value in inputs.items() if name not in settings and name != "rerank"}
+    query, top_k = asked.pop("query"), asked.get("top_k", 3)
     try:
-        return await retriever.retrieve(asked.pop("query"), **asked)
+        if reranker is None:
+            return await retriever.retrieve(query, **asked)
+        accept(query, top_k, "keyword")
+        found = await retriever.retrieve(query, **{**asked, "top_k": max(top_k, reranker.candidates)})
+        first = await reranker.rank(query, found[: reranker.candidates])
+        return [*first, *found[reranker.candidates :]][:top_k]
     except InputError as error:
         raise NodeError(error.message, code=error.code, hint=error.hint) from error
+
+
+def _reranker(node: Node, connections: ConnectionProvider, place: _Place) -> Reranker | None:
+    value = node.inputs.get("rerank")
+    if isinstance(value, Ref):
+        message = f"rerank is read when the flow is loaded; expected a literal, got {str(value)!r}"
+        raise place.error("setting-by-reference", message, "inputs", "rerank")
+    try:
+        return reranker_of(value, connections)
+    except UserError as error:
+        raise place.error(error.code, error.message, "inputs", "rerank", hint=error.hint) from error
 
 
 class _Place(NamedTuple):
@@ -299,7 +322,7 @@ def _params(
             hint=near_miss(name, params),
         )
         for name in node.inputs
-        if name not in params
+        if name not in params and name != "rerank"
     ]
     if "query" not in node.inputs:
         complaints.append(place.complaint("missing-input", "query: a retrieval node needs it", "inputs"))
