@@ -122,6 +122,9 @@ def _cut(content: str, section: _Section, size: int, overlap: int) -> Iterator[C
         if last == len(sentences):
             return
         first = max(first + 1, bisect_left(before, before[last] - overlap))
+        # Too long a sentence may come next: a passage of the overlap alone would say nothing new.
+        while _last_that_fits(before, first, size) <= last:
+            first += 1
 
 
 def _last_that_fits(before: list[int], first: int, size: int) -> int:

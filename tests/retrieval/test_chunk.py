@@ -72,6 +72,11 @@ def test_a_size_below_the_overlap_is_refused() -> None:
         cut("a", size=5, overlap=5)
 
 
+def test_an_overlap_that_leaves_no_room_for_the_next_sentence_makes_no_passage_of_its_own() -> None:
+    found = cut("a. b c d. e f g.", markdown=False, size=4, overlap=3)
+    assert [c.content for c in found] == ["a. b c d.", "e f g."]
+
+
 @given(PROSE, st.booleans(), st.integers(1, 30), st.data())
 def test_chunks_are_what_stands_at_their_positions_and_fit_the_size(
     text: str, markdown: bool, size: int, data: st.DataObject
