@@ -42,7 +42,10 @@ _RANK = 60
 
 
 def reciprocal(*scores: Mapping[int, float]) -> dict[int, float]:
-    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the answers that name a passage."""
+    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the answers that name a passage.
+
+    Equal sums are frequent, and those of the first answer come first.
+    """
     total: dict[int, float] = {}
     for answer in scores:
         for rank, (key, _) in enumerate(best(answer, len(answer)), start=1):
@@ -84,5 +87,5 @@ def diverse(
 
 
 def best(scores: Mapping[int, float], top_k: int) -> list[tuple[int, float]]:
-    """The `top_k` items of the highest scores; equal ones by item, so that an answer is always the same."""
-    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:top_k]
+    """The `top_k` items of the highest scores; equal ones in the order given."""
+    return sorted(scores.items(), key=lambda pair: -pair[1])[:top_k]

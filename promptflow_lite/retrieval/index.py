@@ -320,7 +320,7 @@ class Index:
         cosines = np.einsum("ij,j->i", vectors, vector)
         nearest = _nearest(cosines, limit)
         also = np.searchsorted(ids, np.fromiter(besides, dtype=ids.dtype))
-        rows = np.concatenate([nearest, also])
+        rows = np.unique(np.concatenate([nearest, also]))
         return dict(zip(ids[rows].tolist(), cosines[rows].tolist(), strict=True))
 
     def _vectors_of(self, connection: sqlite3.Connection, found: Sequence[tuple[int, float]]) -> Vectors:
@@ -334,12 +334,14 @@ class Index:
 
         with self._lock:
             if self._matrix is None:
-                rows = connection.execute("select id, vector from vectors order by id").fetchall()
-                vectors = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4")
-                self._matrix = _Matrix(
-                    np.array([key for key, _ in rows], dtype=np.int64),
-                    vectors.reshape(-1, self.info.dimension),
-                )
+                ids = np.empty(self.info.chunks, dtype=np.int64)
+                vectors = np.empty((self.info.chunks, self.info.dimension), dtype="<f4")
+                # Row by row: all the blobs at once would double the memory that the process keeps.
+                rows = connection.execute("select id, vector from vectors order by id")
+                for place, (key, vector) in enumerate(rows):
+                    ids[place] = key
+                    vectors[place] = np.frombuffer(vector, dtype="<f4")
+                self._matrix = _Matrix(ids, vectors)
             return self._matrix
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptflow_lite.retrieval.embed import unit_vectors
-from promptflow_lite.retrieval.fusion import best, diverse, fuse
+from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
 
 
 def test_words_decide_where_the_best_passage_holds_them_all() -> None:
@@ -48,3 +48,9 @@ def test_maximal_marginal_relevance_is_the_papers() -> None:
         assert [key for key, _ in diverse(found, vectors, 6, diversity=diversity)] == taken
     assert diverse(found, vectors, 99, diversity=0.0) == found
     assert diverse([], vectors[:0], 3, diversity=0.5) == []
+
+
+def test_reciprocal_ranks_add_up_and_the_first_answer_goes_before_its_equals() -> None:
+    fused = reciprocal({7: 9.0, 8: 2.0}, {3: 0.9, 7: 0.1})
+    assert best(fused, 3) == [(7, 1 / 61 + 1 / 62), (3, 1 / 61), (8, 1 / 62)]
+    assert [key for key, _ in best(reciprocal({9: 1.0}, {1: 1.0}), 2)] == [9, 1]
