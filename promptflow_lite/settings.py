@@ -20,7 +20,7 @@ class Settings:
     line_timeout_s: float
     """`PF_LINE_TIMEOUT_SEC`: seconds one line of a run may take; default 600."""
     model: str | None
-    """`PF_LOCAL_MODEL`: the embedded model that `local` serves when nothing else is said; name or GGUF path."""
+    """`PF_LOCAL_MODEL`: the embedded model that `local` serves when nothing else is said: name or path."""
     models: Path
     """`PF_MODELS`: where weights are cached; default `<home>/models`."""
     tracking: bool = True

@@ -1,1 +1,1 @@
-
+"""The porches: heavy packages, reached by entry point only."""

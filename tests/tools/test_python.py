@@ -11,7 +11,6 @@ from promptflow_lite.tools.bind import bind, close
 from tests.strategies import NoConnections
 from tests.tools.flows import codes, one_node
 
-
 TOOL = "from promptflow.core import tool\n\n@tool\ndef n():\n    return 1\n"
 
 
