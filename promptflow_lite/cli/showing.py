@@ -75,7 +75,7 @@ def text(run: Run, store: RunStore, *, whole: bool = False) -> str:
     facts += [("lines", _lines(run)), ("time", f"{seconds(run):.1f} s")]
     if run.usage.get("calls"):
         facts.append(("tokens", _tokens(run)))
-    facts += [(f"metric {key}", value(number)) for key, number in run.metrics.items()]
+    facts += _metrics(run)
     facts.append(("results", str(store.folder(run.name))))
     facts += _mlflow(run)
     width = max(len(key) for key, _ in facts)
@@ -119,6 +119,17 @@ def _tokens(run: Run) -> str:
         f"{usage['total_tokens']:,} in {usage['calls']:,} model calls "
         f"({usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out)"
     )
+
+
+def _metrics(run: Run) -> Iterator[tuple[str, str]]:
+    """The metrics of the whole; those of a part (`f1/refund`) and tables are left to `show-metrics`."""
+    whole = {
+        key: number for key, number in run.metrics.items() if "/" not in key and not isinstance(number, dict)
+    }
+    for key, number in whole.items():
+        yield f"metric {key}", value(number)
+    if more := len(run.metrics) - len(whole):
+        yield f"{more} more", f"pf run show-metrics {run.name}"
 
 
 def _failures(run: Run) -> str:
