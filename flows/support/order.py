@@ -1,5 +1,5 @@
 import sqlite3
-from functools import lru_cache
+from contextlib import closing
 from pathlib import Path
 
 from promptflow.core import tool
@@ -28,10 +28,9 @@ STATUS = {
 }
 
 
-@lru_cache(maxsize=1)
 def orders() -> sqlite3.Connection:
     """The table of orders in memory, read from orders.sql; nothing can be written to it afterwards."""
-    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database = sqlite3.connect(":memory:")
     database.executescript(Path(__file__).with_name("orders.sql").read_text(encoding="utf-8"))
     database.execute("pragma query_only = on")
     return database
@@ -42,11 +41,9 @@ def order(number: str, language: str) -> str:
     """What the table says about an order, in the language of the question."""
     if not number:
         return ASK[language]
-    row = (
-        orders()
-        .execute("select item_en, item_ja, status, day from orders where number = ?", (number,))
-        .fetchone()
-    )
+    query = "select item_en, item_ja, status, day from orders where number = ?"
+    with closing(orders()) as database:
+        row = database.execute(query, (number,)).fetchone()
     if row is None:
         return UNKNOWN[language].format(number=number)
     item_en, item_ja, status, day = row

@@ -9,6 +9,7 @@ import json
 import math
 import sqlite3
 import threading
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ class _Matrix(NamedTuple):
     vectors: Vectors
 
 
+def _close(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
 class Index:
     """An open index. Safe to use from several threads; each search takes one of its database connections.
 
@@ -106,6 +112,8 @@ class Index:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
+        # A flow that is called from Python may be dropped without a word; its files are closed all the same.
+        weakref.finalize(self, _close, self._idle)
         self._matrix: _Matrix | None = None
         self._frequencies: dict[str, int] = {}
         # Two first searches at once would read the vectors twice.
@@ -153,8 +161,7 @@ class Index:
 
     def close(self) -> None:
         """Close the file."""
-        while self._idle:
-            self._idle.pop().close()
+        _close(self._idle)
 
     def passages(self) -> Iterator[tuple[Document, Vectors]]:
         """Every passage with its vector, in the order of the index."""
