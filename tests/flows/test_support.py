@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,11 @@ def test_the_table_of_orders_cannot_be_written_to(samples: Samples) -> None:
         .replace("promptflow.core", "promptflow_lite")
     )
     exec(code, space)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        space["orders"]().execute("delete from orders")
+    with (
+        closing(space["orders"]()) as orders,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        orders.execute("delete from orders")
 
 
 def test_every_gold_section_is_in_the_manual_in_both_languages(samples: Samples) -> None:
