@@ -65,6 +65,12 @@ class Diagnostic:
     hint: str | None = None
     severity: Literal["error", "warning"] = "error"
 
+    @property
+    def place(self) -> tuple[str, int, int, str]:
+        """What complaints are sorted by: file, line, column, code; those without a mark come first."""
+        mark = self.mark
+        return (mark.file, mark.line, mark.column, self.code) if mark else ("", 0, 0, self.code)
+
     def render(self) -> str:
         """The complaint with the line it is about and a caret under the column."""
         place = f"{self.mark}: " if self.mark else ""

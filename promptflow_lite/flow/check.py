@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
@@ -44,12 +45,12 @@ def check(flow: Flow, connections: Collection[str] | None = None) -> list[Diagno
     try:
         chosen = choose_variants(flow, {})
     except FlowError as error:
-        return sorted((*error.diagnostics, *_rules(flow, connections)), key=_place)
+        return sorted((*error.diagnostics, *_rules(flow, connections)), key=attrgetter("place"))
     found |= dict.fromkeys(_rules(chosen, connections))
     for choice in _other_choices(flow):
         complaints = _rules(choose_variants(flow, choice), connections)
         found |= dict.fromkeys(c for c in complaints if c.severity == "error")
-    return sorted(found, key=_place)
+    return sorted(found, key=attrgetter("place"))
 
 
 def _other_choices(flow: Flow) -> Iterator[Mapping[str, str]]:
@@ -236,8 +237,3 @@ def _ignored(flow: Flow) -> Iterator[Diagnostic]:
 
 def _not_supported(flow: Flow, message: str, *path: str | int) -> Diagnostic:
     return Diagnostic("not-supported", message, flow.at(*path), severity="warning")
-
-
-def _place(complaint: Diagnostic) -> tuple[str, int, int, str]:
-    mark = complaint.mark
-    return (mark.file, mark.line, mark.column, complaint.code) if mark else ("", 0, 0, complaint.code)

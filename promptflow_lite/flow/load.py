@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, UserError, near_miss
@@ -37,7 +38,7 @@ def load_flow(source: str | Path) -> Flow:
     folder = path.parent.absolute()
     flow, found = flow_of(document, folder, folder.name if path.name in _DAG else path.stem)
     if found:
-        raise FlowError(sorted([*found, *_further(flow, document, found)], key=_place))
+        raise FlowError(sorted([*found, *_further(flow, document, found)], key=attrgetter("place")))
     return flow
 
 
@@ -111,7 +112,3 @@ def _nothing_at(path: Path) -> UserError:
     return UserError(
         f"there is nothing at {str(path)!r}", code="flow-not-found", hint=near_miss(path.name, siblings)
     )
-
-
-def _place(complaint: Diagnostic) -> tuple[int, int]:
-    return (complaint.mark.line, complaint.mark.column) if complaint.mark else (0, 0)

@@ -36,3 +36,12 @@ def test_a_node_that_cannot_be_read_does_not_make_references_to_it_wrong(tmp_pat
     with pytest.raises(FlowError) as caught:
         load_flow(tmp_path)
     assert [c.code for c in caught.value.diagnostics] == ["wrong-type", "wrong-type", "unknown-key"]
+
+
+def test_complaints_stand_together_by_file(tmp_path: Path) -> None:
+    (tmp_path / "flow.dag.yaml").write_text(FLOW, encoding="utf-8")
+    (tmp_path / "summarize.py").write_text("x = 1\ndef broken(:\n    pass\n", encoding="utf-8")
+    with pytest.raises(FlowError) as caught:
+        load_flow(tmp_path)
+    files = [Path(c.mark.file).name for c in caught.value.diagnostics if c.mark]
+    assert files == ["flow.dag.yaml"] * 3 + ["summarize.py"]
