@@ -206,7 +206,7 @@ class Details:
         self._statuses = (Status.Failed,) if failed else ()
         self._skipped = {} if failed else _skipped(folder)
         self._limit = limit
-        count = len(self._records.numbers(*self._statuses)) + len(self._skipped)
+        count = len(self._records.keys(*self._statuses)) + len(self._skipped)
         self.left = 0 if limit is None else max(0, count - limit)
         """How many lines are beyond the limit."""
 

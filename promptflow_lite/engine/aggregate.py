@@ -42,7 +42,7 @@ async def aggregate(
         return AggregationResult(metrics)
     completed = [line for line in lines if line.status is Status.Completed]
     if all(line.line_number is not None for line in completed):
-        completed.sort(key=lambda line: line.line_number or 0)
+        completed.sort(key=lambda line: (line.line_number or 0, line.repeat))
     try:
         given = {ref: [_of_line(line, ref) for line in completed] for ref in plan.given}
     except InputError as error:

@@ -28,6 +28,7 @@ async def run_line(
     inputs: Mapping[str, Any],
     *,
     line_number: int | None = None,
+    repeat: int = 0,
     stream: bool = False,
     timeout_s: float | None = None,
     emit: Emit = ignore,
@@ -40,6 +41,7 @@ async def run_line(
         bound: the flow.
         inputs: by name; coerced to the declared types, defaults filled in.
         line_number: of the line, if it is one of many.
+        repeat: which of the line's repeats this is.
         stream: whether llm nodes that feed an output directly shall stream.
         timeout_s: seconds the line may take; `None` for any time.
         emit: is told what happens.
@@ -51,7 +53,7 @@ async def run_line(
     coerced, warnings = coerce_inputs(bound.flow, inputs)
     plan = plan_of(bound, aggregation=False)
     schedule = Schedule(plan, {Ref("inputs", name): value for name, value in coerced.items()})
-    walk = Walk(plan, schedule, emit=emit, line_number=line_number, stream=stream)
+    walk = Walk(plan, schedule, emit=emit, line_number=line_number, repeat=repeat, stream=stream)
     started, began = time(), perf_counter()
     if emit is not ignore:
         emit(LineStarted(line_number))
@@ -83,6 +85,7 @@ async def run_line(
         perf_counter() - began,
         walk.usage,
         str(walk.printed),
+        repeat,
     )
     if emit is not ignore:
         emit(LineEnded(result))

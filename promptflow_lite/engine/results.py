@@ -73,6 +73,8 @@ class LineResult:
     usage: Usage = field(default_factory=Usage)
     logs: str = ""
     """What the line's tools printed."""
+    repeat: int = 0
+    """Which of the line's repeats this is, from 0."""
 
 
 @dataclass(slots=True)

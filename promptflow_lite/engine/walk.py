@@ -33,6 +33,7 @@ class Walk:
         schedule: the pass's state.
         emit: is told of each node and each part of a streamed output.
         line_number: of the line, if it is one of many.
+        repeat: which of the line's repeats this is.
         stream: whether nodes that feed an output directly shall stream.
         metrics: where `log_metric` writes, in the aggregation phase.
     """
@@ -43,6 +44,7 @@ class Walk:
         "_line_number",
         "_metrics",
         "_plan",
+        "_repeat",
         "_stream",
         "error",
         "printed",
@@ -58,6 +60,7 @@ class Walk:
         *,
         emit: Emit = ignore,
         line_number: int | None = None,
+        repeat: int = 0,
         stream: bool = False,
         metrics: dict[str, Any] | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class Walk:
         self.schedule = schedule
         self._emit = None if emit is ignore else emit
         self._line_number = line_number
+        self._repeat = repeat
         self._stream = stream
         self._metrics = metrics
         self._group: asyncio.TaskGroup | None = None
@@ -125,6 +129,7 @@ class Walk:
             scope = NodeScope(
                 name,
                 self._line_number,
+                self._repeat,
                 self._stream and bool(step.outputs),
                 Usage(),
                 self._metrics,

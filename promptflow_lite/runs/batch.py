@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from promptflow_lite.runs.job import Executor, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
-from promptflow_lite.runs.records import decode, dumps, loads
+from promptflow_lite.runs.records import decode, dumps, key_of, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
@@ -205,7 +205,7 @@ class _Batch:
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.run = prepared.run
-        self.numbers = {line.number for line in prepared.lines}
+        self.keys = prepared.lines.keys()
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
         self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
@@ -224,8 +224,8 @@ class _Batch:
     async def execute(self, executor: Executor | None, *, retry_failed: bool = False) -> Run:
         """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
         try:
-            todo = self._todo(retry_failed)
-            self._begin(todo)
+            todo, count = self._todo(retry_failed)
+            self._begin(count)
             await self._lines(executor or LocalExecutor(self.bound), todo)
             await self.journal.drain()
             if self.tally.count < len(self.prepared.lines):
@@ -244,19 +244,20 @@ class _Batch:
         finally:
             self.journal.close()
 
-    def _todo(self, retry_failed: bool) -> list[Line]:
-        """The lines without a final record; what the others left behind is counted."""
+    def _todo(self, retry_failed: bool) -> tuple[Iterator[Line], int]:
+        """The lines without a final record, and how many; what the others left behind is counted."""
         records = self.journal.records
         if records.dropped:
             self.note(
                 f"{records.dropped} cut record(s) at the end of the journal dropped; their lines run again"
             )
         final = (Status.Completed,) if retry_failed else ()
-        done = self.numbers.intersection(records.numbers(*final))
-        self.tally.add_all(decode(r) for r in records.each(*final) if r["line_number"] in done)
-        return [line for line in self.prepared.lines if line.number not in done]
+        done = {key for key in records.keys(*final) if key in self.keys}
+        self.tally.add_all(decode(r) for r in records.each(*final) if key_of(r) in done)
+        lines = self.prepared.lines
+        return (line for line in lines if line.key not in done), len(lines) - len(done)
 
-    def _begin(self, todo: Sequence[Line]) -> None:
+    def _begin(self, todo: int) -> None:
         self.run = self.run.model_copy(
             update={
                 "status": Status.Running,
@@ -269,10 +270,10 @@ class _Batch:
         )
         self._save()
         self._began = time.monotonic()
-        self.log(f"{len(todo)} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
-        self.emit(RunStarted(self.run, len(todo)))
+        self.log(f"{todo} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
+        self.emit(RunStarted(self.run, todo))
 
-    async def _lines(self, executor: Executor, todo: Sequence[Line]) -> None:
+    async def _lines(self, executor: Executor, todo: Iterable[Line]) -> None:
         """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
         self.stop.when_asked(self._hurry)
         try:
@@ -302,7 +303,7 @@ class _Batch:
             self.stop.ask(failure.code)
 
     def _ended_early(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.numbers)
+        write_outputs(self.folder, self.journal.records, self.keys)
         error = self._too_many_failed()
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
@@ -325,7 +326,7 @@ class _Batch:
         return Failure(code, f"{message}; mend it, then  pf run resume {self.run.name} --retry-failed")
 
     async def _finish(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.numbers)
+        write_outputs(self.folder, self.journal.records, self.keys)
         if self.prepared.skipped:
             write_json(
                 self.folder / "skipped.json", {str(n): why for n, why in self.prepared.skipped.items()}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptflow_lite.engine.results import LineResult
+from promptflow_lite.runs.records import Key
 from promptflow_lite.runs.run import Run
 
 __all__ = ["Executor", "FlowJob", "Line", "Tracker"]
@@ -17,10 +18,16 @@ __all__ = ["Executor", "FlowJob", "Line", "Tracker"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of inputs and its number."""
+    """One row of inputs, its number, and which of its repeats this is."""
 
     number: int
     inputs: Mapping[str, Any]
+    repeat: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What tells it from every other line of the run."""
+        return self.number, self.repeat
 
 
 class FlowJob(BaseModel):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.engine.results import LineResult, Status
-from promptflow_lite.runs.records import encode, loads
+from promptflow_lite.runs.records import Key, encode, key_of, loads
 
 __all__ = ["Entry", "Journal", "Records"]
 
@@ -40,10 +40,10 @@ class Entry:
 
 @dataclass
 class Records:
-    """The records of a journal, by line number; the last record of a line counts."""
+    """The records of a journal, by line; the last record of a line counts."""
 
     path: Path
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[Key, Entry] = field(default_factory=dict)
     end: int = 0
     """The byte after the last whole record."""
     dropped: int = 0
@@ -67,16 +67,16 @@ class Records:
             if not line.endswith(b"\n"):
                 raise ValueError("cut")
             record = loads(line)
-            number, status = record["line_number"], Status(record["status"])
+            key, status = key_of(record), Status(record["status"])
         except (ValueError, KeyError, TypeError):
             self.dropped += 1
             return
-        self.entries[number] = Entry(at, len(line), status)
+        self.entries[key] = Entry(at, len(line), status)
         self.end = at + len(line)
 
-    def numbers(self, *statuses: Status) -> list[int]:
-        """The numbers of the lines that ended in one of `statuses` (any, if none is named), in order."""
-        return sorted(n for n, entry in self.entries.items() if not statuses or entry.status in statuses)
+    def keys(self, *statuses: Status) -> list[Key]:
+        """The lines that ended in one of `statuses` (any, if none is named), in order."""
+        return sorted(key for key, entry in self.entries.items() if not statuses or entry.status in statuses)
 
     def each(self, *statuses: Status) -> Iterator[dict[str, Any]]:
         """The records in order of line number, read one at a time."""
@@ -85,8 +85,8 @@ class Records:
     def raw(self, *statuses: Status) -> Iterator[bytes]:
         """The records as they stand, in order of line number."""
         with self.path.open("rb") if self.entries else _nothing() as file:
-            for number in self.numbers(*statuses):
-                entry = self.entries[number]
+            for key in self.keys(*statuses):
+                entry = self.entries[key]
                 file.seek(entry.offset)
                 yield file.read(entry.length)
 
@@ -233,7 +233,7 @@ class Journal:
         group, self._group = self._group, []
         for result, entry in group:
             if result.line_number is not None:
-                self.records.entries[result.line_number] = entry
+                self.records.entries[result.line_number, result.repeat] = entry
             self.records.end = entry.offset + entry.length
             self._on_safe(result)
 

@@ -63,9 +63,16 @@ class LocalExecutor:
 
     async def _line(self, line: Line, timeout_s: float) -> LineResult:
         try:
-            return await run_line(self._bound, line.inputs, line_number=line.number, timeout_s=timeout_s)
+            return await run_line(
+                self._bound, line.inputs, line_number=line.number, repeat=line.repeat, timeout_s=timeout_s
+            )
         except InputError as error:
             failure = Failure(code=error.code, message=str(error))
             return LineResult(
-                line.number, Status.Failed, dict(line.inputs), error=failure, started=time.time()
+                line.number,
+                Status.Failed,
+                dict(line.inputs),
+                error=failure,
+                started=time.time(),
+                repeat=line.repeat,
             )

@@ -18,8 +18,9 @@ from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.runs import data, snapshot
 from promptflow_lite.runs.data import Row, Table
-from promptflow_lite.runs.job import FlowJob, Line
+from promptflow_lite.runs.job import FlowJob
 from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.lines import Lines
 from promptflow_lite.runs.mapping import map_lines
 from promptflow_lite.runs.records import dumps
 from promptflow_lite.runs.run import Run
@@ -38,7 +39,7 @@ class Prepared:
     run: Run
     """As it was asked for, with its fingerprint, and with the base run's data where it takes that."""
     flow: Flow
-    lines: list[Line]
+    lines: Lines
     skipped: dict[int, str]
     """Lines with nothing to work on, and why."""
     notes: list[str]
@@ -78,7 +79,9 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     if base is not None:
         records = Records.read(store.folder(base.name) / JOURNAL)
         sources |= _outcome(records, base)
-        failed = dict.fromkeys(records.numbers(Status.Failed), f"the line failed in {base.name}")
+        failed = dict.fromkeys(
+            (number for number, _ in records.keys(Status.Failed)), f"the line failed in {base.name}"
+        )
         notes += _partly(sources, failed, base)
     mapped = map_lines(
         sources,
@@ -92,7 +95,9 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     variables, masked = run.environment_variables, _masked(run.environment_variables)
     run = run.model_copy(update={"environment_variables": masked})
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
-    return Prepared(run, flow, lines, {**failed, **mapped.skipped}, [*notes, *mapped.notes], base, variables)
+    return Prepared(
+        run, flow, Lines(lines), {**failed, **mapped.skipped}, [*notes, *mapped.notes], base, variables
+    )
 
 
 def differences(prepared: Prepared, then: Run, folder: Path) -> list[str]:

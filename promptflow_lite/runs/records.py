@@ -14,7 +14,10 @@ import orjson
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.tools.scope import Usage
 
-__all__ = ["DECODER", "decode", "dumps", "encode", "loads", "pretty"]
+__all__ = ["DECODER", "Key", "decode", "dumps", "encode", "key_of", "loads", "pretty"]
+
+Key = tuple[int, int]
+"""What a line is told by: its number in the data, and its repeat."""
 
 _OUTLINE = "".join("0" if c in digits else "." if c == "." else " " for c in map(chr, range(256))).encode()
 _BIG_NUMBER = b" " + b"0" * 19
@@ -45,7 +48,13 @@ def decode(record: Mapping[str, Any]) -> LineResult:
         seconds=record["seconds"],
         usage=Usage(**record["usage"]),
         logs=record["logs"],
+        repeat=record.get("repeat", 0),
     )
+
+
+def key_of(record: Mapping[str, Any]) -> Key:
+    """The line that a record is about."""
+    return record["line_number"], record.get("repeat", 0)
 
 
 def _node_run(run: Mapping[str, Any]) -> NodeRun:

@@ -21,7 +21,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError, RunNotFound, UserError, near_miss
 from promptflow_lite.runs import lock
 from promptflow_lite.runs.journal import Records
-from promptflow_lite.runs.records import dumps, pretty
+from promptflow_lite.runs.records import Key, dumps, key_of, pretty
 from promptflow_lite.runs.run import LineCounts, Run
 
 __all__ = [
@@ -161,7 +161,7 @@ class RunStore:
 def _counts(run: Run, folder: Path) -> LineCounts:
     """What the journal holds by now; `run.json` is written at the beginning and at the end."""
     records = Records.read(folder / JOURNAL)
-    completed, failed = len(records.numbers(Status.Completed)), len(records.numbers(Status.Failed))
+    completed, failed = len(records.keys(Status.Completed)), len(records.keys(Status.Failed))
     return run.lines.model_copy(update={"completed": completed, "failed": failed})
 
 
@@ -190,13 +190,16 @@ def write_json(path: Path, value: Any) -> None:
     write(path, pretty(value))
 
 
-def write_outputs(folder: Path, records: Records, numbers: Container[int]) -> None:
-    """Write `outputs.jsonl`: the outputs of the completed lines among `numbers`, in order of line number."""
+def write_outputs(folder: Path, records: Records, keys: Container[Key]) -> None:
+    """Write `outputs.jsonl`: the outputs of the completed lines among `keys`, in order of line number."""
     new = folder / "outputs.jsonl.new"
+    repeated = any(repeat for _, repeat in records.entries)
     with new.open("wb") as file:
         for record in records.each(Status.Completed):
-            if record["line_number"] in numbers:
-                file.write(dumps({"line_number": record["line_number"], **record["outputs"]}) + b"\n")
+            number, repeat = key = key_of(record)
+            if key in keys:
+                which = {"line_number": number, "repeat": repeat} if repeated else {"line_number": number}
+                file.write(dumps({**which, **record["outputs"]}) + b"\n")
         file.flush()
         os.fsync(file.fileno())
     new.replace(folder / "outputs.jsonl")

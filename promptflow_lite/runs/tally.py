@@ -67,13 +67,14 @@ class Tally:
 
     def in_order(self) -> list[LineResult]:
         """What was kept, by line number: lines end in any order, lists of an aggregation do not."""
-        return sorted(self.lines, key=lambda line: line.line_number or 0)
+        return sorted(self.lines, key=lambda line: (line.line_number or 0, line.repeat))
 
     def _slim(self, result: LineResult) -> LineResult:
         runs = result.node_runs
         return LineResult(
             line_number=result.line_number,
             status=result.status,
+            repeat=result.repeat,
             inputs={name: value for name, value in result.inputs.items() if name in self._inputs},
             outputs=result.outputs if self._keep_outputs else {},
             node_runs={

@@ -63,6 +63,8 @@ class NodeScope:
 
     node: str
     line_number: int | None = None
+    repeat: int = 0
+    """Which of the line's repeats runs: a response that is kept answers the same repeat only."""
     stream: bool = False
     """Whether an llm tool should give an async iterator of text instead of text."""
     usage: Usage = field(default_factory=Usage)

@@ -45,7 +45,7 @@ async def test_what_was_added_is_read_back(tmp_path: Path) -> None:
     assert await _write(path, *results) == [2, 0, 1]
     records = Records.read(path)
     assert [decode(r) for r in records.each()] == sorted(results, key=lambda r: r.line_number or 0)
-    assert records.numbers(Status.Failed) == [0]
+    assert records.keys(Status.Failed) == [(0, 0)]
     assert records.dropped == 0
 
 
@@ -55,7 +55,7 @@ async def test_the_last_record_of_a_line_counts(tmp_path: Path) -> None:
     await _write(path, _result(0, "again"))
     records = Records.read(path)
     assert [r["outputs"] for r in records.each()] == [{"o": "again"}]
-    assert records.numbers(Status.Failed) == []
+    assert records.keys(Status.Failed) == []
 
 
 async def test_nothing_is_told_before_it_is_on_the_disk(
@@ -93,7 +93,7 @@ async def test_closing_early_keeps_what_was_taken(tmp_path: Path) -> None:
     journal.close()
     journal.close()
     assert sorted(n for n in safe if n is not None) == list(range(45))
-    assert Records.read(path).numbers() == list(range(45))
+    assert [number for number, _ in Records.read(path).keys()] == list(range(45))
 
 
 async def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(
@@ -115,9 +115,9 @@ async def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(
         await journal.add(_result(3))
     journal.close()
     monkeypatch.undo()
-    assert Records.read(path).numbers() == [0, 1]
+    assert [number for number, _ in Records.read(path).keys()] == [0, 1]
     assert await _write(path, _result(2)) == [2]
-    assert Records.read(path).numbers() == [0, 1, 2]
+    assert [number for number, _ in Records.read(path).keys()] == [0, 1, 2]
 
 
 async def test_a_failed_fsync_is_an_error_and_is_not_tried_again(
@@ -145,7 +145,7 @@ async def test_what_was_added_is_in_the_file_at_once(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     journal = Journal(path, on_safe=lambda result: None)
     await journal.add(_result(0))
-    assert Records.read(path).numbers() == [0]  # a kill would lose nothing now
+    assert [number for number, _ in Records.read(path).keys()] == [0]  # a kill would lose nothing now
     journal.close()
 
 
@@ -176,7 +176,7 @@ def test_a_journal_cut_at_any_byte_goes_on_with_the_whole_records_before_it(
     if tail == b"\n" and any(cut + 1 == len(b"".join(records[: n + 1])) for n in range(4)):
         whole += 1
     assert asyncio.run(_write(path, _result(9))) == [9]
-    assert Records.read(path).numbers() == [*range(whole), 9]
+    assert [number for number, _ in Records.read(path).keys()] == [*range(whole), 9]
 
 
 @pytest.mark.parametrize(
