@@ -14,6 +14,7 @@ from promptflow_lite.connections.kinds import (
     ServerlessConnection,
     WeaviateConnection,
 )
+from promptflow_lite.connections.strong import CustomStrongTypeConnection
 
 __all__ = [
     "AzureAIServicesConnection",
@@ -21,6 +22,7 @@ __all__ = [
     "AzureOpenAIConnection",
     "CognitiveSearchConnection",
     "CustomConnection",
+    "CustomStrongTypeConnection",
     "FormRecognizerConnection",
     "OpenAIConnection",
     "QdrantConnection",

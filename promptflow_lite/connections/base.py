@@ -41,6 +41,8 @@ class Field:
     required: bool = False
     secret: bool = False
     default: Any = None
+    is_ours: bool = False
+    """Not Prompt flow's: left out of `**connection`, which goes to clients that do not know it."""
 
 
 class Connection(Mapping[str, Any]):
@@ -79,6 +81,23 @@ class Connection(Mapping[str, Any]):
         """The fields that are no secret."""
         return {key: value for key, value in self._values.items() if key not in self.secrets}
 
+    @property
+    def type(self) -> str:
+        """Prompt flow's word for the kind, as in `AzureOpenAI`."""
+        return self.__class__.__name__.removesuffix("Connection")
+
+    @property
+    def module(self) -> str:
+        """Where Prompt flow's users import the class from."""
+        return "promptflow.connections"
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        field = next((f for f in self.FIELDS if f.name == key), None)
+        if field is None:
+            super().__setattr__(key, value)
+        else:
+            self._values[key] = Secret(value) if field.secret and isinstance(value, str) else value
+
     def __getattr__(self, key: str) -> Any:
         if not key.startswith("_") and key in self._values:
             return self._values[key]
@@ -88,10 +107,11 @@ class Connection(Mapping[str, Any]):
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        ours = {f.name for f in self.FIELDS if f.is_ours}
+        return iter([key for key in self._values if key not in ours])
 
     def __len__(self) -> int:
-        return len(self._values)
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         shown = {key: "***" if key in self.secrets else value for key, value in self._values.items() if value}

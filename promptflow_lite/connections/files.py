@@ -131,6 +131,8 @@ def make(name: str, body: Mapping[str, Any], environ: Mapping[str, str]) -> Conn
                 part: {key: str(resolve(value, environ, name, key)) for key, value in values.items()}
                 for part, values in parts.items()
             },
+            custom_type=body.get("custom_type"),
+            module=body.get("module"),
         )
     values = {
         field.name: _typed(resolve(body[field.name], environ, name, field.name), field.name, name)

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _KEY = Field("api_key", required=True, secret=True)
-_MODEL = (Field("model"), Field("timeout", default=300.0))
+_MODEL = (Field("model", is_ours=True), Field("timeout", default=300.0, is_ours=True))
 """The model (Azure: the deployment) that is asked where a flow names none; seconds an answer may take."""
 
 
@@ -186,15 +186,29 @@ class CustomConnection(Connection):
         *,
         configs: Mapping[str, Any] | None = None,
         secrets: Mapping[str, Any] | None = None,
+        custom_type: str | None = None,
+        module: str | None = None,
     ) -> None:
-        super().__init__(name, **(configs or {}))
+        self.name = name
+        self._configs = dict(configs or {})
         self._secrets = {key: Secret(value) for key, value in (secrets or {}).items()}
-        self._values.update(self._secrets)
+        self.custom_type = custom_type
+        """The class that a tool may ask for in its place (`connections.strong`)."""
+        self.custom_module = module
+
+    @property
+    def _values(self) -> dict[str, Any]:  # type: ignore[override]  # two mappings that may be written to, as one
+        return {**self._configs, **self._secrets}
 
     @property
     def secrets(self) -> dict[str, Any]:
-        """The secrets, by name."""
-        return dict(self._secrets)
+        """The secrets, by name; may be written to."""
+        return self._secrets
+
+    @property
+    def configs(self) -> dict[str, Any]:
+        """What is no secret, by name; may be written to."""
+        return self._configs
 
 
 def _without_key(missing: list[str], fields: Mapping[str, Any]) -> list[str]:

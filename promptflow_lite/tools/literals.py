@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider
+from promptflow_lite.connections.kinds import CustomConnection
+from promptflow_lite.connections.strong import as_class
 from promptflow_lite.errors import ConnectionNotFound, Diagnostic, near_miss
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
-from promptflow_lite.flow.types import coerce
+from promptflow_lite.flow.types import coerce, with_images
 from promptflow_lite.tools.tool import Param
 
 __all__ = ["literals"]
@@ -44,7 +46,7 @@ def literals(
             continue
         param = params.get(name)
         try:
-            values[name] = value if param is None else _converted(value, param, connections)
+            values[name] = value if param is None else _converted(value, param, flow, connections)
         except ConnectionNotFound as error:
             mark = flow.at("nodes", where, "inputs", name)
             complaints.append(Diagnostic("unknown-connection", error.message, mark, error.hint))
@@ -56,20 +58,22 @@ def literals(
     return values, complaints
 
 
-def _converted(value: Any, param: Param, connections: ConnectionProvider) -> Any:
+def _converted(value: Any, param: Param, flow: Flow, connections: ConnectionProvider) -> Any:
     if param.connections:
         return _connection(value, param, connections)
     if param.choices and str(value) not in param.choices:
         raise ValueError(f"expected one of {', '.join(param.choices)}, got {value!r}")
-    return coerce(value, param.type)
+    return with_images(flow, coerce(value, param.type), param.type)
 
 
 def _connection(value: Any, param: Param, connections: ConnectionProvider) -> Connection:
     if isinstance(value, Connection):
-        return value
+        return as_class(value, param.strong) if param.strong and type(value) is CustomConnection else value
     if not isinstance(value, str):
         raise ValueError(f"expected the name of a connection, got {value!r}")
     connection = connections.get(value)
+    if param.strong is not None and type(connection) is CustomConnection:
+        return as_class(connection, param.strong)
     kinds = {kind.__name__ for kind in type(connection).__mro__}
     if not kinds.intersection((*param.connections, "CustomConnection")):
         expected = " or ".join(param.connections)

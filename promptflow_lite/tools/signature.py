@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from promptflow_lite.connections.base import Connection
+from promptflow_lite.connections.strong import CustomStrongTypeConnection
 from promptflow_lite.tools.tool import Mode, Param, Tool, ToolMark, mark_of
 
 __all__ = ["mode_of", "of_signature", "params_of"]
@@ -105,7 +106,8 @@ def _param(name: str, annotation: Any, *, required: bool, default: Any) -> Param
     options = _options(annotation)
     connections = tuple(n for n in map(_connection_name, options) if n is not None)
     if connections:
-        return Param(name, connections[0], required, default, connections=connections)
+        strong = next((o for o in options if isinstance(o, type) and _is_strong(o)), None)
+        return Param(name, connections[0], required, default, connections=connections, strong=strong)
     first = options[0] if len(options) == 1 else Any  # of several types: read as JSON, as in Prompt flow
     if isinstance(first, type) and issubclass(first, enum.Enum):
         choices = tuple(str(member.value) for member in first)
@@ -123,6 +125,10 @@ def _options(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [arg for arg in typing.get_args(annotation) if arg is not type(None)] or [Any]
     return [annotation]
+
+
+def _is_strong(kind: type) -> bool:
+    return issubclass(kind, CustomStrongTypeConnection) and kind is not CustomStrongTypeConnection
 
 
 def _connection_name(annotation: Any) -> str | None:

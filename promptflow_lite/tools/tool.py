@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
+from promptflow_lite.connections.strong import CustomStrongTypeConnection
 from promptflow_lite.errors import ToolError, near_miss
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
@@ -36,6 +37,8 @@ class Param:
     """The connection classes it takes, by name; empty where it takes none."""
     choices: tuple[str, ...] = ()
     """The values of its enum, where it is one."""
+    strong: type[CustomStrongTypeConnection] | None = None
+    """The class that a custom connection becomes, where the parameter asks for one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
