@@ -22,6 +22,7 @@ ALIASES = {
     "promptflow.client": "promptflow_lite.compat.client",
     "promptflow.connections": "promptflow_lite.compat.connections",
     "promptflow.contracts": "promptflow_lite.compat.contracts",
+    "promptflow.contracts.multimedia": "promptflow_lite.compat.contracts.multimedia",
     "promptflow.contracts.types": "promptflow_lite.compat.contracts.types",
     "promptflow.core": "promptflow_lite.compat.core",
     "promptflow.entities": "promptflow_lite.compat.entities",

@@ -9,7 +9,8 @@ from typing import Any
 from promptflow_lite.connections.base import Connection
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.flow.refs import Ref, follow
-from promptflow_lite.flow.types import coerce
+from promptflow_lite.flow.spec import FlowInput
+from promptflow_lite.flow.types import coerce, with_images
 from promptflow_lite.tools.tool import BoundFlow, BoundNode
 
 __all__ = ["arguments_of"]
@@ -66,8 +67,10 @@ def _value(bound: BoundFlow, node: BoundNode, parameter: str, ref: Ref, given: M
         spec = bound.flow.inputs.get(ref.name)
         for key in (text, str(ref), parameter, ref.name):
             if key in given:
-                return given[key] if spec is None or node.node.aggregation else coerce(given[key], spec.type)
-        return _MISSING if spec is None or spec.default is None else coerce(spec.default, spec.type)
+                return (
+                    given[key] if spec is None or node.node.aggregation else _input(bound, spec, given[key])
+                )
+        return _MISSING if spec is None or spec.default is None else _input(bound, spec, spec.default)
     for key in (parameter, text, str(ref)):
         if key in given:
             return _typed(given[key], node, parameter)
@@ -75,6 +78,10 @@ def _value(bound: BoundFlow, node: BoundNode, parameter: str, ref: Ref, given: M
         if key in given:
             return follow(_read(given[key]), ref)
     return _MISSING
+
+
+def _input(bound: BoundFlow, spec: FlowInput, value: Any) -> Any:
+    return with_images(bound.flow, coerce(value, spec.type), spec.type)
 
 
 def _typed(value: Any, node: BoundNode, parameter: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import perf_counter, time
 from typing import Any
 
@@ -31,6 +32,7 @@ async def run_line(
     repeat: int = 0,
     stream: bool = False,
     timeout_s: float | None = None,
+    folders: Sequence[Path] = (),
     emit: Emit = ignore,
 ) -> LineResult:
     """What came of the flow for one line of inputs.
@@ -44,13 +46,14 @@ async def run_line(
         repeat: which of the line's repeats this is.
         stream: whether llm nodes that feed an output directly shall stream.
         timeout_s: seconds the line may take; `None` for any time.
+        folders: where the paths of images in the inputs may lead, beside the flow's own folder.
         emit: is told what happens.
 
     Raises:
         InputError: inputs are missing or of the wrong type.
         asyncio.CancelledError: from outside.
     """
-    coerced, warnings = coerce_inputs(bound.flow, inputs)
+    coerced, warnings = coerce_inputs(bound.flow, inputs, folders)
     plan = plan_of(bound, aggregation=False)
     schedule = Schedule(plan, {Ref("inputs", name): value for name, value in coerced.items()})
     walk = Walk(plan, schedule, emit=emit, line_number=line_number, repeat=repeat, stream=stream)

@@ -6,14 +6,16 @@ Prompt flow: contracts/tool.py `ValueType.parse`, executor/flow_validator.py (fl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from promptflow_lite.errors import InputError, near_miss
+from promptflow_lite.flow.images import load, load_image
 from promptflow_lite.flow.spec import Flow, FlowInput
 
-__all__ = ["ValueType", "coerce", "coerce_inputs", "is_type_name"]
+__all__ = ["ValueType", "coerce", "coerce_inputs", "is_type_name", "with_images"]
 
 
 class ValueType(StrEnum):
@@ -67,10 +69,17 @@ def coerce(value: Any, type_name: str) -> Any:
             return value
 
 
-def coerce_inputs(flow: Flow, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def coerce_inputs(
+    flow: Flow, given: Mapping[str, Any], folders: Iterable[Path] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """The inputs of one line: declared types, defaults filled in; and what a person should be told.
 
     A default counts only where the key is absent. The chat history of a chat flow is `[]` where it is absent.
+
+    Args:
+        flow: whose inputs.
+        given: the values, by name.
+        folders: where the paths of images may lead, beside the flow's own folder.
 
     Raises:
         InputError: names every input that is missing or of the wrong type.
@@ -81,9 +90,12 @@ def coerce_inputs(flow: Flow, given: Mapping[str, Any]) -> tuple[dict[str, Any],
         if name not in given and not _has_default(flow, name, spec):
             wrong.append(f"inputs.{name}: missing; expected {_article(spec.type)}")
             continue
+        if name not in given and spec.default is None and spec.optional:
+            values[name] = None
+            continue
         value = given.get(name, [] if spec.default is None else spec.default)
         try:
-            values[name] = coerce(value, spec.type)
+            values[name] = with_images(flow, coerce(value, spec.type), spec.type, folders)
         except ValueError as error:
             wrong.append(f"inputs.{name}: {error}")
     if wrong:
@@ -92,8 +104,24 @@ def coerce_inputs(flow: Flow, given: Mapping[str, Any]) -> tuple[dict[str, Any],
     return values, _warnings(flow, given) if given.keys() - values.keys() or None in given.values() else []
 
 
+def with_images(flow: Flow, value: Any, type_name: str, folders: Iterable[Path] = ()) -> Any:
+    """A coerced value with the images that it holds, where its type may hold some.
+
+    Raises:
+        ValueError: an image is none, or lies outside the folders.
+    """
+    if type_name == "image":
+        within = (flow.folder, *folders)
+        if isinstance(value, list):  # an aggregation node that is tried alone gets a list
+            return [load_image(item, flow.message_format, within) for item in value]
+        return load_image(value, flow.message_format, within)
+    if type_name in ("list", "object"):
+        return load(value, flow.message_format, (flow.folder, *folders))
+    return value
+
+
 def _has_default(flow: Flow, name: str, spec: FlowInput) -> bool:
-    return spec.default is not None or (flow.chat_input is not None and name == flow.chat_history)
+    return spec.default is not None or spec.optional or (flow.chat_input is not None and name == flow.chat_history)
 
 
 def _hint(flow: Flow, given: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,8 @@
 
 Prompt flow: promptflow-tools common.py `parse_chat` (flow-language 3.2) looks for role lines in the rendered
 text, so that data can forge one. Here the role lines of the template's *source* are replaced by marks before
-values are put in, each with a nonce that no value can know, and only marks split messages.
+values are put in, each with a nonce that no value can know, and only marks split messages. Images that values
+hold go in as such marks too, so that no text can stand for one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import ast
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from promptflow_lite.errors import NodeError
 from promptflow_lite.prompts.message import Message
 from promptflow_lite.prompts.template import Template, compile
+from promptflow_lite.values import Image
 
 __all__ = ["ChatTemplate", "PromptText", "compile_chat", "trust"]
 
@@ -39,6 +41,9 @@ _FIELD_LINE = re.compile(
     _LINE_START
     + r"(?P<head>\#{0,2}[^\S\n]*(?P<field>name|content|tool_call_id|tool_calls)[^\S\n]*:)(?=[^\S\n]*\n)"
 )
+
+
+_IMAGE_HOLE = re.compile(r"!\[\s*image\s*\]\((?P<hole>\{\{-?\s*[^{}]+?\s*-?\}\})\)")
 
 
 class RoleMark(NamedTuple):
@@ -84,23 +89,30 @@ def trust(text: str) -> PromptText:
 
 
 @lru_cache(maxsize=256)
-def compile_chat(text: str, file: str) -> ChatTemplate:
+def compile_chat(text: str, file: str, *, images: bool = False, lists_as_lines: bool = False) -> ChatTemplate:
     """A chat template, ready to be rendered often.
 
     Args:
         text: jinja2, with role lines such as `system:`.
         file: the name in complaints.
+        images: whether images become parts of their message: `![image]({{ x }})`, or a hole alone on its
+            line. Lists are lines then, too.
+        lists_as_lines: whether the text of a list is that of its items, a line each.
 
     Raises:
         FlowError: code `template-syntax`, with the line.
     """
     marks = _Marks(secrets.token_hex(16))
+    if images:
+        text = _IMAGE_HOLE.sub(lambda m: f"\n{m['hole']}\n", text)
     marked = _ROLE_LINE.sub(lambda m: m["lead"] + marks.wrap("role", m["role"].lower(), m["head"]), text)
     marked = _SPOKEN_ROLE_LINE.sub(lambda m: m["lead"] + marks.wrap("spoken", m["role"], ""), marked)
     has_roles = marked != text
     marked = _FIELD_LINE.sub(lambda m: m["lead"] + marks.wrap("field", m["field"].lower(), m["head"]), marked)
     template = compile(marked, file)
-    return ChatTemplate(file, template.variables, has_roles, template, marks)
+    return ChatTemplate(
+        file, template.variables, has_roles, template, marks, images, images or lists_as_lines
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +126,23 @@ class ChatTemplate:
     """Whether a role line stands in its source."""
     _template: Template
     _marks: _Marks
+    _images: bool = False
+    _lists_as_lines: bool = False
 
-    def render(self, values: Mapping[str, Any]) -> list[Message]:
+    def render(self, values: Mapping[str, Any], *, detail: str = "auto") -> list[Message]:
         """The messages.
+
+        Args:
+            values: by name.
+            detail: how closely the model shall look at images: `auto`, `low` or `high`.
 
         Raises:
             NodeError: `chat-format`: text before the first role, or a message without what its role needs;
                 and the codes of `Template.render`.
         """
-        rendered = self._template.render(values, adapt=self._marks.put_back)
+        if self._images:
+            return self._with_images(values, detail)
+        rendered = self._rendered(values, self._marks.put_back)
         before, *rest = self._marks.split(rendered)
         if before.strip() or not rest or any(kind != "role" for kind in rest[::4]):
             return list(_messages(self._marks.unwrap(rendered), self.file))
@@ -137,7 +157,23 @@ class ChatTemplate:
         Raises:
             NodeError: the codes of `Template.render`.
         """
-        return self._marks.unwrap(self._template.render(values, adapt=self._marks.put_back))
+        return self._marks.unwrap(self._rendered(values, self._marks.put_back))
+
+    def _rendered(self, values: Mapping[str, Any], adapt: Callable[[Any], str]) -> str:
+        return self._template.render(values, adapt=adapt, lists_as_lines=self._lists_as_lines)
+
+    def _with_images(self, values: Mapping[str, Any], detail: str) -> list[Message]:
+        found = _Images(secrets.token_hex(16))
+
+        def adapt(value: Any) -> str:
+            return found.wrap(value) if isinstance(value, Image) else self._marks.put_back(value)
+
+        text = self._marks.unwrap(self._rendered(values, adapt))
+        return [
+            message if isinstance(message.content, list) else replace(message, content=content)
+            for message in _messages(text, self.file)
+            for content in [found.parts(str(message.content), detail)]
+        ]
 
 
 @dataclass(frozen=True)
@@ -149,7 +185,7 @@ class _Marks:
     def wrap(self, kind: str, word: str, head: str) -> str:
         return f"<{self.nonce}:{kind}:{word}|{head}:{self.nonce}>"
 
-    def put_back(self, text: str) -> str:
+    def put_back(self, text: Any) -> str:
         """The text of a value; marks that a `PromptText` carries are written into it."""
         if not isinstance(text, PromptText) or not text.marks:
             return str(text)
@@ -178,6 +214,47 @@ class _Marks:
             length += len(shown)
             at = match.end()
         return PromptText("".join([*pieces, rendered[at:]]), tuple(marks))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of one rendering, and their marks in the text: `<nonce:3>`."""
+
+    nonce: str
+    found: list[Image] = field(default_factory=list)
+
+    def wrap(self, image: Image) -> str:
+        self.found.append(image)
+        return f"<{self.nonce}:{len(self.found) - 1}>"
+
+    def parts(self, text: str, detail: str) -> str | list[dict[str, Any]]:
+        """A message's content: text and images line by line, where a line is an image; or the text as it is.
+
+        An image amid a line of text is its name there, as in Prompt flow.
+        """
+        if self.nonce not in text:
+            return text
+        lines = [line for line in text.split("\n") if line.strip()]
+        images = [self._alone(line.strip()) for line in lines]
+        if not any(image is not None for image in images):
+            return self._named(text)
+        return [
+            {"type": "text", "text": self._named(line)}
+            if image is None
+            else {"type": "image_url", "image_url": {"url": _address(image), "detail": detail}}
+            for line, image in zip(lines, images, strict=True)
+        ]
+
+    def _alone(self, line: str) -> Image | None:
+        match = re.fullmatch(rf"<{self.nonce}:(\d+)>", line)
+        return self.found[int(match[1])] if match else None
+
+    def _named(self, text: str) -> str:
+        return re.sub(rf"<{self.nonce}:(\d+)>", lambda m: str(self.found[int(m[1])]), text)
+
+
+def _address(image: Image) -> str:
+    return image.source_url or image.to_base64(with_type=True)
 
 
 @lru_cache(maxsize=256)

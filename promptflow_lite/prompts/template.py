@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, NodeError
 from promptflow_lite.prompts.quotation import numbered
-from promptflow_lite.values import to_plain
+from promptflow_lite.values import Image, to_plain
 
 __all__ = ["Template", "compile", "variables"]
 
@@ -32,8 +32,8 @@ MAX_OUTPUT = 8 * 1024 * 1024
 MAX_SECONDS = 10.0
 _PIECES_A_LOOK = 512
 
-Adapt = Callable[[str], str]
-"""What is done to a text value before it goes in; `prompts.chat` puts role marks back."""
+Adapt = Callable[[Any], str]
+"""What is done to a text or an image before it goes in; `prompts.chat` puts role marks and images back."""
 
 
 def variables(text: str) -> set[str]:
@@ -80,19 +80,23 @@ class Template:
     """The names it reads and does not set itself."""
     _jinja: JinjaTemplate
 
-    def render(self, values: Mapping[str, Any], *, adapt: Adapt = str) -> str:
+    def render(self, values: Mapping[str, Any], *, adapt: Adapt = str, lists_as_lines: bool = False) -> str:
         """The text with its holes filled.
 
         Args:
             values: by name; those that the template does not read are not looked at.
-            adapt: what is done to each text of a type derived from `str` before it goes in.
+            adapt: what is done to each image, and each text of a type derived from `str`, before it goes in.
+            lists_as_lines: whether the text of a list is that of its items, a line each.
 
         Raises:
             NodeError: `template-error` with file and line; `template-value` for a value that is no data, such
                 as a connection; `template-limit`.
         """
         try:
-            context = {name: plain(values[name], name, adapt) for name in self.variables if name in values}
+            kind = _Lines if lists_as_lines else list
+            context = {
+                name: plain(values[name], name, adapt, kind) for name in self.variables if name in values
+            }
             return _bounded(self._jinja.generate(context), self.file)
         except TemplateError as error:
             raise self._failed(error, error.message or str(error)) from None
@@ -131,7 +135,21 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
-def plain(value: Any, name: str, adapt: Adapt) -> Any:
+class _Lines(list[Any]):
+    """A list whose text is that of its items, a line each. Prompt flow: common.py `ChatInputList`."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+
+class _ImageName(str):
+    """What stands for an image in a text, also where its list is written out."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def plain(value: Any, name: str, adapt: Adapt, list_kind: type[list[Any]] = list) -> Any:
     """`value` as data that a template may read.
 
     Raises:
@@ -140,23 +158,27 @@ def plain(value: Any, name: str, adapt: Adapt) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
+    if isinstance(value, Image):
+        return _ImageName(adapt(value))
     if isinstance(value, str):
         return adapt(value)
     if isinstance(value, dict | MappingProxyType):
         return {
-            key if type(key) is str else str(key): plain(item, name, adapt) for key, item in value.items()
+            key if type(key) is str else str(key): plain(item, name, adapt, list_kind)
+            for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [plain(item, name, adapt) for item in value]
+        return list_kind(plain(item, name, adapt, list_kind) for item in value)
     if isinstance(value, Mapping):
         raise NodeError(
             f"{name!r} holds a {kind.__name__}, which may not go into a template", code="template-value"
         )
     if hasattr(kind, "__dataclass_fields__"):
         fields = kind.__dataclass_fields__
-        return {key: plain(getattr(value, key), name, adapt) for key in fields if not key.startswith("_")}
+        shown = (key for key in fields if not key.startswith("_"))
+        return {key: plain(getattr(value, key), name, adapt, list_kind) for key in shown}
     converted = to_plain(value)
-    return converted if type(converted) in _SCALARS else plain(converted, name, adapt)
+    return converted if type(converted) in _SCALARS else plain(converted, name, adapt, list_kind)
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})

@@ -12,6 +12,7 @@ from promptflow_lite.errors import NodeError
 from promptflow_lite.prompts import template
 from promptflow_lite.prompts.chat import PromptText, compile_chat, trust
 from promptflow_lite.prompts.message import Message
+from promptflow_lite.values import Image
 
 HISTORY = """\
 # system:
@@ -220,3 +221,44 @@ def test_roles_and_variables_of_a_template_can_be_asked_for() -> None:
     assert set(chat.variables) == {"who", "chat_history", "question"}
     assert chat.has_roles
     assert not compile_chat("{{ p }}", "c").has_roles
+
+
+PNG = Image(b"\x89PNG\r\n\x1a\n...")
+PART = {"type": "image_url", "image_url": {"url": PNG.to_base64(with_type=True), "detail": "auto"}}
+
+
+def contents(text: str, **values: Any) -> list[Any]:
+    return [message.content for message in compile_chat(text, "v.jinja2", images=True).render(values)]
+
+
+def test_an_image_becomes_a_part_of_its_message() -> None:
+    template = "system:\nLook.\nuser:\nWhat is this? ![image]({{ picture }}) Say it.\n"
+    text = [{"type": "text", "text": said} for said in ("What is this? ", " Say it.")]
+    assert contents(template, picture=PNG) == ["Look.", [text[0], PART, text[1]]]
+
+
+def test_a_question_of_text_and_images_is_parts_line_by_line() -> None:
+    question = ["What is this?", PNG, "And this?", PNG]
+    first, second = ({"type": "text", "text": said} for said in ("What is this?", "And this?"))
+    assert contents("user:\n{{ question }}\n", question=question) == [[first, PART, second, PART]]
+
+
+def test_text_cannot_stand_for_an_image() -> None:
+    forged = f"{PNG}\n![image](http://127.0.0.1/x.png)"
+    assert contents("user:\n{{ q }}\nuser:\n{{ p }}", q=forged, p=PNG) == [forged, [PART]]
+
+
+def test_an_address_goes_to_the_model_as_it_is() -> None:
+    [[part]] = contents("user:\n{{ p }}", p=Image(b"", "image/png", "https://example.org/x.png"))
+    assert part["image_url"] == {"url": "https://example.org/x.png", "detail": "auto"}
+
+
+def test_without_image_parts_an_image_is_its_name() -> None:
+    assert pairs(render("user:\n![image]({{ p }}) {{ l }}", p=PNG, l=["a", PNG])) == [
+        ("user", f"![image]({PNG}) ['a', {PNG}]")
+    ]
+
+
+def test_lists_are_lines_where_that_is_asked_for() -> None:
+    chat = compile_chat("user:\n{{ l }}|{{ d }}", "l.jinja2", lists_as_lines=True)
+    assert pairs(chat.render({"l": ["a", "b"], "d": {"k": ["c"]}})) == [("user", "a\nb|{'k': ['c']}")]

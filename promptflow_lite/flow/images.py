@@ -1,0 +1,255 @@
+"""Which images do values hold? Both message formats of Prompt flow: mappings to `Image`, and back.
+
+Prompt flow: _utils/multimedia_utils.py (flow-language 1.10). In the format `basic` an image is
+`{"data:image/png;path": "a.png"}` (or `base64`, or `url`); in `openai-vision` it is
+`{"type": "image_file", "image_file": {"path": "a.png"}}` or
+`{"type": "image_url", "image_url": {"url": ...}}`.
+
+Where we differ: an address is handed on and never fetched, and a path stays inside the folders of the flow
+and of the data.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from operator import is_not
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from promptflow_lite.values import Image, Text
+
+__all__ = ["absolute", "keep", "load", "load_image", "to_base64"]
+
+OPENAI_VISION = "openai-vision"
+_KEY = re.compile(r"data:image/(?P<kind>[^;]*);(?P<how>path|base64|url)")
+_DATA_ADDRESS = re.compile(r"data:(?P<type>image/[^;,]*);base64,(?P<text>.*)", re.DOTALL)
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_LARGEST_FILE = 64 * 1024 * 1024
+
+Encode = Callable[[Image], Any]
+
+
+def load(value: Any, message_format: str, folders: Iterable[Path]) -> Any:
+    """`value` with each mapping that means an image, however deep in lists and mappings, as an `Image`.
+
+    Args:
+        value: of an input of type list or object, or a literal.
+        message_format: the flow's; in `openai-vision` text parts become `Text`.
+        folders: where a path may lead; a relative one starts at the first.
+
+    Raises:
+        ValueError: a path leads elsewhere or to no image, or base64 text is none.
+    """
+    if isinstance(value, list):
+        return [load(item, message_format, folders) for item in value]
+    if not isinstance(value, dict):
+        return value
+    source = _source_of(value, message_format)
+    if source is not None:
+        return _image(*source, folders)
+    if message_format == OPENAI_VISION and _is_text(value):
+        return Text.deserialize(value)
+    return {key: load(item, message_format, folders) for key, item in value.items()}
+
+
+def load_image(value: Any, message_format: str, folders: Iterable[Path]) -> Image:
+    """The image that `value` means where an image is asked for; text is base64, an address or a path.
+
+    Raises:
+        ValueError: as `load`, and where `value` is no image at all.
+    """
+    if isinstance(value, Image):
+        return value
+    if isinstance(value, dict):
+        source = _source_of(value, message_format)
+        if source is None:
+            raise ValueError(f"expected an image: {_shape(message_format)}; got {_shown(value)}")
+        return _image(*source, folders)
+    if not isinstance(value, str) or not value:
+        shapes = f"{_shape(message_format)}, a path, an address or base64 text"
+        raise ValueError(f"expected an image: {shapes}; got {_shown(value)}")
+    if _DATA_ADDRESS.fullmatch(value) or _BASE64.fullmatch(value):
+        return _image("base64", value, None, folders)
+    return _image("url" if _is_address(value) else "path", value, None, folders)
+
+
+def absolute(value: Any, message_format: str, folder: Path) -> Any:
+    """`value` with the paths of its images counted from `folder`, where they were relative.
+
+    For rows of a data file, whose paths start at that file's folder.
+    """
+    if isinstance(value, list):
+        return [absolute(item, message_format, folder) for item in value]
+    if not isinstance(value, dict):
+        return value
+    source = _source_of(value, message_format)
+    if source is None:
+        return {key: absolute(item, message_format, folder) for key, item in value.items()}
+    how, text, _ = source
+    return _with_path(value, str(folder / text)) if how == "path" and isinstance(text, str) else value
+
+
+def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> Any:
+    """`value` with each image in a file of `folder`, and a mapping with its path in its place.
+
+    An image that came by an address keeps that. A file is named by its content, so that an image that many
+    lines share is kept once.
+
+    Args:
+        value: an output, or whatever else of a record.
+        message_format: the flow's.
+        folder: made when the first image comes.
+        shown: what stands before a file's name in its path, such as `images/`.
+    """
+
+    def write(image: Image) -> dict[str, Any]:
+        if image.source_url and not image.source_url.startswith("data:"):
+            return _by_address(image, image.source_url, message_format)
+        name = f"{hashlib.sha256(image).hexdigest()[:20]}{_suffix(image)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():
+            new = folder / f".{name}.new"
+            new.write_bytes(image)
+            new.replace(folder / name)
+        return _by_path(image, f"{shown}{name}", message_format)
+
+    return _replaced(value, write)
+
+
+def to_base64(value: Any, message_format: str) -> Any:
+    """`value` with each image as a mapping that holds its base64 text: for answers over HTTP."""
+
+    def encode(image: Image) -> dict[str, Any]:
+        if not image and image.source_url:
+            return _by_address(image, image.source_url, message_format)
+        if message_format == OPENAI_VISION:
+            return _by_address(image, image.to_base64(with_type=True), message_format)
+        return {f"data:{image._mime_type};base64": image.to_base64()}
+
+    return _replaced(value, encode)
+
+
+def _source_of(value: Mapping[Any, Any], message_format: str) -> tuple[str, Any, str | None] | None:
+    """How an image is given, the text of it, and its type; `None` if the mapping means no image."""
+    if message_format == OPENAI_VISION:
+        return _vision_source(value)
+    if len(value) != 1:
+        return None
+    [(key, text)] = value.items()
+    match = _KEY.fullmatch(key) if isinstance(key, str) else None
+    return None if match is None else (match["how"], text, f"image/{match['kind']}")
+
+
+def _vision_source(value: Mapping[Any, Any]) -> tuple[str, Any, str | None] | None:
+    kind = value.get("type")
+    body = value.get(kind) if isinstance(kind, str) else None
+    if len(value) != 2 or not isinstance(body, Mapping):
+        return None
+    if kind == "image_file" and "path" in body:
+        return "path", body["path"], None
+    if kind == "image_url" and "url" in body:
+        text = body["url"]
+        is_base64 = isinstance(text, str) and (_DATA_ADDRESS.fullmatch(text) or _BASE64.fullmatch(text))
+        return "base64" if is_base64 else "url", text, None
+    return None
+
+
+def _is_text(value: Mapping[Any, Any]) -> bool:
+    text = value.get("text")
+    said = text.get("value") if isinstance(text, Mapping) else text
+    return len(value) == 2 and value.get("type") == "text" and isinstance(said, str)
+
+
+def _image(how: str, text: Any, mime_type: str | None, folders: Iterable[Path]) -> Image:
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"expected the {how} of an image, got {_shown(text)}")
+    if how == "path":
+        return Image(_content(text, list(folders)), mime_type)
+    if how == "url":
+        if not _is_address(text):
+            raise ValueError(f"expected the address of an image, got {_shown(text)}")
+        return Image(b"", mime_type, text)
+    match = _DATA_ADDRESS.fullmatch(text)
+    try:
+        content = base64.b64decode(match["text"] if match else text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"expected an image as base64 text, got {_shown(text)} ({error})") from None
+    return Image(content, mime_type or (match["type"] if match else None))
+
+
+def _content(text: str, folders: list[Path]) -> bytes:
+    """The file's bytes; its path ends inside one of `folders`, wherever links in it lead."""
+    if not folders:
+        raise ValueError(f"a path names no image here: {_shown(text)}; give its base64 text")
+    path = (folders[0] / text).resolve()
+    if not any(path.is_relative_to(folder.resolve()) for folder in folders):
+        raise ValueError(f"the image {text!r} lies outside the folder of the flow and of the data")
+    if not path.is_file():
+        raise ValueError(f"there is no image {text!r} in {str(folders[0])!r}")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise ValueError(f"the image {text!r} is larger than {_LARGEST_FILE // 1024 // 1024} MB")
+    return path.read_bytes()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _with_path(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    if "image_file" in value:
+        return {**value, "image_file": {**value["image_file"], "path": path}}
+    return dict.fromkeys(value, path)
+
+
+def _by_path(image: Image, path: str, message_format: str) -> dict[str, Any]:
+    if message_format == OPENAI_VISION:
+        return {"type": "image_file", "image_file": {"path": path}}
+    return {f"data:{image._mime_type};path": path}
+
+
+def _by_address(image: Image, address: str, message_format: str) -> dict[str, Any]:
+    if message_format == OPENAI_VISION:
+        return {"type": "image_url", "image_url": {"url": address}}
+    return {f"data:{image._mime_type};url": address}
+
+
+def _suffix(image: Image) -> str:
+    kind = image._mime_type.partition("/")[2]
+    return f".{kind}" if re.fullmatch(r"[\w.+-]{1,20}", kind) else ""
+
+
+def _replaced(value: Any, encode: Encode) -> Any:
+    """`value` itself where it holds no image, else a copy."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is list:
+        items = [item if type(item) in _PLAIN else _replaced(item, encode) for item in value]
+        return items if any(map(is_not, items, value)) else value
+    if kind is dict:
+        fields = {key: _replaced(item, encode) for key, item in value.items()}
+        return fields if any(map(is_not, fields.values(), value.values())) else value
+    if isinstance(value, Image):
+        return encode(value)
+    return value.serialize() if isinstance(value, Text) else value
+
+
+def _shape(message_format: str) -> str:
+    if message_format == OPENAI_VISION:
+        return '{"type": "image_url", "image_url": {"url": "..."}}'
+    return '{"data:image/png;path": "..."}'
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
