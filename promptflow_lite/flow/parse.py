@@ -27,7 +27,7 @@ from promptflow_lite.flow.types import ValueType, is_type_name
 
 __all__ = ["Complaints", "flow_of", "node_of"]
 
-_NODE_TYPES = get_args(NodeType)
+_NODE_TYPES = tuple(name for name in get_args(NodeType) if name not in ("flex", "prompty"))
 _REFUSED_NODE_TYPES = {"csharp": "C#", "action": "action"}
 
 

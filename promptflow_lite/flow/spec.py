@@ -21,7 +21,8 @@ from promptflow_lite.flow.source import Document
 
 __all__ = ["Activate", "Flow", "FlowInput", "FlowOutput", "Node", "NodeType", "Source", "Variant", "Variants"]
 
-NodeType = Literal["llm", "prompt", "python", "retrieval", "tool", "custom_llm"]
+NodeType = Literal["llm", "prompt", "python", "retrieval", "tool", "custom_llm", "flex", "prompty"]
+"""`flex` and `prompty` are made by front ends (`flow.flex`, `flow.prompty`); no file writes them."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class FlowInput:
     is_chat_input: bool = False
     is_chat_history: bool | None = None
     enum: list[Any] | None = None
+    optional: bool = False
+    """Whether it may be left out although it has no default: it is `None` then."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Node:
     timeout: float | None = None
     """Seconds this node may take (ours; Prompt flow has none)."""
     comment: str | None = None
+    settings: Any = field(default=None, repr=False)
+    """What a front end read for the maker of this node's tool: `flow.entry.Entry`, `flow.prompty.Prompt`."""
 
     def refs(self) -> dict[str, Ref]:
         """The inputs that are references, by parameter name."""
@@ -141,6 +146,15 @@ class Flow:
     additional_includes: tuple[str, ...] = ()
     message_format: Literal["basic", "openai-vision"] = "basic"
     tags: dict[str, Any] = field(default_factory=dict)
+    spread: str | None = None
+    """The node whose fields are the outputs: those that it gives count, `outputs` says what to expect. What
+    has no fields is the output `output`."""
+    init: dict[str, FlowInput] = field(default_factory=dict)
+    """What the flow is made with, once for all lines; a flow.dag.yaml has none."""
+    init_values: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What was given for `init` (`flow.init.give`)."""
+    sample: dict[str, Any] = field(default_factory=dict)
+    """The inputs of one line to try the flow with."""
 
     document: Document = field(default_factory=Document.empty, repr=False, compare=False)
     """The file as plain data, with positions."""

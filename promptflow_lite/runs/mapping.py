@@ -121,7 +121,7 @@ def _plan(
             continue
         if name in columns.get("data", ()) or not (_has_default(spec) or _is_history(name, spec)):
             plan[name] = Ref("data", name)
-        elif not _has_default(spec):
+        elif _is_history(name, spec) and not _has_default(spec):
             plan[name] = []
     complaints += [
         f"{name}: {reason}"
@@ -136,7 +136,7 @@ def _plan(
 
 
 def _has_default(spec: FlowInput) -> bool:
-    return spec.default is not None
+    return spec.default is not None or spec.optional
 
 
 def _is_history(name: str, spec: FlowInput) -> bool:
