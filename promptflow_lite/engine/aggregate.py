@@ -16,6 +16,7 @@ from promptflow_lite.engine.results import AggregationResult, LineResult, Status
 from promptflow_lite.engine.schedule import Schedule, plan_of
 from promptflow_lite.engine.walk import Walk
 from promptflow_lite.errors import InputError
+from promptflow_lite.flow.images import load
 from promptflow_lite.flow.refs import Ref, follow
 from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.tool import BoundFlow
@@ -45,8 +46,13 @@ async def aggregate(
         completed.sort(key=lambda line: (line.line_number or 0, line.repeat))
     try:
         given = {ref: [_of_line(line, ref) for line in completed] for ref in plan.given}
+        given = {
+            ref: load(values, bound.flow.message_format, [bound.folder]) for ref, values in given.items()
+        }
     except InputError as error:
         return AggregationResult(metrics, error=failure_of(error, None))
+    except ValueError as error:
+        return AggregationResult(metrics, error=failure_of(InputError(str(error), code="wrong-input"), None))
     walk = Walk(plan, Schedule(plan, given), emit=emit, metrics=metrics)
     with Home(bound.folder):
         await walk.run()

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from promptflow_lite.values import Image, Text
 
-__all__ = ["absolute", "keep", "load", "load_image", "to_base64"]
+__all__ = ["keep", "load", "load_image", "to_base64"]
 
 OPENAI_VISION = "openai-vision"
 _KEY = re.compile(r"data:image/(?P<kind>[^;]*);(?P<how>path|base64|url)")
@@ -41,7 +41,7 @@ def load(value: Any, message_format: str, folders: Iterable[Path]) -> Any:
     Args:
         value: of an input of type list or object, or a literal.
         message_format: the flow's; in `openai-vision` text parts become `Text`.
-        folders: where a path may lead; a relative one starts at the first.
+        folders: where a path may lead; a relative one starts at the first that has such a file.
 
     Raises:
         ValueError: a path leads elsewhere or to no image, or base64 text is none.
@@ -79,22 +79,6 @@ def load_image(value: Any, message_format: str, folders: Iterable[Path]) -> Imag
     return _image("url" if _is_address(value) else "path", value, None, folders)
 
 
-def absolute(value: Any, message_format: str, folder: Path) -> Any:
-    """`value` with the paths of its images counted from `folder`, where they were relative.
-
-    For rows of a data file, whose paths start at that file's folder.
-    """
-    if isinstance(value, list):
-        return [absolute(item, message_format, folder) for item in value]
-    if not isinstance(value, dict):
-        return value
-    source = _source_of(value, message_format)
-    if source is None:
-        return {key: absolute(item, message_format, folder) for key, item in value.items()}
-    how, text, _ = source
-    return _with_path(value, str(folder / text)) if how == "path" and isinstance(text, str) else value
-
-
 def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> Any:
     """`value` with each image in a file of `folder`, and a mapping with its path in its place.
 
@@ -119,7 +103,7 @@ def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> A
             new.replace(folder / name)
         return _by_path(image, f"{shown}{name}", message_format)
 
-    return _replaced(value, write)
+    return _replaced(value, write, message_format)
 
 
 def to_base64(value: Any, message_format: str) -> Any:
@@ -132,7 +116,7 @@ def to_base64(value: Any, message_format: str) -> Any:
             return _by_address(image, image.to_base64(with_type=True), message_format)
         return {f"data:{image._mime_type};base64": image.to_base64()}
 
-    return _replaced(value, encode)
+    return _replaced(value, encode, message_format)
 
 
 def _source_of(value: Mapping[Any, Any], message_format: str) -> tuple[str, Any, str | None] | None:
@@ -187,11 +171,14 @@ def _content(text: str, folders: list[Path]) -> bytes:
     """The file's bytes; its path ends inside one of `folders`, wherever links in it lead."""
     if not folders:
         raise ValueError(f"a path names no image here: {_shown(text)}; give its base64 text")
-    path = (folders[0] / text).resolve()
-    if not any(path.is_relative_to(folder.resolve()) for folder in folders):
+    places = [(folder / text).resolve() for folder in folders]
+    homes = [folder.resolve() for folder in folders]
+    inside = [path for path in places if any(path.is_relative_to(home) for home in homes)]
+    if not inside:
         raise ValueError(f"the image {text!r} lies outside the folder of the flow and of the data")
-    if not path.is_file():
-        raise ValueError(f"there is no image {text!r} in {str(folders[0])!r}")
+    path = next((path for path in inside if path.is_file()), None)
+    if path is None:
+        raise ValueError(f"there is no image {text!r} in {' or '.join(map(str, dict.fromkeys(folders)))}")
     if path.stat().st_size > _LARGEST_FILE:
         raise ValueError(f"the image {text!r} is larger than {_LARGEST_FILE // 1024 // 1024} MB")
     return path.read_bytes()
@@ -203,12 +190,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.netloc)
-
-
-def _with_path(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    if "image_file" in value:
-        return {**value, "image_file": {**value["image_file"], "path": path}}
-    return dict.fromkeys(value, path)
 
 
 def _by_path(image: Image, path: str, message_format: str) -> dict[str, Any]:
@@ -228,20 +209,30 @@ def _suffix(image: Image) -> str:
     return f".{kind}" if re.fullmatch(r"[\w.+-]{1,20}", kind) else ""
 
 
-def _replaced(value: Any, encode: Encode) -> Any:
-    """`value` itself where it holds no image, else a copy."""
+def _replaced(value: Any, encode: Encode, message_format: str) -> Any:
+    """`value` itself where it holds no image, else a copy; a mapping with base64 text is an image too."""
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind is list:
-        items = [item if type(item) in _PLAIN else _replaced(item, encode) for item in value]
+        items = [item if type(item) in _PLAIN else _replaced(item, encode, message_format) for item in value]
         return items if any(map(is_not, items, value)) else value
     if kind is dict:
-        fields = {key: _replaced(item, encode) for key, item in value.items()}
+        source = _source_of(value, message_format)
+        if source is not None and source[0] == "base64":
+            return _encoded(value, source, encode)
+        fields = {key: _replaced(item, encode, message_format) for key, item in value.items()}
         return fields if any(map(is_not, fields.values(), value.values())) else value
     if isinstance(value, Image):
         return encode(value)
     return value.serialize() if isinstance(value, Text) else value
+
+
+def _encoded(value: Any, source: tuple[str, Any, str | None], encode: Encode) -> Any:
+    try:
+        return encode(_image(*source, ()))
+    except ValueError:
+        return value
 
 
 def _shape(message_format: str) -> str:

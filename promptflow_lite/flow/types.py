@@ -79,7 +79,7 @@ def coerce_inputs(
     Args:
         flow: whose inputs.
         given: the values, by name.
-        folders: where the paths of images may lead, beside the flow's own folder.
+        folders: where the paths of images may lead, before and beside the flow's own folder.
 
     Raises:
         InputError: names every input that is missing or of the wrong type.
@@ -95,7 +95,8 @@ def coerce_inputs(
             continue
         value = given.get(name, [] if spec.default is None else spec.default)
         try:
-            values[name] = with_images(flow, coerce(value, spec.type), spec.type, folders)
+            within = folders if name in given else ()  # a default is the author's
+            values[name] = with_images(flow, coerce(value, spec.type), spec.type, within)
         except ValueError as error:
             wrong.append(f"inputs.{name}: {error}")
     if wrong:
@@ -111,17 +112,21 @@ def with_images(flow: Flow, value: Any, type_name: str, folders: Iterable[Path] 
         ValueError: an image is none, or lies outside the folders.
     """
     if type_name == "image":
-        within = (flow.folder, *folders)
+        within = (*folders, flow.folder)
         if isinstance(value, list):  # an aggregation node that is tried alone gets a list
             return [load_image(item, flow.message_format, within) for item in value]
         return load_image(value, flow.message_format, within)
     if type_name in ("list", "object"):
-        return load(value, flow.message_format, (flow.folder, *folders))
+        return load(value, flow.message_format, (*folders, flow.folder))
     return value
 
 
 def _has_default(flow: Flow, name: str, spec: FlowInput) -> bool:
-    return spec.default is not None or spec.optional or (flow.chat_input is not None and name == flow.chat_history)
+    return (
+        spec.default is not None
+        or spec.optional
+        or (flow.chat_input is not None and name == flow.chat_history)
+    )
 
 
 def _hint(flow: Flow, given: Mapping[str, Any]) -> str | None:

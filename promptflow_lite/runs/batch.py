@@ -22,6 +22,7 @@ from promptflow_lite.engine.results import AggregationResult, Failure, LineResul
 from promptflow_lite.errors import InputError
 from promptflow_lite.runs import lock, snapshot
 from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
+from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import Executor, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
@@ -208,6 +209,7 @@ class _Batch:
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
+        self.images = KeptImages(self.folder, prepared.flow.message_format)
         self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
 
     def note(self, *texts: str) -> None:
@@ -282,7 +284,7 @@ class _Batch:
                     self._hurry()
                 async with aclosing(executor.run(self.prepared.job, self.stop.ends(todo))) as results:
                     async for result in results:
-                        await self.journal.add(result)
+                        await self.journal.add(self.images.keep(result))
         except TimeoutError:
             if self.stop.reason is None:
                 raise
@@ -339,7 +341,8 @@ class _Batch:
 
     async def _aggregate(self) -> AggregationResult:
         if self.aggregates:
-            result = await aggregate(self.bound, self.tally.in_order(), emit=self.emit)
+            lines = self.images.revived(self.tally.in_order())
+            result = self.images.kept(await aggregate(self.bound, lines, emit=self.emit))
             result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
             write_json(self.folder / "aggregation.json", self._redacted(result))
             return result

@@ -41,6 +41,8 @@ class FlowJob(BaseModel):
     environment_variables: dict[str, str] = Field(default_factory=dict)
     line_timeout_s: float = 600.0
     concurrency: int = 16
+    folders: tuple[str, ...] = ()
+    """Where paths of images in the lines may lead, beside the flow's folder: the data's, the base run's."""
 
 
 class Executor(Protocol):

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import Failure, LineResult, Status
@@ -35,7 +36,7 @@ class LocalExecutor:
         async def work() -> None:
             for line in source:
                 try:
-                    result = await self._line(line, job.line_timeout_s)
+                    result = await self._line(line, job)
                 except Exception as bug:
                     await done.put(bug)
                     return
@@ -61,10 +62,15 @@ class LocalExecutor:
             with suppress(asyncio.CancelledError):
                 await working
 
-    async def _line(self, line: Line, timeout_s: float) -> LineResult:
+    async def _line(self, line: Line, job: FlowJob) -> LineResult:
         try:
             return await run_line(
-                self._bound, line.inputs, line_number=line.number, repeat=line.repeat, timeout_s=timeout_s
+                self._bound,
+                line.inputs,
+                line_number=line.number,
+                repeat=line.repeat,
+                timeout_s=job.line_timeout_s,
+                folders=[Path(folder) for folder in job.folders],
             )
         except InputError as error:
             failure = Failure(code=error.code, message=str(error))

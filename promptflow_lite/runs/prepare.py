@@ -46,6 +46,8 @@ class Prepared:
     base: Run | None
     variables: dict[str, str]
     """The environment variables that were asked for, secret values included: never kept."""
+    folders: tuple[str, ...]
+    """Where the paths of images in the lines may lead, beside the flow's folder."""
 
     @property
     def job(self) -> FlowJob:
@@ -57,6 +59,7 @@ class Prepared:
             environment_variables=self.variables,
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
+            folders=self.folders,
         )
 
 
@@ -96,8 +99,23 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     run = run.model_copy(update={"environment_variables": masked})
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
     return Prepared(
-        run, flow, Lines(lines), {**failed, **mapped.skipped}, [*notes, *mapped.notes], base, variables
+        run,
+        flow,
+        Lines(lines),
+        {**failed, **mapped.skipped},
+        [*notes, *mapped.notes],
+        base,
+        variables,
+        _folders(run, base, store),
     )
+
+
+def _folders(run: Run, base: Run | None, store: RunStore) -> tuple[str, ...]:
+    found = [] if base is None else [store.folder(base.name)]
+    if run.data is not None:
+        data_path = Path(run.data).absolute()
+        found.insert(0, data_path if data_path.is_dir() else data_path.parent)
+    return tuple(map(str, found))
 
 
 def differences(prepared: Prepared, then: Run, folder: Path) -> list[str]:

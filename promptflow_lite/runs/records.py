@@ -13,6 +13,7 @@ import orjson
 
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.tools.scope import Usage
+from promptflow_lite.values import Image, to_plain
 
 __all__ = ["DECODER", "Key", "decode", "dumps", "encode", "key_of", "loads", "pretty"]
 
@@ -115,7 +116,7 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if hasattr(value, "tolist"):
         return value.tolist()
-    return repr(value)
+    return to_plain(value) if isinstance(value, Image) else repr(value)
 
 
 def _strict(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.flow.images import absolute, keep, load, load_image, to_base64
+from promptflow_lite.flow.images import keep, load, load_image, to_base64
 from promptflow_lite.flow.spec import Flow, FlowInput
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.values import Image, Text, to_plain
@@ -107,14 +107,19 @@ def test_what_is_no_image_is_refused(value: Any, folder: Path) -> None:
         coerce_inputs(flow, {"picture": value})
 
 
-def test_rows_count_their_paths_from_the_datas_folder(folder: Path) -> None:
-    row = {"a": [{"data:image/png;path": "a.png"}], "b": {"data:image/png;url": "https://x.org/a.png"}}
-    assert absolute(row, "basic", folder / "pics") == {
-        "a": [{"data:image/png;path": str(folder / "pics" / "a.png")}],
-        "b": {"data:image/png;url": "https://x.org/a.png"},
-    }
-    vision = {"type": "image_file", "image_file": {"path": "a.png"}}
-    assert absolute(vision, "openai-vision", folder)["image_file"] == {"path": str(folder / "a.png")}
+def test_a_relative_path_is_looked_for_in_each_folder(folder: Path) -> None:
+    elsewhere = folder.parent / "data"
+    elsewhere.mkdir()
+    (elsewhere / "b.png").write_bytes(b"b")
+    flow = Flow("f", inputs={"p": FlowInput("image", default="pics/a.png")}, folder=folder)
+    assert coerce_inputs(flow, {"p": "b.png"}, [elsewhere])[0]["p"] == b"b"
+    assert coerce_inputs(flow, {}, [elsewhere])[0]["p"] == PNG
+
+
+def test_text_that_is_an_image_already_is_kept_as_one(folder: Path) -> None:
+    kept = keep({"a": {"data:image/png;base64": TEXT}}, "basic", folder)
+    assert load(kept, "basic", [folder]) == {"a": PNG}
+    assert keep({"data:image/png;base64": "?"}, "basic", folder) == {"data:image/png;base64": "?"}
 
 
 def test_what_is_kept_can_be_read_again(folder: Path) -> None:
