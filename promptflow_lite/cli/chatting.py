@@ -113,7 +113,7 @@ async def _answer(trial: Trial, roles: _Roles, inputs: Mapping[str, Any]) -> Lin
             print(neutral(event.text), end="", file=out, flush=True)
 
     with contextlib.redirect_stdout(sys.stderr):
-        line = await trial.loaded.ainvoke(inputs, stream=True, emit=show)
+        line = trial.images.keep(await trial.loaded.ainvoke(inputs, stream=True, emit=show))
     if line.status is Status.Completed and not streamed:
         print(neutral(str(line.outputs.get(roles.answer))), end="", file=out)
     if streamed or line.status is Status.Completed:

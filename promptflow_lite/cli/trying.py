@@ -21,6 +21,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.flow.spec import Node
 from promptflow_lite.flow.types import coerce_inputs
+from promptflow_lite.runs.images import KeptImages
 
 __all__ = ["Trial", "given_inputs"]
 
@@ -31,6 +32,7 @@ class Trial:
     def __init__(self, loaded: LoadedFlow) -> None:
         self.loaded = loaded
         self.records = Records(loaded.flow.folder / ".promptflow")
+        self.images = KeptImages(loaded.flow.folder, loaded.flow.message_format, ".promptflow/images")
 
     @classmethod
     def of(
@@ -61,11 +63,12 @@ class Trial:
 
     def test_flow(self, given: Sequence[str] | None, *, whole: bool) -> int:
         """Run the flow once, aggregation nodes included; the exit code."""
-        inputs, warnings = coerce_inputs(self.loaded.flow, given_inputs(given))
+        inputs, warnings = coerce_inputs(self.loaded.flow, given_inputs(given), _folders(given))
         for warning in warnings:
             say(neutral(f"warning: {warning}"))
         with contextlib.redirect_stdout(sys.stderr):
-            tested = asyncio.run(self._run(inputs))
+            line, aggregation = asyncio.run(self._run(inputs))
+        tested = Tested(self.images.keep(line), aggregation and self.images.kept(aggregation))
         self.records.keep_flow(tested)
         _show(tested)
         if whole:
@@ -92,7 +95,7 @@ class Trial:
             say(neutral(f"warning: node {name!r} reads no {stranger!r}"))
         inputs = node_inputs(known[name], values, self.records.last())
         with contextlib.redirect_stdout(sys.stderr):
-            run = asyncio.run(self._run_node(name, inputs))
+            run = self.images.keep_node(asyncio.run(self._run_node(name, inputs)))
         self.records.keep_node(run)
         _show_prints(run.logs)
         if run.error is not None:
@@ -127,6 +130,14 @@ def given_inputs(values: Sequence[str] | None) -> dict[str, Any]:
     if values and len(values) == 1 and "=" not in values[0] and values[0].endswith((".json", ".jsonl")):
         return _from_file(Path(values[0]))
     return dict(pairs(values, "--inputs"))
+
+
+def _folders(given: Sequence[str] | None) -> list[Path]:
+    """Where images may lie: beside the file of inputs; a path that a person types may lead anywhere."""
+    if given and len(given) == 1 and "=" not in given[0]:
+        return [Path(given[0]).absolute().parent]
+    here = Path.cwd()
+    return [here, Path(here.anchor)] if given else []
 
 
 def _from_file(file: Path) -> dict[str, Any]:

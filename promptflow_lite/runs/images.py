@@ -12,20 +12,20 @@ from promptflow_lite.flow.images import keep, load
 
 __all__ = ["KeptImages"]
 
-_FOLDER = "images"
-
 
 class KeptImages:
-    """The images of one run.
+    """The images of one run, or of a test.
 
     Args:
         folder: the run's.
         message_format: its flow's.
+        within: where in `folder` the files are.
     """
 
-    def __init__(self, folder: Path, message_format: str) -> None:
+    def __init__(self, folder: Path, message_format: str, within: str = "images") -> None:
         self._folder = folder
         self._format = message_format
+        self._within = within
 
     def keep(self, result: LineResult) -> LineResult:
         """The result with paths in place of images; the images are in files then."""
@@ -35,6 +35,10 @@ class KeptImages:
             return result
         return dataclasses.replace(result, inputs=inputs, outputs=outputs, node_runs=runs)
 
+    def keep_node(self, run: NodeRun) -> NodeRun:
+        """The same for one node."""
+        return self._runs({run.node: run})[run.node]
+
     def kept(self, result: AggregationResult) -> AggregationResult:
         """The same for what came of the aggregation."""
         runs = self._runs(result.node_runs)
@@ -42,7 +46,7 @@ class KeptImages:
 
     def revived(self, lines: Sequence[LineResult]) -> Sequence[LineResult]:
         """What aggregation nodes get: lines with the images that `keep` put into files."""
-        if not (self._folder / _FOLDER).is_dir():
+        if not (self._folder / self._within).is_dir():
             return lines
         return [
             dataclasses.replace(
@@ -65,7 +69,7 @@ class KeptImages:
         return {**runs, **changed} if changed else runs
 
     def _plain(self, value: Any) -> Any:
-        return keep(value, self._format, self._folder / _FOLDER, shown=f"{_FOLDER}/")
+        return keep(value, self._format, self._folder / self._within, shown=f"{self._within}/")
 
     def _images(self, value: Any) -> Any:
         return load(value, self._format, [self._folder])
