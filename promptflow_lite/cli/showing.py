@@ -257,4 +257,4 @@ def _cell(content: Any) -> str:
 
 def _skipped(folder: Path) -> dict[int, str]:
     path = folder / "skipped.json"
-    return {int(n): why for n, why in loads(path.read_bytes()).items()} if path.is_file() else {}
+    return {int(key.partition("/")[0]): why for key, why in loads(path.read_bytes()).items()} if path.is_file() else {}

@@ -27,7 +27,7 @@ from promptflow_lite.runs.job import Executor, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
-from promptflow_lite.runs.records import decode, dumps, key_of, loads
+from promptflow_lite.runs.records import decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
@@ -331,7 +331,7 @@ class _Batch:
         write_outputs(self.folder, self.journal.records, self.keys)
         if self.prepared.skipped:
             write_json(
-                self.folder / "skipped.json", {str(n): why for n, why in self.prepared.skipped.items()}
+                self.folder / "skipped.json", {key_text(key): why for key, why in self.prepared.skipped.items()}
             )
         result = await self._aggregate()
         write_json(self.folder / "metrics.json", result.metrics)

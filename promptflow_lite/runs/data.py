@@ -1,84 +1,94 @@
-"""Which rows are in a data file? JSON Lines, JSON, CSV and TSV, read strictly, every complaint at once.
+"""Which rows are in the data? Files checked whole before the first line runs, then read again as a stream.
 
-A file is read whole before the first line runs, so that a bad record is found before anything is paid for.
-BOM, CRLF and blank lines are fine; NaN, broken UTF-8, ragged rows and duplicate headers are not. Nothing is
-guessed: cells of CSV and TSV stay text (Prompt flow: pandas with `dtype=object`), and a key that a row lacks
-is missing, not "nan".
+BOM, CRLF and blank lines are fine; NaN, broken UTF-8, ragged rows and duplicate keys are not. Every complaint
+comes at once, with its physical line. A key that a row lacks is missing, not "nan".
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.runs.records import DECODER, loads
+from promptflow_lite.runs.formats import Record, Row, records_of
+from promptflow_lite.runs.streams import unreadable
 
-__all__ = ["Row", "Table", "digest", "read"]
+__all__ = ["Data", "Placed", "Row", "complain", "digest", "read"]
 
-Row = dict[str, Any]
-
-_LARGEST_CELL = 64 * 1024 * 1024
 _SHOWN = 20
-_NOT_READ = {
-    ".parquet": "a Parquet file",
-    ".xlsx": "a spreadsheet",
-    ".gz": "a compressed file",
-    ".zip": "a compressed file",
-}
-_SPACE = " \t\r\n"
+
+
+class Placed(NamedTuple):
+    """A row, its line number, and where it stands."""
+
+    number: int
+    row: Row
+    place: str
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows by line number, and where each was written."""
+class Data:
+    """Rows that were checked; they are read from the file whenever they are asked for."""
 
-    rows: Mapping[int, Row]
-    """In the file's order."""
     name: str
-    """What a message calls the whole: a file, or a run."""
-    place: Callable[[int], str]
-    """Where the row of a line number stands, as `file:line`."""
+    """What a message calls the whole."""
+    files: Sequence[Path]
+    numbers: Sequence[int]
+    """The line numbers of the rows, in the file's order: a range, or what a `line_number` column says."""
+    columns: Mapping[str, int]
+    """How many rows have each column, in order of first appearance."""
+    bad: Mapping[int, str]
+    """Bad records that are left out, by line number."""
+    notes: Sequence[str]
+    _stamps: Sequence[tuple[int, int]]
 
-    def columns(self) -> list[str]:
-        """The keys of all rows, in order of first appearance."""
-        return list(dict.fromkeys(key for row in self.rows.values() for key in row))
+    def rows(self) -> Iterator[Placed]:
+        """The rows in the file's order.
+
+        Raises:
+            InputError: the files are not those that were checked (code `data-changed`).
+        """
+        if [_stamp(file) for file in self.files] != list(self._stamps):
+            raise _changed(self.name)
+        at, ordinal = 0, -1
+        for file in self.files:
+            for record in records_of(file):
+                ordinal += 1
+                if record.row is None:
+                    continue
+                if at == len(self.numbers):
+                    raise _changed(self.name)
+                yield Placed(self.numbers[at], record.row, f"{file}:{record.line}")
+                at += 1
+        if at < len(self.numbers):
+            raise _changed(self.name)
 
 
-def read(path: Path) -> Table:
-    """The rows of a file, or of every file of a folder, one after the other.
+def read(path: Path, *, skip_bad: bool = False) -> Data:
+    """The checked rows of a file, or of every file of a folder, one after the other.
 
     Args:
-        path: `.jsonl`, `.json` (a list), `.csv` or `.tsv`; any other file is read as JSON Lines. In a folder,
-            hidden files are left out and the others are read in the order of their names.
+        path: `.jsonl`, `.json` (a list), `.csv`, `.tsv` or `.parquet`, also compressed; any other file is
+            read as JSON Lines. In a folder, hidden files are left out and the others are read in the order of
+            their names.
+        skip_bad: leave bad records out instead of refusing the data; each keeps its number, so that the rows
+            behind it keep theirs.
 
     Raises:
         InputError: `data-not-found`, or `bad-data` with every bad record and its physical line.
     """
-    complaints = _Complaints()
-    rows: list[Row] = []
-    places: list[tuple[Path, int]] = []
-    for file in _files(path):
-        for line, row in _rows(file, complaints):
-            rows.append(row)
-            places.append((file, line))
-    complaints.give_up()
-    if not rows:
-        raise InputError(f"{path}: there are no rows", code="bad-data")
-    numbers = _numbers(rows, places, complaints)
-    complaints.give_up()
-    where = places if numbers is None else dict(zip(numbers, places, strict=True))
-    return Table(
-        rows=dict(zip(numbers or range(len(rows)), rows, strict=True)),
-        name=str(path),
-        place=lambda number: "{}:{}".format(*where[number]),
-    )
+    files = _files(path)
+    survey = _Survey(skip_bad)
+    stamps = [_stamp(file) for file in files]
+    for file in files:
+        for record in records_of(file):
+            survey.add(file, record)
+    return survey.done(path, files, stamps)
 
 
 def digest(path: Path) -> str:
@@ -92,21 +102,153 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-class _Complaints:
+def complain(complaints: Sequence[str], count: int, code: str) -> None:
+    """Raise the first of `count` complaints, if there are any."""
+    if count:
+        shown = list(complaints[:_SHOWN])
+        more = [f"... and {count - len(shown)} more"] if count > len(shown) else []
+        raise InputError("\n".join([*shown, *more]), code=code)
+
+
+class _Survey:
+    """What is learned of the data at its first reading: no row of it is kept."""
+
+    def __init__(self, skip_bad: bool) -> None:
+        self._skip_bad = skip_bad
+        self._columns: Counter[str] = Counter()
+        self._ordinal = 0
+        """Records so far, bad ones too."""
+        self._rows = 0
+        self._bad: dict[int, str] = {}
+        self._complaints: list[str] = []
+        self._count = 0
+        self._numbers = _Numbers()
+
+    def add(self, file: Path, record: Record) -> None:
+        """Take note of a record."""
+        place = f"{file}:{record.line}"
+        if record.row is None:
+            self._note(f"{place}: {record.complaint}", final=record.final)
+        else:
+            self._columns.update(dict.fromkeys(record.row, 1))
+            self._rows += 1
+            self._numbers.add(self._ordinal, record.row, place)
+        self._ordinal += not (record.row is None and record.final)
+
+    def _note(self, text: str, *, final: bool) -> None:
+        if self._skip_bad and not final:
+            self._bad[self._ordinal] = text
+            return
+        self._count += 1
+        if len(self._complaints) < _SHOWN:
+            self._complaints.append(text)
+
+    def done(self, path: Path, files: Sequence[Path], stamps: Sequence[tuple[int, int]]) -> Data:
+        """The data, if it is sound.
+
+        Raises:
+            InputError: it is not; every complaint at once.
+        """
+        complain(self._complaints, self._count, "bad-data")
+        if not self._rows:
+            why = f"; {len(self._bad)} bad records are left out" if self._bad else ""
+            raise InputError(f"{path}: there are no rows{why}", code="bad-data")
+        named, complaints, count = self._numbers.done()
+        complain(complaints, count, "bad-data")
+        dense = not self._bad and named is None
+        numbers = named or (range(self._rows) if dense else self._numbers.ordinals(self._bad, self._ordinal))
+        return Data(
+            str(path),
+            files,
+            numbers,
+            dict(self._columns),
+            {} if named else self._bad,
+            _said(path, self._bad),
+            stamps,
+        )
+
+
+def _said(path: Path, bad: Mapping[int, str]) -> list[str]:
+    if not bad:
+        return []
+    shown = list(bad.values())[:_SHOWN]
+    more = [f"... and {len(bad) - len(shown)} more"] if len(bad) > len(shown) else []
+    return ["\n  ".join([f"{len(bad)} bad records of {path} are left out:", *shown, *more])]
+
+
+class _Numbers:
+    """The values of a `line_number` column, where there is one (Prompt flow joins by it)."""
+
     def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.count = 0
+        self._numbers = array("q")
+        self._seen: set[int] | None = None
+        """Only once a number is not above the one before it."""
+        self._complaints: list[str] = []
+        self._count = 0
+        self._lacking: list[str] = []
+        self._lacks = 0
 
-    def add(self, file: Path, line: int, text: str) -> None:
-        self.count += 1
-        if len(self.texts) < _SHOWN:
-            self.texts.append(f"{file}:{line}: {text}")
+    def add(self, ordinal: int, row: Row, place: str) -> None:
+        """Take note of a row's number."""
+        if "line_number" not in row:
+            self._lacks += 1
+            if len(self._lacking) < _SHOWN:
+                self._lacking.append(f"{place}: line_number: there is none, while other rows have one")
+            return
+        value = row["line_number"]
+        number = _number(value)
+        if number is None:
+            self._complain(f"{place}: line_number: expected a whole number, got {value!r}")
+        elif self._is_new(number):
+            self._numbers.append(number)
+        else:
+            self._complain(f"{place}: line_number: {number} is there already")
 
-    def give_up(self) -> None:
-        """Raise what was collected, if anything was."""
-        if self.count:
-            more = [f"... and {self.count - len(self.texts)} more"] if self.count > len(self.texts) else []
-            raise InputError("\n".join([*self.texts, *more]), code="bad-data")
+    def _is_new(self, number: int) -> bool:
+        if self._seen is None:
+            if not self._numbers or number > self._numbers[-1]:
+                return True
+            self._seen = set(self._numbers)
+        if number in self._seen:
+            return False
+        self._seen.add(number)
+        return True
+
+    def _complain(self, text: str) -> None:
+        self._count += 1
+        if len(self._complaints) < _SHOWN:
+            self._complaints.append(text)
+
+    def done(self) -> tuple[Sequence[int] | None, list[str], int]:
+        """The numbers (`None`: there is no such column), and what is wrong with them."""
+        if not self._numbers and not self._count:
+            return None, [], 0
+        return self._numbers, [*self._complaints, *self._lacking], self._count + self._lacks
+
+    @staticmethod
+    def ordinals(bad: Mapping[int, str], count: int) -> Sequence[int]:
+        """The places of the rows among `count` records."""
+        return array("q", (ordinal for ordinal in range(count) if ordinal not in bad))
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return None
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _changed(name: str) -> InputError:
+    return InputError(f"{name} has changed since the run was started", code="data-changed")
 
 
 def _files(path: Path) -> list[Path]:
@@ -119,176 +261,3 @@ def _files(path: Path) -> list[Path]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file", code="data-not-found")
     return [path]
-
-
-def _rows(file: Path, complaints: _Complaints) -> Iterator[tuple[int, Row]]:
-    suffix = file.suffix.lower()
-    if suffix in _NOT_READ:
-        raise InputError(
-            f"{file}: {_NOT_READ[suffix]} is not read; expected .jsonl, .json, .csv or .tsv", code="bad-data"
-        )
-    content = file.read_bytes()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{file}:1: the file is UTF-16; save it as UTF-8", code="bad-data")
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    if suffix == ".json":
-        return _json_rows(file, content, complaints)
-    if suffix in (".csv", ".tsv"):
-        return _table_rows(file, content, "," if suffix == ".csv" else "\t", complaints)
-    return _jsonl_rows(file, content, complaints)
-
-
-def _jsonl_rows(file: Path, content: bytes, complaints: _Complaints) -> Iterator[tuple[int, Row]]:
-    for line, text in enumerate(content.split(b"\n"), start=1):
-        if not text or text.isspace():
-            continue
-        try:
-            row = loads(text)
-        except ValueError as error:
-            complaints.add(file, line, _reason(error))
-            continue
-        if isinstance(row, dict):
-            yield line, row
-        else:
-            complaints.add(file, line, f"expected a JSON object, got {_kind(row)}")
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} (column {error.colno})"
-    return f"not JSON: {error}"
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-        case _:
-            return "a number"
-
-
-def _text(file: Path, content: bytes, complaints: _Complaints) -> str | None:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        complaints.add(file, line, f"not UTF-8: byte 0x{content[error.start]:02x}; save the file as UTF-8")
-        return None
-
-
-def _json_rows(file: Path, content: bytes, complaints: _Complaints) -> Iterator[tuple[int, Row]]:
-    text = _text(file, content, complaints)
-    if text is None:
-        return
-    at = _skip(text, 0)
-    if text[at : at + 1] != "[":
-        complaints.add(
-            file, text.count("\n", 0, at) + 1, "expected a list of objects (or name the file .jsonl)"
-        )
-        return
-    at, line, seen = _skip(text, at + 1), 1, 0
-    closed = text[at : at + 1] == "]"
-    while not closed:
-        line, seen = line + text.count("\n", seen, at), at
-        try:
-            row, at = DECODER.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            complaints.add(file, error.lineno, _reason(error))
-            return
-        except (ValueError, RecursionError) as error:
-            complaints.add(file, line, f"not JSON: {error}")
-            return
-        if isinstance(row, dict):
-            yield line, row
-        else:
-            complaints.add(file, line, f"expected a JSON object, got {_kind(row)}")
-        at = _skip(text, at)
-        closed = text[at : at + 1] == "]"
-        if closed:
-            break
-        if text[at : at + 1] != ",":
-            complaints.add(file, text.count("\n", 0, at) + 1, "not JSON: expected ',' or ']'")
-            return
-        at = _skip(text, at + 1)
-    at = _skip(text, at + 1)
-    if at < len(text):
-        complaints.add(file, text.count("\n", 0, at) + 1, "not JSON: something follows the list")
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SPACE:
-        at += 1
-    return at
-
-
-def _table_rows(
-    file: Path, content: bytes, delimiter: str, complaints: _Complaints
-) -> Iterator[tuple[int, Row]]:
-    text = _text(file, content, complaints)
-    if text is None:
-        return
-    before = csv.field_size_limit(_LARGEST_CELL)
-    try:
-        yield from _cells(file, text, delimiter, complaints)
-    finally:
-        csv.field_size_limit(before)
-
-
-def _cells(file: Path, text: str, delimiter: str, complaints: _Complaints) -> Iterator[tuple[int, Row]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    line = 1
-    try:
-        for cells in reader:
-            start, line = line, reader.line_num + 1
-            if not cells:
-                continue
-            if header is None:
-                header = cells
-                _check_header(file, start, header, complaints)
-            elif len(cells) != len(header):
-                complaints.add(file, start, f"{len(cells)} cells; the header has {len(header)}")
-            else:
-                yield start, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        complaints.add(file, line, f"not {'CSV' if delimiter == ',' else 'TSV'}: {error}")
-
-
-def _check_header(file: Path, line: int, header: list[str], complaints: _Complaints) -> None:
-    for name in dict.fromkeys(name for name in header if header.count(name) > 1):
-        complaints.add(file, line, f"the column {name!r} is there {header.count(name)} times")
-    if any(not name.strip() for name in header):
-        complaints.add(file, line, f"column {[not n.strip() for n in header].index(True) + 1} has no name")
-
-
-def _numbers(rows: list[Row], places: list[tuple[Path, int]], complaints: _Complaints) -> list[int] | None:
-    """The values of a `line_number` column, where there is one (Prompt flow joins by it)."""
-    if not any("line_number" in row for row in rows):
-        return None
-    numbers: list[int] = []
-    seen: dict[int, tuple[Path, int]] = {}
-    for row, (file, line) in zip(rows, places, strict=True):
-        value = row.get("line_number")
-        number = _number(value)
-        if number is None:
-            complaints.add(file, line, f"line_number: expected a whole number, got {value!r}")
-        elif number in seen:
-            complaints.add(file, line, "line_number: {} is also on {}:{}".format(number, *seen[number]))
-        else:
-            seen[number] = (file, line)
-            numbers.append(number)
-    return numbers
-
-
-def _number(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None

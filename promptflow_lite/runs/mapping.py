@@ -1,7 +1,7 @@
-"""Which inputs does each line get? Column mapping: sources joined by line number.
+"""Which inputs does each line get? Column mapping: Prompt flow's rules over the columns of the sources.
 
-Prompt flow's rules (its documentation of `column_mapping`), with two traps mended: an input with a default
-takes the data column of its name when there is one, and a key that a row lacks is missing.
+Two traps of Prompt flow (its documentation of `column_mapping`) are mended: an input with a default takes the
+data column of its name when there is one, and a key that a row lacks is missing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from typing import Any
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import FlowInput
-from promptflow_lite.runs.data import Table
-from promptflow_lite.runs.job import Line
 
-__all__ = ["Mapped", "map_lines"]
+__all__ = ["Plan", "Scope", "plan_of"]
 
-_SHOWN = 20
 _ABSENT = {
     "data": "there is no data; give it with --data",
     "run.inputs": "there is no base run; name it with --run",
@@ -27,76 +24,60 @@ _ABSENT = {
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """The lines, in the order of the first source."""
+class Scope:
+    """What a mapping may refer to as `${data.COLUMN}`, `${run.inputs.COLUMN}` or `${run.outputs.COLUMN}`."""
 
-    lines: list[Line]
-    skipped: dict[int, str]
-    """Lines that lack something to work on, with the reason; only where `skip_incomplete` was asked for."""
+    name: str
+    """What a message calls it: a file, or the outputs of a run."""
+    columns: Mapping[str, int]
+    """How many of its rows have each column."""
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each input comes from: a reference, or a literal."""
+
+    values: Mapping[str, Any]
+    optional: frozenset[str]
+    """Inputs with a default: a row may lack their column."""
     notes: list[str]
     """What a person should be told."""
+    is_certain: bool
+    """Whether every row of every scope has what it needs, so that none has to be looked at."""
 
-
-def map_lines(
-    sources: Mapping[str, Table],
-    mapping: Mapping[str, Any] | None,
-    inputs: Mapping[str, FlowInput],
-    *,
-    skip_incomplete: bool = False,
-) -> Mapped:
-    """One line for each number that every source has.
-
-    Args:
-        sources: tables by scope: `data`, `run.inputs`, `run.outputs`.
-        mapping: input name to `${scope.column}` or a literal. An input that is not named takes the data
-            column of its name.
-        inputs: the flow's inputs.
-        skip_incomplete: leave out, and report, a line whose row lacks a mapped column, instead of refusing
-            the data: for evaluations, where a row without ground truth is nothing to score.
-
-    Raises:
-        InputError: `bad-column-mapping` with every reference that leads nowhere, or `missing-column` with
-            every row that lacks a column.
-    """
-    plan, notes = _plan(sources, mapping or {}, inputs)
-    tables = list(sources.values())
-    lines: list[Line] = []
-    skipped: dict[int, str] = {}
-    missing: list[str] = []
-    for number in tables[0].rows:
-        if any(number not in table.rows for table in tables[1:]):
-            continue
+    def inputs(self, rows: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        """The inputs that a line gets from its rows, by scope, and what the rows lack."""
         values: dict[str, Any] = {}
         lacking: list[str] = []
-        for name, value in plan.items():
+        for name, value in self.values.items():
             if not isinstance(value, Ref):
                 values[name] = value
                 continue
-            row = sources[value.scope].rows[number]
+            row = rows[value.scope]
             if value.name in row:
                 values[name] = row[value.name]
-            elif inputs[name].default is None:
-                lacking.append(
-                    f"{sources[value.scope].place(number)}: no {value.name!r} for the input {name!r}"
-                )
-        if not lacking:
-            lines.append(Line(number, values))
-        elif skip_incomplete:
-            skipped[number] = "; ".join(lacking)
-        else:
-            missing += lacking
-    if missing:
-        more = [f"... and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []
-        raise InputError("\n".join([*missing[:_SHOWN], *more]), code="missing-column")
-    return Mapped(lines, skipped, notes)
+            elif name not in self.optional:
+                lacking.append(f"no {value.name!r} for the input {name!r}")
+        return values, lacking
 
 
-def _plan(
-    sources: Mapping[str, Table], mapping: Mapping[str, Any], inputs: Mapping[str, FlowInput]
-) -> tuple[dict[str, Any], list[str]]:
-    """Each input's reference or literal; what does not work is raised all at once."""
-    columns = {scope: table.columns() for scope, table in sources.items()}
-    plan: dict[str, Any] = {}
+def plan_of(
+    scopes: Mapping[str, Scope], mapping: Mapping[str, Any] | None, inputs: Mapping[str, FlowInput]
+) -> Plan:
+    """Each input's reference or literal.
+
+    Args:
+        scopes: what there is to refer to.
+        mapping: input name to `${scope.column}` or a literal. An input that is not named takes the data
+            column of its name.
+        inputs: the flow's inputs.
+
+    Raises:
+        InputError: `bad-column-mapping` with every reference that leads nowhere.
+    """
+    mapping = mapping or {}
+    values: dict[str, Any] = {}
     notes: list[str] = []
     complaints: list[str] = []
     for name, value in mapping.items():
@@ -107,36 +88,44 @@ def _plan(
             )
         elif Ref.is_reference(value):
             try:
-                plan[name] = Ref.in_mapping(value)
+                values[name] = Ref.in_mapping(value)
             except ValueError as error:
                 complaints.append(f"{name}: {error}")
         else:
-            plan[name] = value
+            values[name] = value
             if isinstance(value, str) and "${" in value:
                 notes.append(
                     f"column mapping: {name}={value!r} is plain text; a reference is the whole value"
                 )
+    data = scopes["data"].columns if "data" in scopes else {}
     for name, spec in inputs.items():
         if name in mapping:
             continue
-        if name in columns.get("data", ()) or not (_has_default(spec) or _is_history(name, spec)):
-            plan[name] = Ref("data", name)
-        elif _is_history(name, spec) and not _has_default(spec):
-            plan[name] = []
+        if name in data or not (_has_default(spec) or _is_history(name, spec)):
+            values[name] = Ref("data", name)
+        elif not _has_default(spec):
+            values[name] = []
+    refs = {name: ref for name, ref in values.items() if isinstance(ref, Ref)}
     complaints += [
         f"{name}: {reason}"
-        for name, ref in plan.items()
-        if isinstance(ref, Ref) and (reason := _leads_nowhere(name, ref, sources, columns, name in mapping))
+        for name, ref in refs.items()
+        if (reason := _leads_nowhere(name, ref, scopes, asked=name in mapping))
     ]
     if complaints:
         raise InputError(
             "column mapping: " + "\ncolumn mapping: ".join(complaints), code="bad-column-mapping"
         )
-    return plan, notes
+    optional = frozenset(name for name, spec in inputs.items() if _has_default(spec))
+    certain = all(
+        scopes[ref.scope].columns[ref.name] == scopes[ref.scope].rows
+        for name, ref in refs.items()
+        if name not in optional
+    )
+    return Plan(values, optional, notes, certain)
 
 
 def _has_default(spec: FlowInput) -> bool:
-    return spec.default is not None or spec.optional
+    return spec.default is not None
 
 
 def _is_history(name: str, spec: FlowInput) -> bool:
@@ -144,19 +133,18 @@ def _is_history(name: str, spec: FlowInput) -> bool:
     return bool(spec.is_chat_history) or (name == "chat_history" and spec.is_chat_history is not False)
 
 
-def _leads_nowhere(
-    name: str, ref: Ref, sources: Mapping[str, Table], columns: Mapping[str, list[str]], asked: bool
-) -> str | None:
-    if ref.scope not in sources:
+def _leads_nowhere(name: str, ref: Ref, scopes: Mapping[str, Scope], *, asked: bool) -> str | None:
+    if ref.scope not in scopes:
         if asked:
             return f"{str(ref)!r}: {_ABSENT[ref.scope]}"
-        known = ", ".join(f"${{{scope}.{column}}}" for scope, names in columns.items() for column in names)
+        known = ", ".join(f"${{{scope}.{column}}}" for scope, of in scopes.items() for column in of.columns)
         return f"the input is not mapped; there are: {known}"
-    if ref.name in columns[ref.scope]:
+    columns = scopes[ref.scope].columns
+    if ref.name in columns:
         return None
-    known = ", ".join(columns[ref.scope]) or "none"
-    hint = near_miss(ref.name, columns[ref.scope])
-    where = f"{sources[ref.scope].name} has no column {ref.name!r}; it has: {known}"
+    known = ", ".join(columns) or "none"
+    hint = near_miss(ref.name, columns)
+    where = f"{scopes[ref.scope].name} has no column {ref.name!r}; it has: {known}"
     if not asked:
         where += f"; map it, as in --column-mapping {name}='${{data.COLUMN}}'"
     return f"{str(ref)!r}: {where}" + (f"; {hint}" if hint else "")

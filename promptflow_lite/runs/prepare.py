@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.runs import data, snapshot
-from promptflow_lite.runs.data import Row, Table
 from promptflow_lite.runs.job import FlowJob
-from promptflow_lite.runs.journal import Records
-from promptflow_lite.runs.lines import Lines
-from promptflow_lite.runs.mapping import map_lines
-from promptflow_lite.runs.records import dumps
+from promptflow_lite.runs.lines import Lines, Sources
+from promptflow_lite.runs.mapping import plan_of
+from promptflow_lite.runs.outcome import Outcome
+from promptflow_lite.runs.records import Key, dumps
 from promptflow_lite.runs.run import Run
-from promptflow_lite.runs.store import JOURNAL, RunStore
+from promptflow_lite.runs.store import RunStore
 
 __all__ = ["Prepared", "differences", "prepare"]
 
@@ -40,7 +39,7 @@ class Prepared:
     """As it was asked for, with its fingerprint, and with the base run's data where it takes that."""
     flow: Flow
     lines: Lines
-    skipped: dict[int, str]
+    skipped: dict[Key, str]
     """Lines with nothing to work on, and why."""
     notes: list[str]
     base: Run | None
@@ -71,39 +70,36 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     """
     flow = _flow(run)
     base = None if run.run is None else _base(run.run, store)
+    if base is not None and run.repeats > 1:
+        raise InputError(
+            f"--repeats repeats the rows of data; the lines to score are those of {base.name!r}",
+            code="bad-option",
+            hint=f"repeat that run instead: it had {base.repeats}",
+        )
     run = _with_data_of(run, base)
     if run.data is None and base is None:
         raise InputError("a run needs data", code="no-data", hint="give --data FILE, or --run BASE")
-    sources: dict[str, Table] = {}
-    if run.data is not None:
-        sources["data"] = data.read(Path(run.data))
-    failed: dict[int, str] = {}
-    notes: list[str] = []
-    if base is not None:
-        records = Records.read(store.folder(base.name) / JOURNAL)
-        sources |= _outcome(records, base)
-        failed = dict.fromkeys(
-            (number for number, _ in records.keys(Status.Failed)), f"the line failed in {base.name}"
-        )
-        notes += _partly(sources, failed, base)
-    mapped = map_lines(
-        sources,
-        run.column_mapping,
-        flow.inputs,
-        skip_incomplete=flow.type == "evaluation" or base is not None,
-    )
-    lines = mapped.lines[: run.limit]
-    if not lines:
-        raise InputError("no line is left to run", code="no-lines", hint=_why({**failed, **mapped.skipped}))
+    rows = None if run.data is None else data.read(Path(run.data), skip_bad=run.skip_bad_lines)
+    outcome = None if base is None else Outcome(base.name, store.folder(base.name))
+    notes = list(rows.notes) if rows is not None else []
+    if base is not None and outcome is not None:
+        notes += _partly(rows, outcome, base)
+    sources = Sources(rows, outcome)
+    plan = plan_of(sources.scopes(), run.column_mapping, flow.inputs)
+    is_partial = flow.type == "evaluation" or base is not None or run.skip_bad_lines
+    lines = Lines(sources, plan, run, skip_incomplete=is_partial)
+    skipped = _skipped(sources, lines, run)
+    if not len(lines):
+        raise InputError("no line is left to run", code="no-lines", hint=_why(skipped))
     variables, masked = run.environment_variables, _masked(run.environment_variables)
     run = run.model_copy(update={"environment_variables": masked})
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
     return Prepared(
         run,
         flow,
-        Lines(lines),
-        {**failed, **mapped.skipped},
-        [*notes, *mapped.notes],
+        lines,
+        skipped,
+        [*notes, *plan.notes],
         base,
         variables,
         _folders(run, base, store),
@@ -194,33 +190,30 @@ def _with_data_of(run: Run, base: Run | None) -> Run:
     return run.model_copy(update={"data": base.data})
 
 
-def _outcome(records: Records, base: Run) -> dict[str, Table]:
-    inputs: dict[int, Row] = {}
-    outputs: dict[int, Row] = {}
-    for record in records.each(Status.Completed):
-        inputs[record["line_number"]] = record["inputs"]
-        outputs[record["line_number"]] = record["outputs"]
-    if not outputs:
+def _partly(rows: data.Data | None, outcome: Outcome, base: Run) -> Iterator[str]:
+    if not outcome.keys:
         raise InputError(f"the base run {base.name!r} has no completed line", code="no-lines")
-    return {
-        "run.outputs": Table(
-            outputs, f"the outputs of {base.name}", lambda n: f"{base.name}, line {n}, outputs"
-        ),
-        "run.inputs": Table(inputs, f"the inputs of {base.name}", lambda n: f"{base.name}, line {n}, inputs"),
-    }
-
-
-def _partly(sources: dict[str, Table], failed: dict[int, str], base: Run) -> Iterable[str]:
     if base.status is not Status.Completed:
         yield f"the base run {base.name!r} is {base.status}: only its finished lines are taken"
-    rows = sources.get("data")
     if rows is not None:
-        absent = rows.rows.keys() - sources["run.outputs"].rows.keys() - failed.keys()
+        known = {number for keys in (outcome.keys, outcome.failed) for number, _ in keys}
+        absent = sum(number not in known for number in rows.numbers)
         if absent:
-            yield f"{len(absent)} rows of the data are no lines of {base.name!r}; they are left out"
+            yield f"{absent} rows of the data are no lines of {base.name!r}; they are left out"
 
 
-def _why(skipped: dict[int, str]) -> str | None:
+def _skipped(sources: Sources, lines: Lines, run: Run) -> dict[Key, str]:
+    """Lines with nothing to run, and why: each of a row's repeats is one."""
+    found: dict[Key, str] = {}
+    if sources.base is not None:
+        found |= dict.fromkeys(sources.base.failed, f"the line failed in {sources.base.name}")
+    incomplete = {**(sources.data.bad if sources.data is not None else {}), **lines.skipped}
+    for number, why in incomplete.items():
+        found |= {(number, repeat): why for repeat in sources.repeats_of(number, run.repeats)}
+    return found
+
+
+def _why(skipped: Mapping[Key, str]) -> str | None:
     return next((f"{len(skipped)} are skipped: {reason}" for reason in skipped.values()), None)
 
 
@@ -230,7 +223,8 @@ def _fingerprint(run: Run, flow: Flow, base: Run | None, store: RunStore) -> dic
         "flow": snapshot.digest(flow, without=where),
         "mapping": _sha(run.column_mapping),
         "variant": _sha(run.variant),
-        "overrides": _sha([run.connections, run.environment_variables, run.limit]),
+        "overrides": _sha([run.connections, run.environment_variables]),
+        "choice": _sha([run.limit, run.sample, run.shuffle_seed, run.repeats, run.skip_bad_lines]),
     }
     if where is not None:
         parts["data"] = data.digest(where)

@@ -11,11 +11,22 @@ from typing import Any, NoReturn
 
 import orjson
 
-from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
+from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, NodeRun, Status
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.values import Image, to_plain
 
-__all__ = ["DECODER", "Key", "decode", "dumps", "encode", "key_of", "loads", "pretty"]
+__all__ = [
+    "DECODER",
+    "Key",
+    "decode",
+    "decode_aggregation",
+    "dumps",
+    "encode",
+    "key_of",
+    "key_text",
+    "loads",
+    "pretty",
+]
 
 Key = tuple[int, int]
 """What a line is told by: its number in the data, and its repeat."""
@@ -53,9 +64,29 @@ def decode(record: Mapping[str, Any]) -> LineResult:
     )
 
 
+def decode_aggregation(record: Mapping[str, Any]) -> AggregationResult:
+    """The result of aggregation nodes that was read as JSON."""
+    return AggregationResult(
+        metrics=record["metrics"],
+        node_runs={name: _node_run(run) for name, run in record["node_runs"].items()},
+        error=_failure(record["error"]),
+        logs=record["logs"],
+    )
+
+
 def key_of(record: Mapping[str, Any]) -> Key:
     """The line that a record is about."""
     return record["line_number"], record.get("repeat", 0)
+
+
+def key_text(key: Key) -> str:
+    """A line's key for people and for JSON: its number, and its repeat after the first.
+
+    >>> key_text((7, 0)), key_text((7, 2))
+    ('7', '7/2')
+    """
+    number, repeat = key
+    return f"{number}/{repeat}" if repeat else str(number)
 
 
 def _node_run(run: Mapping[str, Any]) -> NodeRun:

@@ -18,7 +18,7 @@ class LineCounts(BaseModel):
     completed: int = 0
     failed: int = 0
     skipped: int = 0
-    """Lines with nothing to score: the base run's line failed, or the row lacks a mapped column."""
+    """Lines with nothing to run: the base line failed, the record is bad, or it lacks a mapped column."""
 
 
 class Run(BaseModel):
@@ -40,17 +40,33 @@ class Run(BaseModel):
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)
     """A value whose name is a secret's is kept as `***`."""
-    limit: int | None = None
-    """How many lines at most, from the first on."""
+    limit: int | None = Field(default=None, ge=1)
+    """How many rows at most, from the first on."""
+    sample: float | None = Field(default=None, gt=0)
+    """How many rows are drawn at random; below 1, which part of them."""
+    shuffle_seed: int | None = None
+    """Start the lines in the random order of this seed; a sample is drawn with it (0 without one)."""
+    repeats: int = Field(default=1, ge=1, le=1000)
+    """How often each row is run."""
+    skip_bad_lines: bool = False
+    """Leave bad records of the data out, instead of refusing it."""
     concurrency: int = Field(default=16, ge=1)
     """Lines in flight."""
     line_timeout_s: float = Field(default=600.0, gt=0)
+    workers: int | None = Field(default=None, ge=1)
+    """Processes that run the user's code; `None`: the run's own."""
+    worker_memory_mb: int | None = Field(default=None, ge=1)
+    """What each of them may take at most."""
+    batch_timeout_s: float | None = Field(default=None, gt=0)
+    """How long the lines may take in all; those that are missing then are left to `pf run resume`."""
     error_threshold: int | None = Field(default=None, ge=-1)
     """Azure ML's: stop when more lines than this have failed; -1: never mind failed lines."""
     display_name: str | None = None
     description: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     properties: dict[str, Any] = Field(default_factory=dict)
+    archived: bool = False
+    """Put away: lists leave it out unless they are asked for it."""
 
     status: Status = Status.NotStarted
     created: float = 0.0
