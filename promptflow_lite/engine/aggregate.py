@@ -19,6 +19,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.flow.images import load
 from promptflow_lite.flow.refs import Ref, follow
 from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.scope import within
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["aggregate"]
@@ -54,7 +55,7 @@ async def aggregate(
     except ValueError as error:
         return AggregationResult(metrics, error=failure_of(InputError(str(error), code="wrong-input"), None))
     walk = Walk(plan, Schedule(plan, given), emit=emit, metrics=metrics)
-    with Home(bound.folder):
+    with Home(bound.folder), within(bound.connections):
         await walk.run()
     return AggregationResult(metrics, walk.runs, walk.error, str(walk.printed))
 

@@ -18,7 +18,7 @@ from promptflow_lite.engine.walk import Walk
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.tools.home import Home
-from promptflow_lite.tools.scope import NodeScope, Printed
+from promptflow_lite.tools.scope import NodeScope, Printed, within
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["run_line", "run_node"]
@@ -62,7 +62,7 @@ async def run_line(
         emit(LineStarted(line_number))
         for warning in warnings:
             emit(Log(warning, "warning"))
-    with Home(bound.folder):
+    with Home(bound.folder), within(bound.connections):
         try:
             if timeout_s is None:
                 await walk.run()
@@ -112,7 +112,7 @@ async def run_node(bound: BoundFlow, name: str, inputs: Mapping[str, Any], *, em
     run = NodeRun(name, Status.Running, shown, started=time())
     scope = NodeScope(name, metrics={} if node.node.aggregation else None, printed=Printed())
     emit(NodeStarted(name, None))
-    with Home(bound.folder):
+    with Home(bound.folder), within(bound.connections):
         await invoke(run, node, arguments, scope, None)
     run.logs = str(scope.printed)
     emit(NodeEnded(run, None))

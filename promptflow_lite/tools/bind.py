@@ -25,7 +25,15 @@ __all__ = ["bind", "close"]
 
 Closer = Callable[[], Any]
 
-_MAKERS = {"llm": "llm", "prompt": "prompt", "python": "python", "retrieval": "search", "tool": "package"}
+_MAKERS = {
+    "llm": "llm",
+    "prompt": "prompt",
+    "python": "python",
+    "retrieval": "search",
+    "tool": "package",
+    "flex": "flex",
+    "prompty": "prompty",
+}
 """The module whose `make` knows a type of node; imported when a flow has such a node."""
 
 
@@ -57,12 +65,17 @@ def bind(
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)
         closers.append(environment.apply(values))
+        if any(node.type == "flex" for node in flow.nodes):
+            flow = importlib.import_module("promptflow_lite.tools.flex").opened(
+                flow, connections, closers.append
+            )
         bound, notes = _bound_nodes(flow, connections, closers)
     except BaseException:
         _close_now(closers)
         raise
     nodes = {name: bound[name] for name in order(flow)}
-    return BoundFlow(flow, nodes, flow.folder, notes=notes, closers=tuple(reversed(closers)))
+    kept = tuple(reversed(closers))
+    return BoundFlow(flow, nodes, flow.folder, notes=notes, closers=kept, connections=connections)
 
 
 async def close(bound: BoundFlow) -> None:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NodeScope", "Printed", "Usage", "current", "is_streaming", "log_metric"]
+from promptflow_lite.connections.base import ConnectionProvider
+
+__all__ = [
+    "NodeScope",
+    "Printed",
+    "Surroundings",
+    "Usage",
+    "around",
+    "current",
+    "deadlines",
+    "is_streaming",
+    "log_metric",
+    "off_the_clock",
+    "within",
+]
 
 
 @dataclass(slots=True)
@@ -77,6 +94,55 @@ class NodeScope:
 
 
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
+
+
+Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]
+
+deadlines: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.deadlines", default=())
+"""The timeouts of the running line and node, each with its loop; an endpoint's wait stops them."""
+
+
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """Stop the clocks of the line and the node: what an endpoint makes them wait is not their time."""
+    loop = asyncio.get_running_loop()
+    stopped = [
+        (clock, when - loop.time())
+        for home, clock in deadlines.get()
+        if home is loop and (when := clock.when()) is not None and not clock.expired()
+    ]
+    for clock, _ in stopped:
+        clock.reschedule(None)
+    try:
+        yield
+    finally:
+        for clock, left_s in stopped:
+            clock.reschedule(loop.time() + left_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The flow that is running: what a prompt that its code asks has in common with its llm nodes."""
+
+    connections: ConnectionProvider
+    loop: asyncio.AbstractEventLoop
+    """Where its models are asked, and paced together."""
+
+
+around: ContextVar[Surroundings | None] = ContextVar("promptflow_lite.flow", default=None)
+
+
+@contextmanager
+def within(connections: ConnectionProvider | None) -> Iterator[None]:
+    """On this loop, code of a flow that was bound with `connections` runs; `None` says nothing."""
+    if connections is None:
+        yield
+        return
+    token = around.set(Surroundings(connections, asyncio.get_running_loop()))
+    try:
+        yield
+    finally:
+        around.reset(token)
 
 
 def log_metric(key: str, value: Any, variant_id: str | None = None) -> None:

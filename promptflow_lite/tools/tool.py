@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
+from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.connections.strong import CustomStrongTypeConnection
 from promptflow_lite.errors import ToolError, near_miss
 from promptflow_lite.flow.refs import Ref
@@ -93,6 +94,8 @@ class BoundFlow:
     """What a person should be told, such as which connection was taken."""
     closers: tuple[Callable[[], Any], ...] = ()
     """Called once when the flow is done with; an awaitable result is awaited."""
+    connections: ConnectionProvider | None = None
+    """Where it found its connections; what its code asks for by name is found there too."""
     plan: dict[str, Any] = field(default_factory=dict, compare=False)
     """What the engine compiled for this flow, kept so that it is compiled once (`engine.schedule`)."""
 

@@ -1,0 +1,352 @@
+"""What does a .prompty file say? A front matter in YAML and a template, as a Flow of one node.
+
+Prompt flow: core/_flow.py `Prompty`, core/_model_configuration.py `PromptyModelConfiguration` (flow-language
+4.1). `${env:NAME}` stays as it is here; `tools.prompty` reads the variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.errors import Diagnostic, FlowError, Mark, near_miss
+from promptflow_lite.flow.environment import is_forbidden, text_of
+from promptflow_lite.flow.parameters import APIS
+from promptflow_lite.flow.parse import Complaints, Kind
+from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.source import Document, KeyPath, parse_yaml, read_text
+from promptflow_lite.flow.spec import Flow, FlowInput, FlowOutput, Node, Source
+from promptflow_lite.flow.types import ValueType, is_type_name
+from promptflow_lite.flow.written import with_files
+
+__all__ = ["Prompt", "changed", "check_prompt", "read_prompty", "template_of"]
+
+_FENCE = re.compile(r"^-{3,}[^\S\n]*$", re.MULTILINE)
+
+_ANY = Kind("anything", lambda value: True)
+_TEXT = Kind("a string", lambda value: isinstance(value, str))
+_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
+_MAPPING_OR_FILE = Kind("a mapping, or ${file:...}", lambda value: isinstance(value, dict | str))
+_LIST = Kind("a list", lambda value: isinstance(value, list))
+
+
+def _one_of(*choices: str) -> Kind:
+    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
+
+
+_PROMPTY = {
+    "$schema": _ANY,
+    "name": _TEXT,
+    "display_name": _TEXT,
+    "description": _TEXT,
+    "authors": _ANY,
+    "version": _ANY,
+    "tags": _ANY,
+    "type": _one_of("standard", "chat", "evaluation"),
+    "language": _TEXT,
+    "model": _MAPPING,
+    "inputs": _MAPPING,
+    "outputs": _MAPPING,
+    "sample": _MAPPING_OR_FILE,
+    "template": _ANY,
+    "environment": _MAPPING,
+    "environment_variables": _MAPPING,
+}
+_MODEL = {
+    "api": _one_of("chat", "completion"),
+    "configuration": Kind("a mapping, or ${file:...}", lambda value: not isinstance(value, str | int | list)),
+    "parameters": _MAPPING_OR_FILE,
+    "response": _one_of("first", "all"),
+}
+_CONFIGURATION = {
+    "type": _one_of("azure_openai", "azure_open_ai", "openai", "open_ai", "serverless", "local"),
+    "name": _ANY,
+    "connection": _ANY,
+    "azure_deployment": _TEXT,
+    "azure_endpoint": _TEXT,
+    "api_base": _TEXT,
+    "api_key": _TEXT,
+    "api_version": _ANY,
+    "api_type": _TEXT,
+    "auth_mode": _TEXT,
+    "model": _TEXT,
+    "base_url": _TEXT,
+    "organization": _TEXT,
+}
+_NO_ENDPOINT = frozenset({"type", "name", "connection", "model", "azure_deployment"})
+_INPUT = {
+    "type": _TEXT,
+    "default": _ANY,
+    "description": _TEXT,
+    "is_chat_input": _FLAG,
+    "is_chat_history": _FLAG,
+    "enum": _LIST,
+    "is_required": _FLAG,
+    "sample": _ANY,
+}
+_OUTPUT = {"type": _TEXT, "description": _TEXT, "is_chat_output": _FLAG}
+_OF_THE_CLIENT = frozenset({"stream", "n", "extra_headers", "extra_body", "extra_query", "timeout"})
+"""What a prompty may say beside the parameters that an llm node has."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompty says of its prompt and its model. The `settings` of its node."""
+
+    api: str
+    configuration: Any
+    """A mapping as it stands in the file, or what Python code gave: a model configuration, a connection."""
+    parameters: dict[str, Any]
+    response: str
+    keys: tuple[str, ...]
+    """What is taken of an answer in JSON; all of it if empty."""
+    template: str = field(repr=False)
+    file: str = ""
+    line: int = 1
+    """Where the template begins."""
+    front: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The front matter, files read, changes made."""
+
+    @property
+    def model(self) -> str | None:
+        """The model or deployment that it names."""
+        if isinstance(self.configuration, Mapping):
+            found = self.configuration.get("azure_deployment") or self.configuration.get("model")
+        else:
+            found = getattr(self.configuration, "azure_deployment", None) or getattr(
+                self.configuration, "model", None
+            )
+        return found if isinstance(found, str) else None
+
+
+def read_prompty(
+    path: Path, changes: Mapping[str, Any] | None = None, *, shown: str | None = None
+) -> tuple[Flow, list[Diagnostic]]:
+    """The flow that a prompty is, as far as it can be read, and what is wrong with its front matter.
+
+    Args:
+        path: the file.
+        changes: keys of the front matter that are other, mappings key by key.
+        shown: how complaints name the file; default: `path` itself.
+
+    Raises:
+        FlowError: `unreadable-file`; `bad-prompty`, if it has no front matter; what YAML may have wrong.
+    """
+    name = shown or str(path)
+    text = read_text(path, shown=name)
+    fences = list(_FENCE.finditer(text))
+    if len(fences) < 2 or text[: fences[0].start()].strip():
+        message = "expected a front matter between two lines of '---', and the template after it"
+        raise FlowError([Diagnostic("bad-prompty", message, Mark(name, 1, 1))])
+    start, end = fences[0], fences[1]
+    above = text.count("\n", 0, start.end())
+    document = parse_yaml("\n" * above + text[start.end() : end.start()], name)
+    template = text[end.end() :].removeprefix("\n")
+    line = text.count("\n", 0, end.end()) + 2
+    return _flow_of(document, template, line, path, changes or {})
+
+
+def changed(flow: Flow, changes: Mapping[str, Any]) -> Flow:
+    """The prompty with other values for keys of its front matter, mappings key by key.
+
+    Raises:
+        FlowError: what is wrong with it then.
+    """
+    prompt: Prompt = flow.nodes[0].settings
+    document = flow.document
+    made, found = _flow_of(
+        document, prompt.template, prompt.line, Path(flow.folder, Path(prompt.file).name), changes
+    )
+    if found:
+        raise FlowError(found)
+    return made.derive(init_values=dict(changes))
+
+
+def template_of(prompt: Prompt) -> str:
+    """The template with what stands above it as a comment, so that complaints have the file's lines."""
+    return "{#" + "\n" * max(prompt.line - 2, 0) + "#}\n" + prompt.template
+
+
+def check_prompt(flow: Flow) -> list[Diagnostic]:
+    """What is wrong with the template of a prompty."""
+    from promptflow_lite.prompts.chat import compile_chat  # noqa: PLC0415  # heavy: jinja2, 40 ms
+
+    prompt: Prompt = flow.nodes[0].settings
+    try:
+        chat = compile_chat(template_of(prompt), prompt.file, images=True, lists_as_lines=True)
+    except FlowError as error:
+        return list(error.diagnostics)
+    found: list[Diagnostic] = []
+    mark = Mark(prompt.file, prompt.line, 1)
+    if prompt.api == "chat" and not chat.has_roles:
+        hint = "a chat prompt has role lines such as 'system:' and 'user:', each alone on its line"
+        found.append(Diagnostic("chat-without-role", "the template opens no message", mark, hint))
+    for name in sorted(chat.variables - flow.inputs.keys()):
+        unused = [known for known in flow.inputs if known not in chat.variables]
+        message = f"the template reads {name!r}, which is no input"
+        hint = near_miss(name, unused) or "declare it under inputs"
+        found.append(Diagnostic("template-variable-unset", message, mark, hint, "warning"))
+    return found
+
+
+def _flow_of(
+    document: Document, template: str, line: int, path: Path, changes: Mapping[str, Any]
+) -> tuple[Flow, list[Diagnostic]]:
+    complaints = Complaints(document)
+    folder = path.parent.absolute()
+    front = document.data if document.data is not None else {}
+    if isinstance(front, dict):
+        front = _over(with_files(front, folder, (), complaints.add),
+                      with_files(dict(changes), folder, (), complaints.add))  # fmt: skip
+    data = complaints.fields(front, _PROMPTY, (), "a prompty")
+    model = complaints.fields(data.get("model", {}), _MODEL, ("model",), "a model")
+    sample = _mapping(data.get("sample", {}), ("sample",), complaints)
+    inputs = _inputs(data.get("inputs", {}), sample, complaints)
+    outputs = _outputs(data.get("outputs", {}), complaints)
+    prompt = Prompt(
+        api=model.get("api", "chat"),
+        configuration=_configuration(model.get("configuration", {}), complaints),
+        parameters=_parameters(model.get("parameters", {}), model.get("api", "chat"), complaints),
+        response=model.get("response", "first"),
+        keys=tuple(outputs),
+        template=template,
+        file=document.file,
+        line=line,
+        front=front if isinstance(front, dict) else {},
+    )
+    name = re.sub(r"[^\w\- ]", "_", path.stem) or "prompt"
+    name = f"{name}_" if name in ("inputs", "flow") else name
+    whole = Ref("node", name)
+    is_json = _is_json(prompt.parameters)
+    flow = Flow(
+        name=path.stem,
+        display_name=data.get("name") or data.get("display_name"),
+        description=data.get("description"),
+        type=data.get("type", "standard"),
+        inputs=inputs,
+        outputs={key: FlowOutput(out.type, Ref("node", name, (key,)), out.description)
+                 for key, out in outputs.items()} if is_json and outputs
+        else {"output": FlowOutput("object" if is_json else "string", whole, is_chat_output=True)},
+        nodes=(
+            Node(name, "prompty", Source(path=path.name), {key: Ref("inputs", key) for key in inputs},
+                 api=prompt.api, settings=prompt),
+        ),
+        environment=data.get("environment", {}),
+        environment_variables=_environment(data.get("environment_variables", {}), complaints),
+        tags=data["tags"] if isinstance(data.get("tags"), dict) else {},
+        spread=name,
+        sample=sample,
+        document=document,
+        folder=folder,
+    )  # fmt: skip
+    return flow, complaints.found
+
+
+def _is_json(parameters: Mapping[str, Any]) -> bool:
+    wanted = parameters.get("response_format")
+    return isinstance(wanted, Mapping) and wanted.get("type") == "json_object"
+
+
+def _over(origin: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`origin` with `changes` laid over it, mapping by mapping."""
+    known = origin if isinstance(origin, dict) else {}
+    return {
+        **known,
+        **{
+            key: _over(known.get(key, {}), value) if isinstance(value, dict) else value
+            for key, value in changes.items()
+        },
+    }
+
+
+def _mapping(value: Any, path: KeyPath, complaints: Complaints) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {str(key): item for key, item in value.items()}
+    if not any(
+        complaint.mark and complaint.mark.key == ".".join(map(str, path)) for complaint in complaints.found
+    ):
+        complaints.add("wrong-type", f"expected a mapping, got {value!r:.60}", path)
+    return {}
+
+
+def _configuration(value: Any, complaints: Complaints) -> Any:
+    path: KeyPath = ("model", "configuration")
+    if not isinstance(value, dict):
+        return value
+    fields = complaints.fields(value, _CONFIGURATION, path, "a configuration")
+    both = [key for key in fields if key not in _NO_ENDPOINT]
+    if fields.get("connection") and both:
+        message = f"a connection and {both[0]!r} exclude each other: the connection says where the model is"
+        complaints.add("connection-and-keys", message, (*path, both[0]))
+    return fields
+
+
+def _parameters(value: Any, api: str, complaints: Complaints) -> dict[str, Any]:
+    path: KeyPath = ("model", "parameters")
+    found = _mapping(value, path, complaints)
+    known = APIS.get(api, frozenset()) | _OF_THE_CLIENT
+    for name in found:
+        hint = near_miss(name, known) if name not in known else None
+        if hint is not None:  # an endpoint may take more than OpenAI's do: only a slip is told
+            complaints.add("unknown-parameter", f"the call has no parameter {name!r}", (*path, name), hint)
+    return {name: item for name, item in found.items() if item is not None}
+
+
+def _inputs(
+    data: Mapping[Any, Any], sample: Mapping[str, Any], complaints: Complaints
+) -> dict[str, FlowInput]:
+    if not data:  # Prompt flow: the sample says what the inputs are
+        return {name: FlowInput(_type_of(value)) for name, value in sample.items()}
+    found: dict[str, FlowInput] = {}
+    for name, (body, path) in complaints.entries(data, ("inputs",)).items():
+        if not isinstance(body, dict):
+            complaints.add(
+                "wrong-type", f"an input is a mapping, as in {{type: string}}, got {body!r:.60}", path
+            )
+            continue
+        fields = complaints.fields(body, _INPUT, path, "an input")
+        fields.pop("is_required", None)
+        fields.pop("sample", None)
+        kind = fields.get("type") or _type_of(body.get("default", sample.get(name)))
+        if not is_type_name(kind):
+            types = [t.value for t in ValueType]
+            complaints.add("wrong-type", f"expected one of {', '.join(types)}, got {kind!r}", (*path, "type"),
+                           near_miss(kind, types))  # fmt: skip
+        has_none = "default" in body and body["default"] is None
+        found[name] = FlowInput(**{**fields, "type": kind, "optional": has_none})
+    return found
+
+
+def _type_of(value: Any) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case int():
+            return "int"
+        case float():
+            return "double"
+        case str():
+            return "string"
+        case list():
+            return "list"
+    return "object"
+
+
+def _outputs(data: Mapping[Any, Any], complaints: Complaints) -> dict[str, FlowOutput]:
+    found: dict[str, FlowOutput] = {}
+    for name, (body, path) in complaints.entries(data, ("outputs",)).items():
+        fields = complaints.fields(body, _OUTPUT, path, "an output")
+        found[name] = FlowOutput(**{"type": "string", **fields})
+    return found
+
+
+def _environment(data: Mapping[Any, Any], complaints: Complaints) -> dict[str, str]:
+    path: KeyPath = ("environment_variables",)
+    for name, (_, where) in complaints.entries(data, path).items():
+        if is_forbidden(name):
+            complaints.add("forbidden-variable", f"a flow may not set {name!r}", where)
+    return {str(name): text_of(value) for name, value in data.items()}

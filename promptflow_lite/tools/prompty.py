@@ -1,0 +1,344 @@
+"""What does a prompty call? Its template, rendered, as a chat or completion of the model that it names.
+
+Prompt flow: core/_flow.py `Prompty`, core/_prompty_utils.py (flow-language 4.1). What is sent is what the
+file says: no parameter has a default of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.connections import files
+from promptflow_lite.connections.base import Connection, ConnectionProvider
+from promptflow_lite.connections.configurations import ModelConfiguration
+from promptflow_lite.connections.kinds import is_language_model
+from promptflow_lite.connections.store import default_connection
+from promptflow_lite.errors import Diagnostic, FlowError, InputError, UserError
+from promptflow_lite.flow.images import load_image
+from promptflow_lite.flow.prompty import Prompt, template_of
+from promptflow_lite.flow.spec import Flow, Node
+from promptflow_lite.prompts.chat import compile_chat
+from promptflow_lite.prompts.quotation import without_chat_format
+from promptflow_lite.prompts.template import compile
+from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
+from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
+from promptflow_lite.tools.failure import ModelError
+from promptflow_lite.tools.scope import current
+from promptflow_lite.tools.tool import Made, Tool
+from promptflow_lite.tools.wire import ask, stream
+
+__all__ = ["Asking", "asking_of", "image_of", "make", "rendered"]
+
+_TYPES = {
+    "azure_openai": "azure_open_ai",
+    "azure_open_ai": "azure_open_ai",
+    "openai": "open_ai",
+    "open_ai": "open_ai",
+    "serverless": "serverless",
+    "local": "local",
+}
+_VARIABLES = {
+    "open_ai": {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL", "organization": "OPENAI_ORG_ID"},
+    "azure_open_ai": {
+        "api_key": "AZURE_OPENAI_API_KEY",
+        "api_base": "AZURE_OPENAI_ENDPOINT",
+        "api_version": "OPENAI_API_VERSION",
+    },
+}
+"""What a configuration that says nothing takes from the environment, as in Prompt flow."""
+_ENV = re.compile(r"\$\{env:(.*)\}")
+_IMAGE = re.compile(r"data:image/[^;]*;(path|base64|url):\s*(.*)", re.DOTALL)
+_OF_THE_CLIENT = ("extra_headers", "extra_body", "extra_query", "timeout", "stream")
+
+
+def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
+    """The tool of a prompty.
+
+    Raises:
+        FlowError: everything that is wrong with its template, its variables and its connection.
+    """
+    prompt: Prompt = node.settings
+    try:
+        asking, why = asking_of(prompt, flow, connections)
+    except UserError as error:
+        if isinstance(error, FlowError):
+            raise
+        mark = flow.at("model", "configuration")
+        raise FlowError([Diagnostic(error.code, error.message, mark, error.hint)]) from error
+
+    async def call(**inputs: Any) -> Any:
+        return await asking.answer(inputs)
+
+    tool = Tool(node.name, call, {}, mode="async", accepts_extra=True, description=flow.description or "")
+    shown = f" ({asking.model})" if asking.model else ""
+    return Made(tool, notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else ())
+
+
+def rendered(prompt: Prompt, inputs: Mapping[str, Any], folder: Path) -> str | list[dict[str, Any]]:
+    """The messages, as the API takes them; the text of a completion.
+
+    Args:
+        prompt: of a prompty.
+        inputs: by name; text that means an image, such as `data:image/png;path:a.png`, becomes one.
+        folder: where the paths of images start.
+
+    Raises:
+        NodeError: as `ChatTemplate.render`.
+        FlowError: the template is none.
+    """
+    values = {name: image_of(value, folder) for name, value in inputs.items()}
+    text = template_of(prompt)
+    if prompt.api == "completion":
+        return compile(text, prompt.file).render(values)
+    chat = compile_chat(text, prompt.file, images=True, lists_as_lines=True)
+    return [message.to_openai() for message in chat.render(values)]
+
+
+def image_of(value: Any, folder: Path) -> Any:
+    """`value`, or the image that its text means: `data:image/png;path:a.png`, `;base64:...`, `;url:...`.
+
+    Raises:
+        InputError: its path leads nowhere or out of the folder, or its base64 is none.
+    """
+    match = _IMAGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    kind = value.partition(":")[2].partition(";")[0]
+    try:
+        return load_image({f"data:{kind};{match[1]}": match[2].strip()}, "basic", [folder])
+    except ValueError as error:
+        raise InputError(str(error), code="wrong-input") from None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A prompt and the model that it is put to."""
+
+    prompt: Prompt
+    connection: Connection
+    model: str | None
+    parameters: Mapping[str, Any]
+    """Those of the call, variables read."""
+    folder: Path
+
+    async def answer(self, inputs: Mapping[str, Any], *, timeout_s: float | None = None) -> Any:
+        """What the model says: text, a mapping for JSON and calls of tools, an async iterator for a stream.
+
+        With `response: all` it is the whole answer, as an object of the openai package.
+
+        Raises:
+            ModelError: the model did not answer, or not in JSON; an answer lacks a key of `outputs`.
+        """
+        endpoint = await self._endpoint(timeout_s)
+        is_completion = self.prompt.api == "completion"
+        operation = "completions" if is_completion else "chat/completions"
+        body = self._body(inputs)
+        if endpoint.model is not None:
+            body["model"] = endpoint.model
+        scope = current.get()
+        takes_all = self.prompt.response == "all"
+        is_plain = not takes_all and not _is_json(body) and not {"tools", "functions"} & body.keys()
+        is_wanted = bool(self.parameters.get("stream")) or (scope is not None and scope.stream)
+        if takes_all and self.parameters.get("stream"):
+            body["stream"] = True
+            return _chunks(stream(endpoint, operation, body), is_completion=is_completion)
+        if is_plain and (is_wanted or endpoint.stops_if_streaming):
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            parts = text_parts(stream(endpoint, operation, body), body, scope)
+            return parts if is_wanted else "".join([part async for part in parts])
+
+        def understood(answer: dict[str, Any]) -> Any:
+            said = (of_completion if is_completion else of_chat)(answer, body, scope)
+            return _whole(answer, is_completion=is_completion) if takes_all else self._picked(said)
+
+        return await ask(endpoint, operation, body, understood)
+
+    def _body(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"model": self.model, **self.parameters, **(self.parameters.get("extra_body") or {})}
+        for name in _OF_THE_CLIENT:
+            body.pop(name, None)
+        if body.get("tools"):
+            body.setdefault("tool_choice", "auto")
+        elif body.get("functions"):
+            body.setdefault("function_call", "auto")
+        text = rendered(self.prompt, inputs, self.folder)
+        if isinstance(text, str):
+            return body | {"prompt": text}
+        if self.connection.TYPE == "local":
+            text = [_closed(message) for message in text]
+        return body | {"messages": text}
+
+    async def _endpoint(self, timeout_s: float | None) -> Endpoint:
+        endpoint = await endpoint_of(self.connection, self.model)
+        seconds = timeout_s or self.parameters.get("timeout")
+        if seconds:
+            endpoint = replace(endpoint, timeout=timedelta(seconds=float(seconds)))
+        extra = self.parameters.get("extra_headers")
+        if extra and endpoint.headers is not None:
+            endpoint = replace(
+                endpoint, headers={**endpoint.headers, **{str(k): str(v) for k, v in extra.items()}}
+            )
+        return endpoint
+
+    def _picked(self, said: Any) -> Any:
+        """The message where it calls tools, else its text; of JSON the keys that `outputs` names."""
+        if isinstance(said, dict):
+            calls = said.get("tool_calls") or said.get("function_call")
+            if calls:
+                return said
+            said = said.get("content") or ""
+        if not _is_json(self.parameters):
+            return said
+        try:
+            found = json.loads(said)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"the answer is no JSON ({error}): {said[:200]!r}", code="bad-answer") from None
+        if not self.prompt.keys:
+            return found
+        lacking = [key for key in self.prompt.keys if not isinstance(found, dict) or key not in found]
+        if lacking:
+            has = ", ".join(map(repr, found)) if isinstance(found, dict) else f"no keys: {said[:200]!r}"
+            message = f"the answer lacks {', '.join(map(repr, lacking))}, which outputs names; it has {has}"
+            raise ModelError(message, code="bad-answer")
+        return {key: found[key] for key in self.prompt.keys}
+
+
+def asking_of(prompt: Prompt, flow: Flow, connections: ConnectionProvider) -> tuple[Asking, str | None]:
+    """The prompt with its connection found, and why it is that one where the file names none.
+
+    Raises:
+        UserError: the connection does not exist, or is none of a language model; a variable is not set.
+        FlowError: the template is none.
+    """
+    connection, why = _connection(prompt, connections)
+    if not is_language_model(connection):
+        message = f"connection {connection.name!r} of type {connection.TYPE!r} has no language model"
+        raise UserError(message, code="wrong-connection")
+    named = _resolved(prompt.model) if prompt.model else None
+    model = model_of(connection, named)
+    if model is None and connection.TYPE == "azure_open_ai":
+        raise UserError(
+            "the configuration names no deployment", code="missing-argument", hint="set azure_deployment"
+        )
+    compile_chat(template_of(prompt), prompt.file, images=True, lists_as_lines=True)
+    asking = Asking(prompt, connection, model, _resolved(prompt.parameters), flow.folder)
+    return asking, why
+
+
+def _connection(prompt: Prompt, connections: ConnectionProvider) -> tuple[Connection, str | None]:
+    configuration = prompt.configuration
+    if isinstance(configuration, Connection):
+        return configuration, None
+    if isinstance(configuration, ModelConfiguration):
+        fields: dict[str, Any] = {"type": configuration._type, **vars(configuration)}
+        fields.pop("_type", None)
+    else:
+        fields = dict(configuration or {})
+    named = fields.get("connection")
+    if isinstance(named, Connection):
+        return named, None
+    if named:
+        return connections.get(_resolved(named)), None
+    kind = _TYPES.get(str(fields.get("type")))
+    given = {
+        ("api_base" if key == "azure_endpoint" else key): _resolved(value)
+        for key, value in fields.items()
+        if value and key not in ("type", "name", "connection", "model", "azure_deployment")
+    }
+    if kind is None and given:
+        kind = "azure_open_ai" if "api_base" in given else "open_ai"
+    if kind is None:
+        return default_connection(connections)
+    return _inline(kind, given, connections)
+
+
+def _inline(
+    kind: str, given: Mapping[str, Any], connections: ConnectionProvider
+) -> tuple[Connection, str | None]:
+    """The connection that a configuration spells out, or that the environment does where it says nothing."""
+    if kind == "local":
+        return connections.get("local"), None
+    if not given:
+        given = {
+            key: os.environ[variable]
+            for key, variable in _VARIABLES.get(kind, {}).items()
+            if os.environ.get(variable)
+        }
+        if not given:
+            return _first_of(kind, connections)
+    body: dict[str, Any] = {"type": kind, **given}
+    if kind == "azure_open_ai" and "api_key" not in body:
+        body["auth_mode"] = "meid_token"
+    complaints = files.validate(body)
+    if complaints:
+        raise UserError("; ".join(message for _, message, _ in complaints), code="bad-connection")
+    return files.make("", body, {}), None
+
+
+def _first_of(kind: str, connections: ConnectionProvider) -> tuple[Connection, str]:
+    """The first connection of that kind, as an llm node that names none takes it."""
+    connection, why = default_connection(connections)
+    if kind == connection.TYPE:
+        return connection, why
+    variables = ", ".join(_VARIABLES.get(kind, {}).values())
+    raise UserError(
+        f"the configuration says no more than type {kind!r}, and there is no connection of that type",
+        code="connection-not-found",
+        hint=f"name a connection in it, or set {variables}",
+    )
+
+
+def _resolved(value: Any) -> Any:
+    """`value` with each text `${env:NAME}` in it replaced by the variable.
+
+    Raises:
+        UserError: it is not set.
+    """
+    if isinstance(value, dict):
+        return {key: _resolved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    match = _ENV.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    if match[1] not in os.environ:
+        raise UserError(f"the environment variable {match[1]!r} is not set", code="unset-variable")
+    return os.environ[match[1]]
+
+
+def _is_json(parameters: Mapping[str, Any]) -> bool:
+    wanted = parameters.get("response_format")
+    return isinstance(wanted, Mapping) and wanted.get("type") == "json_object"
+
+
+def _closed(message: dict[str, Any]) -> dict[str, Any]:
+    """The message for the embedded model's server, which would take `<|im_end|>` in it for its end."""
+    content = message.get("content")
+    return message | {"content": without_chat_format(content)} if isinstance(content, str) else message
+
+
+def _whole(answer: Mapping[str, Any], *, is_completion: bool) -> Any:
+    from openai.types import Completion  # noqa: PLC0415  # heavy: first use
+    from openai.types.chat import ChatCompletion  # noqa: PLC0415  # heavy: first use
+
+    kind: Callable[..., Any] = Completion.model_construct if is_completion else ChatCompletion.model_construct
+    try:
+        return (Completion if is_completion else ChatCompletion).model_validate(dict(answer))
+    except ValueError:  # an endpoint that leaves out what OpenAI's never does
+        return kind(**answer)
+
+
+async def _chunks(events: AsyncIterator[Mapping[str, Any]], *, is_completion: bool) -> AsyncIterator[Any]:
+    from openai.types import Completion  # noqa: PLC0415  # heavy: first use
+    from openai.types.chat import ChatCompletionChunk  # noqa: PLC0415  # heavy: first use
+
+    kind = Completion if is_completion else ChatCompletionChunk
+    async for event in events:
+        yield kind.model_validate(dict(event))
