@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptflow_lite.api.loop import wait_for
-from promptflow_lite.connections.store import provider
+from promptflow_lite.connections.base import Connection
+from promptflow_lite.connections.store import Given, provider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.line import run_line, run_node
@@ -42,7 +43,8 @@ class LoadedFlow:
 
     Args:
         flow: variants chosen, checked.
-        connections: node name to overrides such as `{"connection": "my_azure"}`.
+        connections: node name to overrides such as `{"connection": "my_azure"}`; a connection that was
+            made in Python does too.
         warnings: what a check of the flow found that is no error.
     """
 
@@ -63,7 +65,9 @@ class LoadedFlow:
         Raises:
             UserError: a script, a tool or a connection is missing or wrong.
         """
-        return bind(self.flow, provider(settings()), overrides=self._overrides)
+        overrides, made = _by_name(self._overrides)
+        known = provider(settings())
+        return bind(self.flow, Given(made, known) if made else known, overrides=overrides)
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         """The flow's outputs.
@@ -170,6 +174,23 @@ def outputs_of(line: LineResult) -> dict[str, Any]:
     if line.status is not Status.Completed:
         raise _raised(line.error)
     return line.outputs
+
+
+def _by_name(overrides: Overrides) -> tuple[Overrides, dict[str, Connection]]:
+    """The overrides with connections by name, and the connections that were given as they are."""
+    made: dict[str, Connection] = {}
+
+    def name_of(value: Any) -> Any:
+        if not isinstance(value, Connection):
+            return value
+        name = value.name or f"{value.TYPE}_{len(made)}"
+        made[name] = value
+        return name
+
+    named = {
+        node: {key: name_of(value) for key, value in changes.items()} for node, changes in overrides.items()
+    }
+    return named, made
 
 
 def _output_of(run: NodeRun) -> Any:

@@ -9,12 +9,13 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from promptflow_lite.errors import UserError
 
-__all__ = ["wait_for"]
+__all__ = ["begin", "wait_for"]
 
 _Result = TypeVar("_Result")
 
@@ -25,18 +26,27 @@ def wait_for(work: Coroutine[Any, Any, _Result]) -> _Result:
     Raises:
         UserError: called on that very loop, that is from an async tool; it has to await instead.
     """
+    pending = begin(work)
+    try:
+        return pending.result()
+    except BaseException:
+        pending.cancel()
+        raise
+
+
+def begin(work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+    """`work`, begun on our own loop; nobody waits for it yet.
+
+    Raises:
+        UserError: called on that very loop, that is from an async tool; it has to await instead.
+    """
     loop, thread = _own_loop()
     if threading.current_thread() is thread:
         work.close()
         raise UserError(
             "a flow is called from an async tool", hint="await flow.acall(...) there", code="in-loop"
         )
-    pending = asyncio.run_coroutine_threadsafe(work, loop)
-    try:
-        return pending.result()
-    except BaseException:
-        pending.cancel()
-        raise
+    return asyncio.run_coroutine_threadsafe(work, loop)
 
 
 @lru_cache(maxsize=1)

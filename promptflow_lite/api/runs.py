@@ -91,7 +91,11 @@ def run(
     environment_variables: Mapping[str, str] | None = None,
     name: str | None = None,
     display_name: str | None = None,
+    description: str | None = None,
     tags: Mapping[str, str] | None = None,
+    properties: Mapping[str, Any] | None = None,
+    init: Mapping[str, Any] | None = None,
+    resume_from: str | FinishedRun | None = None,
     concurrency: int = 16,
     tracking: str | None = None,
 ) -> FinishedRun:
@@ -108,7 +112,11 @@ def run(
         environment_variables: set while the flow runs.
         name: a new one is made without it.
         display_name: for people.
+        description: for people.
         tags: for people.
+        properties: for programs; kept as they are.
+        init: what the class of a flex flow is made with.
+        resume_from: an earlier run of the same flow and data, whose completed lines are taken over.
         concurrency: lines in flight.
         tracking: where it is logged too, such as `mlflow`; `None` is nowhere.
 
@@ -120,16 +128,20 @@ def run(
         name=name or default_name(source, variant, datetime.now()),
         flow=str(source),
         data=str(_file_of(data)) if data is not None else None,
-        run=run.name if isinstance(run, FinishedRun) else run,
+        run=_name_of(run) if run is not None else None,
         column_mapping=dict(column_mapping) if column_mapping is not None else None,
         variant=variant,
         connections={node: dict(changes) for node, changes in (connections or {}).items()},
         environment_variables=dict(environment_variables or {}),
         display_name=display_name,
+        description=description,
         tags=dict(tags or {}),
+        properties=dict(properties or {}),
         concurrency=concurrency,
+        **({"init": dict(init)} if init else {}),
     )
     store = RunStore(settings().runs)
+    reuse = store.load(_name_of(resume_from)) if resume_from is not None else None
     trackers = [Registry("trackers").get(tracking)()] if tracking is not None else []
     ended = wait_for(
         run_batch(
@@ -137,11 +149,16 @@ def run(
             store=store,
             connections=provider(settings()),
             trackers=trackers,
+            reuse=reuse,
             summarize=summary.of,
             emit=_log,
         )
     )
     return FinishedRun(ended, store.folder(ended.name))
+
+
+def _name_of(run: str | FinishedRun) -> str:
+    return run if isinstance(run, str) else run.name
 
 
 def _log(event: RunEvent) -> None:

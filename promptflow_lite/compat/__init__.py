@@ -8,4 +8,11 @@ __all__ = ["ToolProvider", "log_flow_metric", "log_metric", "tool"]
 
 log_flow_metric = log_metric
 
-__getattr__ = names_of("promptflow", {"load_flow": "promptflow_lite.compat.client:load_flow"})
+__getattr__ = names_of(
+    "promptflow",
+    {
+        "PFClient": "promptflow_lite.compat.client:PFClient",
+        "load_flow": "promptflow_lite.compat.client:load_flow",
+        "load_run": "promptflow_lite.compat.client:load_run",
+    },
+)

@@ -1,27 +1,43 @@
-"""`promptflow.entities`: what a tool may tell an editor about its inputs. Taken, and without effect."""
-
-from __future__ import annotations
-
-from typing import Any
+"""`promptflow.entities`: connections, `Run`, `FlowContext`, and what tools tell editors of their inputs."""
 
 from promptflow_lite.compat._missing import names_of
+from promptflow_lite.compat.connections import (
+    AzureContentSafetyConnection,
+    AzureOpenAIConnection,
+    CognitiveSearchConnection,
+    CustomConnection,
+    CustomStrongTypeConnection,
+    FormRecognizerConnection,
+    OpenAIConnection,
+    QdrantConnection,
+    SerpConnection,
+    ServerlessConnection,
+    WeaviateConnection,
+)
+from promptflow_lite.tools.settings import DynamicList, GeneratedBy, InputSetting
 
-__all__ = ["DynamicList", "InputSetting"]
+__all__ = [
+    "AzureContentSafetyConnection",
+    "AzureOpenAIConnection",
+    "CognitiveSearchConnection",
+    "CustomConnection",
+    "CustomStrongTypeConnection",
+    "DynamicList",
+    "FormRecognizerConnection",
+    "GeneratedBy",
+    "InputSetting",
+    "OpenAIConnection",
+    "QdrantConnection",
+    "SerpConnection",
+    "ServerlessConnection",
+    "WeaviateConnection",
+]
 
-
-class _Facts:
-    """Keyword arguments kept as attributes."""
-
-    def __init__(self, **facts: Any) -> None:
-        vars(self).update(facts)
-
-
-class InputSetting(_Facts):
-    """How an editor shows one input of a tool."""
-
-
-class DynamicList(_Facts):
-    """Where an editor finds the choices of one input."""
-
-
-__getattr__ = names_of("promptflow.entities")
+__getattr__ = names_of(
+    "promptflow.entities",
+    {
+        "FlowContext": "promptflow_lite.compat.context:FlowContext",
+        "Run": "promptflow_lite.compat.run:Run",
+        "ValidationResult": "promptflow_lite.compat.operations.flows:ValidationResult",
+    },
+)

@@ -57,7 +57,7 @@ def test_prompt_flows_tool_is_our_tool() -> None:
     assert of_top is of_core is of_private is tool
 
 
-@pytest.mark.parametrize("name", ["promptflow.azure", "promptflow.core.nowhere", "promptflow._sdk.entities"])
+@pytest.mark.parametrize("name", ["promptflow.azure", "promptflow.core.nowhere", "promptflow._sdk.nowhere"])
 def test_an_unknown_module_is_not_found_and_says_where_to_look(name: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"not part of promptflow_lite; docs/compat\.md"):
         importlib.import_module(name)

@@ -1,0 +1,1 @@
+"""What `PFClient` can do: `client.runs`, `client.flows`, `client.connections`, `client.tools`."""

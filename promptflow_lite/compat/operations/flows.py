@@ -1,0 +1,94 @@
+"""`PFClient().flows`: try a flow, check it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.api import flows as calling
+from promptflow_lite.api.inputs import read_inputs
+from promptflow_lite.compat.sdk_errors import InvalidFlowError, raising
+from promptflow_lite.connections.store import provider
+from promptflow_lite.errors import Diagnostic, FlowError
+from promptflow_lite.flow.check import check
+from promptflow_lite.flow.load import load_flow
+from promptflow_lite.settings import settings
+
+__all__ = ["FlowOperations", "ValidationResult"]
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What a check found."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no complaint is an error."""
+        return not any(d.severity == "error" for d in self.diagnostics)
+
+    @property
+    def error_messages(self) -> dict[str, str]:
+        """The message of each error, by the key it is about."""
+        errors = [d for d in self.diagnostics if d.severity == "error"]
+        return {d.mark.key if d.mark else "": d.message for d in errors}
+
+    def __str__(self) -> str:
+        return "\n".join(d.render() for d in self.diagnostics) or "no complaints"
+
+
+class FlowOperations:
+    """Flows of folders and files."""
+
+    def test(
+        self,
+        flow: str | Path,
+        *,
+        inputs: Mapping[str, Any] | str | Path | None = None,
+        variant: str | None = None,
+        node: str | None = None,
+        environment_variables: Mapping[str, str] | None = None,
+        init: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Any:
+        """The outputs of a flow for one line, or the output of one node.
+
+        Args:
+            flow: a flow's folder or file.
+            inputs: by name, or a `.json` or `.jsonl` file (its first line); for a node by parameter, or as
+                `inputs.NAME` and `NODE.output`.
+            variant: `${node.variant}`.
+            node: run only this node.
+            environment_variables: set while the flow runs.
+            init: what the class of a flex flow is made with.
+            others: taken for Prompt flow's sake.
+
+        Raises:
+            UserErrorException: the flow or the inputs are wrong, or a node failed.
+        """
+        with raising():
+            given = read_inputs(inputs) if isinstance(inputs, str | Path) else dict(inputs or {})
+            made = {"init": dict(init)} if init else {}
+            loaded = calling.load_flow(
+                flow, variant=variant, environment_variables=environment_variables, **made
+            )
+            return calling.test(loaded, given, node=node)
+
+    def validate(self, flow: str | Path, *, raise_error: bool = False, **others: Any) -> ValidationResult:
+        """Every complaint about a flow's files; nothing of the flow is imported.
+
+        Raises:
+            InvalidFlowError: there is an error, and `raise_error` is set.
+        """
+        with raising():
+            try:
+                found = check(load_flow(flow), provider(settings()).names())
+            except FlowError as error:
+                found = list(error.diagnostics)
+        result = ValidationResult(tuple(found))
+        if raise_error and not result.passed:
+            raise InvalidFlowError(str(result))
+        return result

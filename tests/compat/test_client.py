@@ -1,0 +1,212 @@
+"""Scripts written against Prompt flow's client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from promptflow_lite.compat.client import PFClient, load_flow, load_run
+from promptflow_lite.compat.context import FlowContext
+from promptflow_lite.compat.entities import AzureOpenAIConnection, CustomConnection, OpenAIConnection
+from promptflow_lite.compat.exceptions import UserErrorException
+from promptflow_lite.compat.run import Run
+from promptflow_lite.compat.sdk_constants import ListViewType
+from promptflow_lite.compat.sdk_errors import (
+    ConnectionNotFoundError,
+    RunExistsError,
+    RunNotFoundError,
+    ToolExecutionError,
+)
+from tests import flows_of
+from tests.model_server import ModelServer
+
+LLM = """\
+inputs: {question: {type: string, is_chat_input: true}}
+outputs:
+  answer: {type: string, reference: "${answer.output}", is_chat_output: true}
+  asked: {type: string, reference: "${inputs.question}"}
+nodes:
+- name: answer
+  type: llm
+  source: {type: code, path: answer.jinja2}
+  inputs: {question: "${inputs.question}", model: m}
+  connection: %s
+  api: chat
+"""
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Path:
+    return flows_of.echo(tmp_path / "echo")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "bad"}\n{"text": "c"}\n')
+    return path
+
+
+def test_a_run_and_its_details_have_prompt_flows_shape(echo: Path, data: Path) -> None:
+    client = PFClient()
+    run = client.run(
+        flow=str(echo), data=str(data), column_mapping={"text": "${data.text}"}, name="r", tags={"a": "b"}
+    )
+    assert (run.name, run.status, run.tags) == ("r", "Completed", {"a": "b"})
+    details = client.get_details(run)
+    assert list(details.columns) == ["inputs.text", "inputs.times", "inputs.line_number", "outputs.text"]
+    assert details["outputs.text"].tolist() == ["a", "(Failed)", "c"]
+    assert len(client.get_details("r", max_results=1)) == 1
+    assert run.properties["system_metrics"]["__pf__.lines.failed"] == 1
+    assert client.get_metrics(run) == {}
+
+
+def test_a_run_can_be_scored_put_away_renamed_and_deleted(echo: Path, data: Path) -> None:
+    runs = PFClient().runs
+    base = runs.create_or_update(Run(flow=echo, data=data, name="base"))
+    scored = runs.create_or_update(
+        Run(flow=echo, run=base, name="scored", column_mapping={"text": "${run.outputs.text}"})
+    )
+    assert scored.properties["system_metrics"]["__pf__.lines.completed"] == 2
+    runs.archive(base)
+    assert [run.name for run in runs.list()] == ["scored"]
+    assert [run.name for run in runs.list(list_view_type=ListViewType.ARCHIVED_ONLY)] == ["base"]
+    assert {run.name for run in runs.list(list_view_type=ListViewType.ALL)} == {"base", "scored"}
+    runs.restore("base")
+    assert runs.update("base", display_name="new", tags={"x": "y"}).tags == {"x": "y"}
+    assert runs.get("base").display_name == "new"
+    runs.delete("base")
+    with pytest.raises(RunNotFoundError, match="no run is named 'base'"):
+        runs.get("base")
+
+
+def test_a_run_of_a_file_takes_overrides(echo: Path, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.yml"
+    file.write_text(
+        f"$schema: x\nflow: echo\ndata: {data.name}\ncolumn_mapping:\n  text: ${{data.nothing}}\n"
+    )
+    run = load_run(file, params_override=[{"column_mapping": {"text": "${data.text}"}}])
+    assert PFClient().runs.create_or_update(run).status == "Completed"
+
+
+def test_a_run_resumes_from_another(echo: Path, data: Path) -> None:
+    client = PFClient()
+    client.run(flow=echo, data=data, name="first")
+    again = client.run(resume_from="first", name="again")
+    assert again.properties["system_metrics"]["__pf__.lines.completed"] == 2
+
+
+def test_the_stream_of_a_run_says_how_it_went(
+    echo: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = PFClient()
+    run = client.run(flow=echo, data=data, name="told", stream=True)
+    out = capsys.readouterr().out
+    assert 'Run name: "told"' in out and "cannot echo that" in out
+    assert client.stream(run).status == "Completed"
+
+
+def test_a_report_shows_what_models_said_as_text(echo: Path, tmp_path: Path) -> None:
+    data = tmp_path / "evil.jsonl"
+    data.write_text('{"text": "<script>alert(1)</script>"}\n')
+    client = PFClient()
+    run = client.run(flow=echo, data=data, name="shown", display_name="<b>bold</b>")
+    page = client.runs.visualize([run], html_path=tmp_path / "report.html").read_text()
+    assert "&lt;script&gt;alert(1)" in page and "<script" not in page and "<b>" not in page
+    assert "default-src 'none'" in page and "http" not in page.replace("http-equiv", "")
+
+
+def test_flows_are_tried_by_inputs_or_a_file_and_node_by_node(echo: Path, tmp_path: Path) -> None:
+    client = PFClient()
+    assert client.test(flow=echo, inputs={"text": "a", "times": 2}) == {"text": "aa"}
+    (tmp_path / "in.jsonl").write_text('{"text": "b"}\n{"text": "c"}\n')
+    assert client.test(flow=echo, inputs=tmp_path / "in.jsonl") == {"text": "b"}
+    assert client.test(flow=str(echo), node="echo", inputs={"inputs.text": "x", "inputs.times": 3}) == "xxx"
+    assert client.flows.validate(echo).passed
+
+
+def test_what_goes_wrong_is_prompt_flows_exception(echo: Path, data: Path) -> None:
+    client = PFClient()
+    flow = load_flow(echo)
+    with pytest.raises(ToolExecutionError, match="cannot echo that"):
+        flow(text="bad")
+    with pytest.raises(UserErrorException, match=r"inputs\.text: missing"):
+        flow()
+    with pytest.raises(UserErrorException, match="there is nothing at"):
+        load_flow("nowhere")
+    with pytest.raises(ConnectionNotFoundError):
+        client.connections.get("nobody")
+    client.run(flow=echo, data=data, name="one")
+    with pytest.raises(RunExistsError):
+        client.run(flow=echo, data=data, name="one")
+    with pytest.raises(
+        AttributeError, match=r"PFClient\.traces is not part of promptflow_lite; docs/compat\.md"
+    ):
+        client.traces  # noqa: B018
+
+
+def test_connections_are_kept_listed_changed_and_deleted() -> None:
+    connections = PFClient().connections
+    kept = connections.create_or_update(
+        AzureOpenAIConnection(name="az", api_key="sk-123", api_base="http://x")
+    )
+    assert (kept.api_key, kept.api_base, kept.type) == ("sk-123", "http://x", "AzureOpenAI")
+    assert "sk-123" not in str(kept)
+    kept.api_base = "http://y"
+    connections.create_or_update(kept)
+    assert connections.get("az").api_base == "http://y"
+    custom = CustomConnection(name="mine", secrets={"k": "s"}, configs={"c": "d"})
+    assert dict(connections.create_or_update(custom)) == {"c": "d", "k": "s"}
+    assert [c.name for c in connections.list()] == ["az", "local", "mine"]
+    connections.delete("az")
+    with pytest.raises(ConnectionNotFoundError):
+        connections.get("az")
+    with pytest.raises(UserErrorException, match="placeholder"):
+        connections.create_or_update(OpenAIConnection(name="o", api_key="<user-input>"))
+
+
+def test_a_context_changes_how_a_flow_runs(echo: Path) -> None:
+    flow = load_flow(echo)
+    assert flow(text="a") == {"text": "a"}
+    flow.context = FlowContext(overrides={"nodes.echo.inputs.times": 3})
+    assert flow(text="a") == {"text": "aaa"}
+    flow.context.overrides["inputs.text.default"] = "z"
+    assert flow() == {"text": "zzz"}
+    assert flow.invoke({"text": "b"}).output == {"text": "bbb"}
+    flow.context.overrides["outputs.text"] = "no"
+    with pytest.raises(UserErrorException, match=r"'outputs\.text' is not taken"):
+        flow(text="a")
+
+
+def test_a_connection_made_in_the_script_answers_and_streams(tmp_path: Path) -> None:
+    folder = flows_of.write(tmp_path / "ask", dag=LLM % "nobody", answer__jinja2="user:\n{{question}}\n")
+    with ModelServer() as server:
+        flow = load_flow(folder)
+        made = OpenAIConnection(name="made", api_key="k", base_url=server.base_url)
+        flow.context.connections = {"answer": {"connection": made}}
+        whole = flow(question="hello there")
+        flow.context.streaming = True
+        outputs = flow(question="hello there")
+        parts = list(outputs["answer"])
+        assert (len(parts) > 1, "".join(parts)) == (True, whole["answer"])
+        assert outputs["asked"] == "hello there"
+
+
+def test_a_script_of_the_client_runs_as_a_program(echo: Path, data: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom promptflow import PFClient\nfrom promptflow.entities import Run\n"
+        "from promptflow._sdk._errors import RunNotFoundError\n"
+        f"run = PFClient().run(flow={str(echo)!r}, data={str(data)!r}, name=sys.argv[1])\n"
+        "print(run.status)\ntry:\n    PFClient().runs.get('no')\nexcept RunNotFoundError:\n    sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "promptflow_lite.compat", str(script), "named"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.returncode) == ("Completed\n", 7), done.stderr
