@@ -6,8 +6,8 @@ fusion functions for hybrid retrieval", found it better, and so did we (docs/ben
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
@@ -15,42 +15,41 @@ if TYPE_CHECKING:
 __all__ = ["best", "diverse", "fuse", "reciprocal"]
 
 # Both chosen by measuring: docs/benchmarks/retrieval.md.
-_VECTOR_WEIGHT = 0.3
+_VECTOR_WEIGHT = 0.2
 _DISTRUST = 6
 """How fast vectors lose their say as the words of the query are found."""
 
 
-def fuse(keyword: Mapping[int, float], vector: Mapping[int, float], *, greatest: float) -> dict[int, float]:
-    """The score of each passage in `vector`: the share of the query that its words answer, and its cosine.
+def fuse(keyword: Vectors, cosines: Vectors, *, greatest: float) -> Vectors:
+    """The score of each passage: the share of the query that its words answer, and its cosine.
 
     Where the best passage holds nearly all of the query's words, they decide; the fewer it holds, the more
     the vectors say.
 
     Args:
-        keyword: BM25 scores of the passages that hold a word of the query.
-        vector: cosines of all passages in question, those of `keyword` among them.
+        keyword: BM25 scores of all passages.
+        cosines: their cosines, in the same order.
         greatest: the score that BM25 could give at most for the query.
     """
-    shares = {key: score / greatest for key, score in keyword.items()}
-    found = min(1.0, max(shares.values(), default=0.0))
+    found = min(1.0, float(keyword.max(initial=0.0)) / greatest)
     weight = _VECTOR_WEIGHT * (1.0 - found) ** _DISTRUST
-    return {key: shares.get(key, 0.0) + weight * cosine for key, cosine in vector.items()}
+    return keyword / greatest + weight * cosines
 
 
 _RANK = 60
 """Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet"."""
 
 
-def reciprocal(*scores: Mapping[int, float]) -> dict[int, float]:
-    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the answers that name a passage.
+def reciprocal(*rankings: Sequence[int]) -> list[tuple[int, float]]:
+    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the rankings that name a passage, best first.
 
-    Equal sums are frequent, and those of the first answer come first.
+    Equal sums are frequent, and those of the first ranking come first.
     """
     total: dict[int, float] = {}
-    for answer in scores:
-        for rank, (key, _) in enumerate(best(answer, len(answer)), start=1):
-            total[key] = total.get(key, 0.0) + 1 / (_RANK + rank)
-    return total
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, start=1):
+            total[row] = total.get(row, 0.0) + 1 / (_RANK + rank)
+    return sorted(total.items(), key=lambda pair: -pair[1])
 
 
 def diverse(
@@ -86,6 +85,20 @@ def diverse(
     return [found[number] for number in taken]
 
 
-def best(scores: Mapping[int, float], top_k: int) -> list[tuple[int, float]]:
-    """The `top_k` items of the highest scores; equal ones in the order given."""
-    return sorted(scores.items(), key=lambda pair: -pair[1])[:top_k]
+def best(scores: Vectors, limit: int, *, above: float = float("-inf")) -> Any:
+    """The rows of the `limit` highest scores, highest first; equal ones in the order of the rows.
+
+    Args:
+        scores: of all passages.
+        limit: at most this many.
+        above: leave out what scores no more than this.
+    """
+    is_good = scores > above
+    if limit < len(scores):
+        place = len(scores) - limit
+        parted = scores.copy()
+        parted.partition(place)
+        if parted[place] > above:
+            is_good = scores >= parted[place]
+    rows = is_good.nonzero()[0]
+    return rows[(-scores[rows]).argsort(kind="stable")[:limit]]

@@ -1,12 +1,13 @@
 """Which passages answer a query? One index on disk: a SQLite file with words (BM25) and vectors (cosine).
 
-The file is written once by `retrieval.build` and never changed after, so that readers need no lock.
+The file is written once by `retrieval.build` and never changed after, so that readers need no lock. Words
+and vectors are read into memory at the first search that needs them; the database is asked for the text of
+passages that were not found before, and for filters.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import threading
 import weakref
@@ -21,24 +22,28 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.filter import Conditions, conditions
 from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
+from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import Terms, analyzer, query_terms
+from promptflow_lite.retrieval.words import Postings, Words
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["FORMAT", "Index", "IndexMode", "Info", "KnownFile", "Mode"]
+__all__ = ["FORMAT", "Index", "IndexMode", "Info", "KnownFile", "Mode", "read_postings"]
 
 Mode = Literal["hybrid", "keyword", "vector"]
 """How any retriever of both words and vectors is searched."""
 IndexMode = Literal["hybrid", "keyword", "vector", "rrf"]
 """How an index is searched: `rrf` is hybrid search by reciprocal rank fusion."""
 
-FORMAT = 2
+FORMAT = 3
 """The version of the file's layout."""
 _CANDIDATES = 50
 """Passages that words and vectors each name, of which a hybrid search takes the best."""
-_MOST_FREQUENCIES = 100_000
-"""Words whose frequency is remembered: queries come from strangers, and memory is not theirs to fill."""
+_REMEMBERED_PASSAGES = 10_000
+"""Passages whose text stays in memory once it was found: about 10 MB."""
+_REMEMBERED_FILTERS = 64
+"""Filters whose passages stay in memory, a byte for each passage of the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,8 @@ class Info:
     def read(cls, connection: sqlite3.Connection) -> Info:
         """What the `meta` table holds."""
         said = json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
-        if said["format"] != FORMAT:
-            raise ValueError(f"format {said['format']}; this version reads {FORMAT}")
+        if (found := said.get("format", 1)) != FORMAT:
+            raise ValueError(f"it has format {found}; this version reads format {FORMAT}")
         return cls(**{**said, "sources": tuple(said["sources"])})
 
 
@@ -88,9 +93,10 @@ class KnownFile(NamedTuple):
     """SHA-256 of its bytes."""
 
 
-class _Matrix(NamedTuple):
-    ids: Any
-    vectors: Vectors
+class _Passage(NamedTuple):
+    name: str
+    content: str
+    metadata: dict[str, Any]
 
 
 def _close(connections: list[sqlite3.Connection]) -> None:
@@ -114,8 +120,10 @@ class Index:
         self._idle: list[sqlite3.Connection] = []
         # A flow that is called from Python may be dropped without a word; its files are closed all the same.
         weakref.finalize(self, _close, self._idle)
-        self._matrix: _Matrix | None = None
-        self._frequencies: dict[str, int] = {}
+        self._held_vectors: Vectors | None = None
+        self._held_words: Words | None = None
+        self._passages: dict[int, _Passage] = {}
+        self._allowed: dict[Conditions, Any] = {}
         # Two first searches at once would read the vectors twice.
         self._lock = threading.Lock()
         if not path.is_file():
@@ -200,39 +208,39 @@ class Index:
         Raises:
             InputError: the filter is none, or the vector has another dimension.
         """
-        wanted = conditions(filter or {})
-        depth = max(_CANDIDATES, top_k)
-        limit = depth if diversity else top_k
-        with self._connection() as connection:
-            scores = self._scores(connection, query, vector, mode, wanted, limit=limit, depth=depth)
-            found = [
-                (key, score) for key, score in best(scores, limit) if min_score is None or score >= min_score
-            ]
-            if diversity:
-                found = diverse(found, self._vectors_of(connection, found), top_k, diversity=diversity)
-            return [_document(connection, key, score) for key, score in found]
+        allowed = self._allowed_by(conditions(filter)) if filter else None
+        limit = max(_CANDIDATES, top_k) if diversity else top_k
+        found = self._found(query, vector, mode, allowed, limit)
+        if min_score is not None:
+            found = [one for one in found if one[1] >= min_score]
+        if diversity:
+            vectors = self._vectors[[row for row, _ in found]]
+            found = diverse(found, vectors, top_k, diversity=diversity)
+        return self._documents(found)
 
-    def _scores(
-        self,
-        connection: sqlite3.Connection,
-        query: str,
-        vector: Vectors | None,
-        mode: IndexMode,
-        wanted: Conditions,
-        *,
-        limit: int,
-        depth: int,
-    ) -> dict[int, float]:
-        if mode == "keyword":
-            return self._by_words(connection, query_terms(query, self.terms), limit, wanted)
+    def _found(
+        self, query: str, vector: Vectors | None, mode: IndexMode, allowed: Any, limit: int
+    ) -> list[tuple[int, float]]:
+        """The rows of the `limit` best passages and their scores, best first."""
         if mode == "vector":
-            return self._by_vector(connection, vector, limit, wanted)
-        words = query_terms(query, self.terms)
-        by_words = self._by_words(connection, words, depth, wanted)
-        if mode == "rrf":
-            return reciprocal(by_words, self._by_vector(connection, vector, depth, wanted))
-        by_vector = self._by_vector(connection, vector, depth, wanted, besides=by_words)
-        return fuse(by_words, by_vector, greatest=self._greatest(connection, words))
+            scores = _only(allowed, self._cosines(vector), float("-inf"))
+            return _scored(scores, best(scores, limit))
+        words = stems(query_terms(query, self.terms))
+        by_words = self._words.scores(words)
+        if mode == "keyword":
+            scores = _only(allowed, by_words, 0.0)
+            return _scored(scores, best(scores, limit, above=0.0))
+        cosines = self._cosines(vector)
+        if mode == "hybrid":
+            scores = fuse(by_words, cosines, greatest=self._words.greatest(words))
+            scores = _only(allowed, scores, float("-inf"))
+            return _scored(scores, best(scores, limit))
+        depth = max(_CANDIDATES, limit)
+        rankings = (
+            best(_only(allowed, by_words, 0.0), depth, above=0.0).tolist(),
+            best(_only(allowed, cosines, float("-inf")), depth).tolist(),
+        )
+        return reciprocal(*rankings)[:limit]
 
     def files(self) -> dict[str, KnownFile]:
         """The files that it was built of, by path."""
@@ -272,42 +280,7 @@ class Index:
         with self._connection() as connection:
             return {digest: vector for digest, vector in connection.execute(sql) if digest in digests}
 
-    def _by_words(
-        self, connection: sqlite3.Connection, words: Sequence[str], limit: int, wanted: Conditions
-    ) -> dict[int, float]:
-        if not words:
-            return {}
-        inside = f" and rowid in ({wanted.sql})" if wanted.sql else ""
-        rows = connection.execute(
-            f"select rowid, -bm25(words) as score from words where words match ?{inside} "  # noqa: S608  # values are bound
-            "order by score desc, rowid limit ?",
-            (_match(words), *wanted.values, limit),
-        )
-        return dict(rows.fetchall())
-
-    def _greatest(self, connection: sqlite3.Connection, words: Sequence[str]) -> float:
-        """What BM25 gives at most for a query: every word, endlessly often (SQLite: fts5_aux.c, k1 = 1.2)."""
-        if len(self._frequencies) > _MOST_FREQUENCIES:
-            self._frequencies = {}
-        known, total = self._frequencies, 0.0
-        for word in words:
-            if word not in known:
-                sql = "select count(*) from words where words match ?"
-                known[word] = connection.execute(sql, (_match([word]),)).fetchone()[0]
-            having = known[word]
-            total += max(1e-6, math.log((self.info.chunks - having + 0.5) / (having + 0.5)))
-        return 2.2 * total or 1.0
-
-    def _by_vector(
-        self,
-        connection: sqlite3.Connection,
-        vector: Vectors | None,
-        limit: int,
-        wanted: Conditions,
-        *,
-        besides: Iterable[int] = (),
-    ) -> dict[int, float]:
-        """Cosines of the `limit` nearest passages, and of those `besides`."""
+    def _cosines(self, vector: Vectors | None) -> Vectors:
         import numpy as np  # noqa: PLC0415  # heavy: first use
 
         if vector is None or vector.shape != (self.info.dimension,):
@@ -317,57 +290,103 @@ class Index:
                 f"by {self.info.embedder}, got {got}",
                 code="index-embedder",
             )
-        ids, vectors = self._vectors(connection)
-        if wanted.sql:
-            allowed = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
-            inside = np.isin(ids, allowed)
-            ids, vectors = ids[inside], vectors[inside]
         # Not `@`: its BLAS threads wait for each other in a busy loop; on a machine with other work to do one
-        # product took 1.6 to 5 ms in place of 0.1.
-        cosines = np.einsum("ij,j->i", vectors, vector)
-        nearest = _nearest(cosines, limit)
-        also = np.searchsorted(ids, np.fromiter(besides, dtype=ids.dtype))
-        rows = np.unique(np.concatenate([nearest, also]))
-        return dict(zip(ids[rows].tolist(), cosines[rows].tolist(), strict=True))
+        # product took 1.6 to 5 ms in place of 0.05.
+        cosines: Vectors = np.vecdot(self._vectors, vector)
+        return cosines
 
-    def _vectors_of(self, connection: sqlite3.Connection, found: Sequence[tuple[int, float]]) -> Vectors:
+    @property
+    def _vectors(self) -> Vectors:
+        """The vector of each passage: shape (chunks, dimension)."""
         import numpy as np  # noqa: PLC0415  # heavy: first use
 
-        ids, vectors = self._vectors(connection)
-        return vectors[np.searchsorted(ids, np.array([key for key, _ in found], dtype=ids.dtype))]
-
-    def _vectors(self, connection: sqlite3.Connection) -> _Matrix:
-        import numpy as np  # noqa: PLC0415  # heavy: first use
-
-        with self._lock:
-            if self._matrix is None:
-                ids = np.empty(self.info.chunks, dtype=np.int64)
+        if self._held_vectors is not None:
+            return self._held_vectors
+        with self._lock, self._connection() as connection:
+            if self._held_vectors is None:
                 vectors = np.empty((self.info.chunks, self.info.dimension), dtype="<f4")
                 # Row by row: all the blobs at once would double the memory that the process keeps.
-                rows = connection.execute("select id, vector from vectors order by id")
-                for place, (key, vector) in enumerate(rows):
-                    ids[place] = key
+                rows = connection.execute("select vector from vectors order by id")
+                for place, (vector,) in enumerate(rows):
                     vectors[place] = np.frombuffer(vector, dtype="<f4")
-                self._matrix = _Matrix(ids, vectors)
-            return self._matrix
+                self._held_vectors = vectors
+            return self._held_vectors
+
+    @property
+    def _words(self) -> Words:
+        if self._held_words is not None:
+            return self._held_words
+        with self._lock, self._connection() as connection:
+            if self._held_words is None:
+                self._held_words = Words(read_postings(connection))
+            return self._held_words
+
+    @cached_property
+    def _keys(self) -> Any:
+        """The id of each passage, in the order of the rows."""
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        with self._connection() as connection:
+            keys = (key for (key,) in connection.execute("select id from vectors order by id"))
+            return np.fromiter(keys, dtype=np.int64, count=self.info.chunks)
+
+    def _allowed_by(self, wanted: Conditions) -> Any:
+        """Which passages a filter leaves: booleans, shape (chunks,); None if all."""
+        import numpy as np  # noqa: PLC0415  # heavy: first use
+
+        if not wanted.sql:
+            return None
+        # A filter may come from a stranger, with values that are equal and of another type: 1 and True.
+        allowed = self._allowed.get(
+            known := Conditions(wanted.sql, (*wanted.values, *map(type, wanted.values)))
+        )
+        if allowed is None:
+            with self._connection() as connection:
+                keys = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
+            allowed = np.isin(self._keys, keys)
+            if len(self._allowed) >= _REMEMBERED_FILTERS:
+                self._allowed = {}
+            self._allowed[known] = allowed
+        return allowed
+
+    def _documents(self, found: Sequence[tuple[int, float]]) -> list[Document]:
+        known = self._passages
+        missing = [row for row, _ in found if row not in known]
+        if missing:
+            # Kept by the caller too: another thread may forget them meanwhile.
+            known = self._remember(missing, {row: known[row] for row, _ in found if row in known})
+        made: list[Document] = []
+        for row, score in found:
+            name, content, metadata = known[row]
+            made.append(Document(content, name, score, metadata.copy()))
+        return made
+
+    def _remember(self, rows: Sequence[int], known: dict[int, _Passage]) -> dict[int, _Passage]:
+        """`known` with the passages of `rows`, which are read."""
+        row_of = dict(zip(self._keys[rows].tolist(), rows, strict=True))
+        sql = "select id, name, content, metadata from chunks where id in (select value from json_each(?))"
+        with self._connection() as connection:
+            for key, name, content, metadata in connection.execute(sql, (json.dumps([*row_of]),)):
+                known[row_of[key]] = _Passage(name, content, json.loads(metadata))
+        if len(self._passages) + len(known) > _REMEMBERED_PASSAGES:
+            self._passages = {}
+        self._passages.update(known)
+        return known
 
 
-def _nearest(cosines: Any, limit: int) -> Any:
+def read_postings(connection: sqlite3.Connection) -> Postings:
+    """The words of the index that `connection` reads."""
+    return Postings.of_blobs(dict(connection.execute("select name, value from words")))
+
+
+def _only(allowed: Any, scores: Vectors, otherwise: float) -> Vectors:
     import numpy as np  # noqa: PLC0415  # heavy: first use
 
-    return np.argpartition(-cosines, limit)[:limit] if limit < len(cosines) else np.arange(len(cosines))
+    return scores if allowed is None else np.where(allowed, scores, np.float32(otherwise))
 
 
-def _match(words: Sequence[str]) -> str:
-    """Any of `words`, in the match language. They hold letters, digits and marks only, and are quoted."""
-    return " OR ".join(f'"{word}"' for word in words)
-
-
-def _document(connection: sqlite3.Connection, key: int, score: float) -> Document:
-    name, content, metadata = connection.execute(
-        "select name, content, metadata from chunks where id = ?", (key,)
-    ).fetchone()
-    return Document(content=content, id=name, score=score, metadata=json.loads(metadata))
+def _scored(scores: Vectors, rows: Any) -> list[tuple[int, float]]:
+    return list(zip(rows.tolist(), scores[rows].tolist(), strict=True))
 
 
 def _how_to_build(path: Path) -> str:

@@ -7,15 +7,17 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.retrieval.index import Info, KnownFile
+from promptflow_lite.retrieval.index import Info, KnownFile, read_postings
 from promptflow_lite.retrieval.kept import building_at
+from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import Terms, analyzer
+from promptflow_lite.retrieval.words import postings_of
 
 __all__ = ["Changes", "ReadFile", "Row", "write"]
 
@@ -32,9 +34,7 @@ create table chunks (
 );
 create index chunks_of_file on chunks (file);
 create table vectors (id integer primary key, vector blob not null);
-create virtual table words using fts5 (
-  headings, content, content='', tokenize='porter unicode61 remove_diacritics 2'
-);
+create table words (name text primary key, value blob not null) without rowid;
 """
 
 
@@ -104,9 +104,11 @@ def write(
             # Nobody else reads this file yet, and a torn one is thrown away: no journal is needed.
             connection.executescript("pragma journal_mode = off; pragma synchronous = off")
             if base is None:
+                # Pages that several vectors fit in: of 4 KB ones, half would stay empty.
+                connection.executescript("pragma page_size = 16384")
                 connection.executescript(_SCHEMA)
             with connection:
-                info = _apply(connection, info, changes, vector, whole=base is None)
+                info = _apply(connection, info, changes, vector)
             _shrink(connection)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
@@ -121,20 +123,17 @@ def _apply(
     info: Info,
     changes: Changes,
     vector: Callable[[str], bytes],
-    *,
-    whole: bool,
 ) -> Info:
-    terms = analyzer(info.tokenizer)
+    before = _keys(connection)
     for file in changes.gone:
-        _remove(connection, file, terms)
+        _remove(connection, file)
+    _index_words(connection, before, changes, analyzer(info.tokenizer))
     connection.executemany(
         "update files set size = ?, modified = ? where path = ?",
         [(file.size, file.modified, file.path) for file in changes.touched],
     )
     for read in changes.read:
-        _add(connection, read, terms, vector)
-    if whole:
-        connection.execute("insert into words (words) values ('optimize')")
+        _add(connection, read, vector)
     counts = [
         connection.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608  # constant names
         for table in ("files", "documents", "chunks")
@@ -151,9 +150,7 @@ def _apply(
     return info
 
 
-def _add(
-    connection: sqlite3.Connection, read: ReadFile, terms: Terms, vector: Callable[[str], bytes]
-) -> None:
+def _add(connection: sqlite3.Connection, read: ReadFile, vector: Callable[[str], bytes]) -> None:
     file = read.file
     number = connection.execute(
         "insert into files (path, name, size, modified, digest) values (?, ?, ?, ?, ?)",
@@ -174,28 +171,33 @@ def _add(
             ),
         ).lastrowid
         connection.execute("insert into vectors values (?, ?)", (key, vector(digest)))
-        connection.execute(
-            "insert into words (rowid, headings, content) values (?, ?, ?)",
-            (key, *_words(row.headings, row.content, terms)),
-        )
 
 
-def _remove(connection: sqlite3.Connection, file: KnownFile, terms: Terms) -> None:
+def _remove(connection: sqlite3.Connection, file: KnownFile) -> None:
     (number,) = connection.execute("select id from files where path = ?", (file.path,)).fetchone()
-    rows = connection.execute("select id, headings, content from chunks where file = ?", (number,)).fetchall()
-    # A table of words without its texts forgets a row only if it is told the row's words once more.
-    connection.executemany(
-        "insert into words (words, rowid, headings, content) values ('delete', ?, ?, ?)",
-        ((key, *_words(headings, content, terms)) for key, headings, content in rows),
-    )
-    connection.executemany("delete from vectors where id = ?", [(key,) for key, _, _ in rows])
+    connection.execute("delete from vectors where id in (select id from chunks where file = ?)", (number,))
     for table in ("chunks", "documents"):
         connection.execute(f"delete from {table} where file = ?", (number,))  # noqa: S608  # constant names
     connection.execute("delete from files where id = ?", (number,))
 
 
-def _words(headings: str, content: str, terms: Terms) -> Iterable[str]:
-    return " ".join(terms(headings)), " ".join(terms(content))
+def _index_words(
+    connection: sqlite3.Connection, before: Sequence[int], changes: Changes, terms: Terms
+) -> None:
+    """Bring the words up to date: of the passages `before` some are gone by now; new ones follow the rest."""
+    import numpy as np  # noqa: PLC0415  # heavy: first use
+
+    added = (stems([*terms(row.headings), *terms(row.content)]) for read in changes.read for row in read.rows)
+    if before:
+        kept = np.isin(before, _keys(connection))
+        words = postings_of(added, base=read_postings(connection), kept=kept)
+    else:
+        words = postings_of(added)
+    connection.executemany("insert or replace into words values (?, ?)", words.to_blobs().items())
+
+
+def _keys(connection: sqlite3.Connection) -> list[int]:
+    return [key for (key,) in connection.execute("select id from chunks order by id")]
 
 
 def _shrink(connection: sqlite3.Connection) -> None:

@@ -2,8 +2,10 @@
 
     python tests/benchmarks/retrieval_beside.py --data ../shared/data
 
-The same passages and questions, uncut: bm25s over the same terms, and numpy over the same vectors. Times are
-of the search alone: the query's vector is there, for bm25s its terms too. Ours reads the passages besides.
+The same passages, uncut, the same words and the same vectors: bm25s, and numpy's product of a matrix and a
+vector. Both sides take the text of a question and give ten passages with their scores; they take turns,
+question by question, in a random order. `embedded` includes the embedding of the question, which each side
+makes for itself. One thread each, as a search of a batch has it.
 """
 
 from __future__ import annotations
@@ -11,22 +13,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is loaded
 
 import bm25s
 import numpy as np
 
 from promptflow_lite.retrieval.build import build
-from promptflow_lite.retrieval.embed import local_embedder
-from promptflow_lite.retrieval.index import Index
+from promptflow_lite.retrieval.document import Document
+from promptflow_lite.retrieval.embed import LocalEmbedder, local_embedder
+from promptflow_lite.retrieval.index import Index, IndexMode
+from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import query_terms, terms
 
 _DEPTH = 10
+
+Ask = Callable[[int], Sequence[str]]
+"""The ids of what is found for the question of that number."""
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -34,68 +45,121 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def measure(name: str, ask: Callable[[int], Sequence[str]], right: Sequence[str], prepare_s: float) -> None:
-    """Ask every question, and print a row."""
-    seconds, places = [], []
+class Figures(NamedTuple):
+    """What one side found, and how long each question took it."""
+
+    recall_1: float
+    recall_5: float
+    mrr: float
+    seconds: list[float]
+
+
+def measure(sides: Sequence[Ask], right: Sequence[str]) -> list[Figures]:
+    """Ask every question of every side, the sides in a random order."""
+    chance = random.Random(0)
+    seconds: list[list[float]] = [[] for _ in sides]
+    places: list[list[int]] = [[] for _ in sides]
+    for number in range(min(50, len(right))):
+        for ask in sides:
+            ask(number)
     for number, gold in enumerate(right):
-        started = time.perf_counter()
-        found = list(ask(number))
-        seconds.append(time.perf_counter() - started)
-        places.append(found.index(gold) + 1 if gold in found else 0)
-    at_1, at_5 = (sum(0 < place <= k for place in places) / len(places) for k in (1, 5))
-    mrr = sum(1 / place for place in places if place) / len(places)
-    figures = f"{at_1:.4f} | {at_5:.4f} | {mrr:.4f} | {median(seconds) * 1000:.2f} | {prepare_s:.1f}"
-    print(f"| {name} | {figures} |", flush=True)
+        for side in chance.sample(range(len(sides)), len(sides)):
+            started = time.perf_counter()
+            found = sides[side](number)
+            seconds[side].append(time.perf_counter() - started)
+            places[side].append(found.index(gold) + 1 if gold in found else 0)
+    return [
+        Figures(
+            sum(place == 1 for place in each) / len(each),
+            sum(0 < place <= 5 for place in each) / len(each),
+            sum(1 / place for place in each if place) / len(each),
+            spent,
+        )
+        for each, spent in zip(places, seconds, strict=True)
+    ]
+
+
+def show(what: str, names: Sequence[str], figures: Sequence[Figures]) -> None:
+    """A row for each side; ratios are to the last one, the plain library."""
+    plain = figures[-1]
+    for name, one in zip(names, figures, strict=True):
+        p50, p99 = np.percentile(one.seconds, [50, 99]) * 1000
+        ratios = p50 / (np.median(plain.seconds) * 1000), sum(one.seconds) / sum(plain.seconds)
+        scores = f"{one.recall_1:.4f} | {one.recall_5:.4f} | {one.mrr:.4f}"
+        times = f"{p50:.3f} | {p99:.3f} | {sum(one.seconds):.2f} | {ratios[0]:.2f} | {ratios[1]:.2f}"
+        print(f"| {what} | {name} | {scores} | {times} |", flush=True)
+
+
+class Sides:
+    """Ours and the plain libraries, over one data set."""
+
+    def __init__(self, index: Index, asked: Sequence[str], encoder: LocalEmbedder) -> None:
+        self.index, self.asked, self.encoder = index, asked, encoder
+        self.queries = encoder.embed(asked)
+        kept = list(index.passages())
+        self.passages = [document for document, _ in kept]
+        self.vectors = np.ascontiguousarray([vector for _, vector in kept])
+        self.plain = bm25s.BM25()
+        self.plain.index(
+            [stems(terms(f"{d.metadata.get('title', '')}\n{d.content}")) for d in self.passages],
+            show_progress=False,
+        )
+
+    def ours(self, number: int, *, mode: IndexMode, embedded: bool = False) -> list[str]:
+        """By our index."""
+        query = self.asked[number]
+        vector = self.encoder.embed([query])[0] if embedded else self.queries[number]
+        found = self.index.search(query, vector, mode=mode, top_k=_DEPTH)
+        return [str(document.metadata["document"]) for document in found]
+
+    def _named(self, rows: Any, scores: Any) -> list[str]:
+        found: list[tuple[Document, float]] = [
+            (self.passages[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
+        return [str(document.metadata["document"]) for document, _ in found]
+
+    def by_words(self, number: int) -> list[str]:
+        """By bm25s."""
+        words = stems(query_terms(self.asked[number]))
+        rows, scores = self.plain.retrieve([words], k=_DEPTH, show_progress=False)
+        return self._named(rows[0], scores[0])
+
+    def by_vector(self, number: int, *, embedded: bool = False) -> list[str]:
+        """By numpy."""
+        vector = self.encoder.embed([self.asked[number]])[0] if embedded else self.queries[number]
+        cosines = self.vectors @ vector
+        nearest = np.argpartition(-cosines, _DEPTH)[:_DEPTH]
+        rows = nearest[np.argsort(-cosines[nearest])]
+        return self._named(rows, cosines[rows])
 
 
 async def _main(data: Path) -> None:
     encoder = local_embedder()
-    print("| search | recall@1 | recall@5 | MRR@10 | p50 ms | build s |\n|---|--:|--:|--:|--:|--:|")
+    print("| | | recall@1 | recall@5 | MRR@10 | p50 ms | p99 ms | total s | p50 ratio | total ratio |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name in ("xquad-en", "jsquad"):
-        passages, questions = (rows_of(data / name / f"{kind}.jsonl") for kind in ("passages", "questions"))
-        ids = [row["id"] for row in passages]
-        texts = [f"{row.get('title', '')}\n{row.get('content') or row.get('text')}" for row in passages]
+        questions = rows_of(data / name / "questions.jsonl")
         right = [row["passage_id"] for row in questions]
-        asked = [row["question"] for row in questions]
-        queries = encoder.embed(asked)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.index"
-            built = await build(
-                [str(data / name / "passages.jsonl")], path, embedder=encoder, size=100_000, overlap=0
-            )
+            source = str(data / name / "passages.jsonl")
+            await build([source], path, embedder=encoder, size=100_000, overlap=0)
             index = Index(path)
-
-            def ours(
-                number: int, mode: Any, index: Index = index, asked: Any = asked, queries: Any = queries
-            ) -> list[str]:
-                found = index.search(asked[number], queries[number], mode=mode, top_k=_DEPTH)
-                return [str(document.metadata["document"]) for document in found]
-
-            measure(f"{name}: ours, keyword", lambda n: ours(n, "keyword"), right, built.seconds)
-            started = time.perf_counter()
-            plain = bm25s.BM25()
-            plain.index([terms(text) for text in texts], show_progress=False)
-            words = [query_terms(text) for text in asked]
-
-            def by_words(number: int, plain: Any = plain, words: Any = words, ids: Any = ids) -> list[str]:
-                found, _ = plain.retrieve([words[number]], k=_DEPTH, show_progress=False)
-                return [ids[place] for place in found[0]]
-
-            measure(f"{name}: bm25s", by_words, right, time.perf_counter() - started)
-            measure(f"{name}: ours, vector", lambda n: ours(n, "vector"), right, built.seconds)
-            started = time.perf_counter()
-            vectors = encoder.embed(texts)
-            spent = time.perf_counter() - started
-
-            def by_vector(
-                number: int, vectors: Any = vectors, queries: Any = queries, ids: Any = ids
-            ) -> list[str]:
-                cosines = np.einsum("ij,j->i", vectors, queries[number])
-                nearest = np.argpartition(-cosines, _DEPTH)[:_DEPTH]
-                return [ids[place] for place in nearest[np.argsort(-cosines[nearest])]]
-
-            measure(f"{name}: numpy", by_vector, right, spent)
-            measure(f"{name}: ours, hybrid", lambda n: ours(n, "hybrid"), right, built.seconds)
+            sides = Sides(index, [row["question"] for row in questions], encoder)
+            pairs: dict[str, list[Ask]] = {
+                "keyword": [partial(sides.ours, mode="keyword"), sides.by_words],
+                "vector": [partial(sides.ours, mode="vector"), sides.by_vector],
+                "vector, embedded": [
+                    partial(sides.ours, mode="vector", embedded=True),
+                    partial(sides.by_vector, embedded=True),
+                ],
+            }
+            for what, pair in pairs.items():
+                plain = "bm25s" if what == "keyword" else "numpy"
+                show(f"{name}, {what}", ["ours", plain], measure(pair, right))
+            hybrid = [partial(sides.ours, mode="hybrid"), partial(sides.ours, mode="rrf")]
+            for mode, figures in zip(("hybrid", "rrf"), measure(hybrid, right), strict=True):
+                show(f"{name}, {mode}", ["ours"], [figures])
             index.close()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,30 +8,37 @@ from promptflow_lite.retrieval.embed import unit_vectors
 from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
 
 
+def order(keyword: list[float], cosines: list[float]) -> list[int]:
+    fused = fuse(np.array(keyword, dtype=np.float32), np.array(cosines, dtype=np.float32), greatest=10.0)
+    return list(best(fused, len(keyword)))
+
+
 def test_words_decide_where_the_best_passage_holds_them_all() -> None:
-    assert best(fuse({1: 9.9, 2: 5.0}, {1: 0.1, 2: 0.9}, greatest=10.0), 2)[0][0] == 1
+    assert order([9.9, 5.0], [0.1, 0.9]) == [0, 1]
 
 
 def test_vectors_decide_between_passages_that_hold_no_word() -> None:
-    assert [key for key, _ in best(fuse({}, {1: 0.1, 2: 0.9}, greatest=10.0), 2)] == [2, 1]
+    assert order([0.0, 0.0], [0.1, 0.9]) == [1, 0]
 
 
 def test_vectors_settle_what_words_leave_close() -> None:
-    assert best(fuse({1: 2.0, 2: 1.9}, {1: 0.1, 2: 0.9}, greatest=10.0), 1)[0][0] == 2
+    assert order([2.0, 1.9], [0.1, 0.9]) == [1, 0]
 
 
-@given(st.dictionaries(st.integers(0, 9), st.floats(0, 10)), st.floats(-1, 1))
-def test_with_equal_cosines_the_order_is_that_of_the_words(keyword: dict[int, float], cosine: float) -> None:
-    fused = fuse(keyword, dict.fromkeys(range(10), cosine), greatest=10.0)
-    assert [round(keyword.get(key, 0.0), 6) for key, _ in best(fused, 10)] == sorted(
-        (round(keyword.get(key, 0.0), 6) for key in range(10)), reverse=True
-    )
+@given(st.lists(st.integers(0, 100), min_size=1), st.floats(-1, 1))
+def test_with_equal_cosines_the_order_is_that_of_the_words(keyword: list[int], cosine: float) -> None:
+    found = order([score / 10 for score in keyword], [cosine] * len(keyword))
+    assert found == sorted(range(len(keyword)), key=lambda row: -keyword[row])
+
+
+@given(st.lists(st.integers(-3, 3)), st.integers(1, 9), st.sampled_from([float("-inf"), -1.0, 0.0]))
+def test_the_best_are_the_first_of_a_stable_sort(scores: list[int], limit: int, above: float) -> None:
+    rows = sorted((row for row in range(len(scores)) if scores[row] > above), key=lambda row: -scores[row])
+    assert best(np.array(scores, dtype=np.float32), limit, above=above).tolist() == rows[:limit]
 
 
 def test_maximal_marginal_relevance_is_the_papers() -> None:
     """Every choice is the arg max of the formula, worked out naively."""
-    import numpy as np
-
     chance = np.random.default_rng(7)
     vectors = unit_vectors(chance.normal(size=(12, 5)).astype(np.float32))
     scores = sorted(chance.random(12).tolist(), reverse=True)
@@ -51,6 +59,5 @@ def test_maximal_marginal_relevance_is_the_papers() -> None:
 
 
 def test_reciprocal_ranks_add_up_and_the_first_answer_goes_before_its_equals() -> None:
-    fused = reciprocal({7: 9.0, 8: 2.0}, {3: 0.9, 7: 0.1})
-    assert best(fused, 3) == [(7, 1 / 61 + 1 / 62), (3, 1 / 61), (8, 1 / 62)]
-    assert [key for key, _ in best(reciprocal({9: 1.0}, {1: 1.0}), 2)] == [9, 1]
+    assert reciprocal([7, 8], [3, 7]) == [(7, 1 / 61 + 1 / 62), (3, 1 / 61), (8, 1 / 62)]
+    assert reciprocal([9], [1]) == [(9, 1 / 61), (1, 1 / 61)]
