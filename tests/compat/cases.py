@@ -1,0 +1,210 @@
+"""Which flows of the original's repository are run on both sides, with what, and what is known to differ?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.errors import PromptflowError
+from promptflow_lite.flow.source import read_yaml
+
+__all__ = ["DIFFERENT", "LEFT_OUT", "Case", "cases_in"]
+
+_TESTS = "src/promptflow/tests/test_configs"
+_EXAMPLES = "examples/flows"
+_LINES = 4
+_SAMPLES: Mapping[str, Any] = {
+    "string": "hello",
+    "int": 3,
+    "double": 1.5,
+    "bool": True,
+    "list": ["a", "b"],
+    "object": {"a": 1},
+    "image": {"data:image/png;base64": "iVBORw0KGgo="},
+}
+_DATA = ("data.jsonl", "inputs.jsonl", "samples.json", "samples.jsonl", "test_data.jsonl", "inputs.json")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One flow with one choice of everything."""
+
+    path: str
+    """The flow's file, from the checkout's root."""
+    kind: str = "dag"
+    """Which function of each side runs it."""
+    lines: Sequence[Mapping[str, Any]] | None = None
+    """The inputs; `None`: those that lie beside the flow, and its defaults."""
+    variant: str | None = None
+    answer: str | None = None
+    """What the model always says; `None`: the script of `sides.scripted`."""
+    status: int = 200
+    """What the model's endpoint answers with."""
+    note: str = ""
+    """What tells this case from the others of its flow."""
+
+    @property
+    def id(self) -> str:
+        """A name: the flow's place, and what is special."""
+        place = self.path.removeprefix(f"{_TESTS}/").removeprefix("examples/")
+        place = place.removesuffix("/flow.dag.yaml").removesuffix("/flow.flex.yaml")
+        return f"{place}{f' {self.variant}' if self.variant else ''}{f' ({self.note})' if self.note else ''}"
+
+
+STANDARD = (
+    "basic",
+    "basic-with-builtin-llm",
+    "basic-with-connection",
+    "conditional-flow-for-if-else",
+    "conditional-flow-for-switch",
+    "customer-intent-extraction",
+    "describe-image",
+    "flow-with-additional-includes",
+    "flow-with-symlinks",
+    "gen-docstring",
+    "maths-to-code",
+    "named-entity-recognition",
+    "question-simulation",
+    "web-classification",
+)
+CHAT = (
+    "chat-basic",
+    "chat-math-variant",
+    "chat-with-image",
+    "chat-with-wikipedia",
+    "use_functions_with_chat_models",
+)
+
+PICTURE = {
+    "data:image/png;base64": "iVBORw0KGgoAAAANSUhEUgAAAAQAAAADCAIAAAA7ljmRAAAADUlEQVR4"
+    "nGP4z0AMAAAmAQEAFbvdTgAAAABJRU5ErkJggg=="
+}
+CHOSEN: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    f"{_EXAMPLES}/standard/describe-image/flow.dag.yaml": [
+        {"question": "What is it?", "input_image": PICTURE}
+    ],
+    f"{_EXAMPLES}/chat/chat-with-image/flow.dag.yaml": [
+        {"chat_history": [], "question": ["How many colors?", PICTURE]},
+        {
+            "chat_history": [{"inputs": {"question": ["What?", PICTURE]}, "outputs": {"answer": "A dot."}}],
+            "question": ["And now?", PICTURE, "Say it."],
+        },
+    ],
+}
+"""Inputs for flows whose own ones are pictures on the web."""
+
+LEFT_OUT: Mapping[str, str] = {
+    "flows/csharp_flow": "C#",
+    "flows/long_run": "sleeps for minutes",
+    "flows/one_line_of_bulktest_timeout": "sleeps for minutes",
+    "flows/flow_with_langchain_traces": "needs langchain of 2023",
+    "flows/package_tools": "needs a package that is not installed",
+    "flows/export": "holds a built flow, not one to run",
+    "flows/saved": "holds what a command wrote, not a flow to run",
+    "flows/simple_fetch_url": "fetches a page of the web at import",
+}
+"""By how an id begins: why it is not run."""
+
+DIFFERENT: Mapping[str, str] = {}
+"""By how an id begins: why our outcome is another one, on purpose."""
+
+
+def cases_in(checkout: Path) -> list[Case]:
+    """Every case that the checkout has files for."""
+    found = [*_examples(checkout), *_swept(checkout, "flows"), *_swept(checkout, "wrong_flows"), *FURTHER]
+    return [case for case in found if (checkout / case.path).exists() and why_left_out(case) is None]
+
+
+FURTHER: tuple[Case, ...] = (
+    Case(f"{_EXAMPLES}/standard/basic-with-builtin-llm/flow.dag.yaml", status=401, note="the key is refused"),
+    Case(
+        f"{_EXAMPLES}/standard/maths-to-code/flow.dag.yaml",
+        answer="no code",
+        note="an answer that is no code",
+    ),
+)
+"""Cases that are not found by looking: other answers, other kinds."""
+
+
+def why_left_out(case: Case) -> str | None:
+    """Why a case is not run; `None` if it is."""
+    return next((why for prefix, why in LEFT_OUT.items() if case.id.startswith(prefix)), None)
+
+
+def why_different(case: Case) -> str | None:
+    """Why our outcome differs on purpose; `None` if it should not."""
+    return next((why for prefix, why in DIFFERENT.items() if case.id.startswith(prefix)), None)
+
+
+def _examples(checkout: Path) -> Iterator[Case]:
+    for group, names in (("standard", STANDARD), ("chat", CHAT)):
+        for name in names:
+            yield from _of_flow(checkout, checkout / _EXAMPLES / group / name / "flow.dag.yaml")
+    for file in sorted((checkout / _EXAMPLES / "evaluation").glob("*/flow.dag.yaml")):
+        yield from _of_flow(checkout, file)
+
+
+def _swept(checkout: Path, folder: str) -> Iterator[Case]:
+    for file in sorted((checkout / _TESTS / folder).rglob("*.dag.y*ml")):
+        yield from _of_flow(checkout, file)
+
+
+def _of_flow(checkout: Path, file: Path) -> Iterator[Case]:
+    """A case for the flow as it is, and one for each variant that is not the default."""
+    path = file.relative_to(checkout).as_posix()
+    yield Case(path, lines=CHOSEN.get(path))
+    data = _read(file)
+    listed = data.get("node_variants") or {}
+    for node, body in listed.items():
+        for variant in (body or {}).get("variants") or {}:
+            if variant != body.get("default_variant_id"):
+                yield Case(path, lines=CHOSEN.get(path), variant=f"${{{node}.{variant}}}")
+
+
+def lines_of(file: Path) -> list[Mapping[str, Any]]:
+    """The inputs that lie beside a flow, after one line of its defaults and samples of its types."""
+    inputs = _read(file).get("inputs") or {}
+    base = {
+        name: _sample(name, spec or {}, _read(file)) for name, spec in inputs.items() if _needs(spec or {})
+    }
+    lines: list[Mapping[str, Any]] = [base]
+    for name in _DATA:
+        if (file.parent / name).is_file():
+            rows = _rows(file.parent / name)
+            known = ({key: value for key, value in row.items() if key in inputs} for row in rows)
+            lines += [{**base, **row} for row in known if row]
+            break
+    return lines[:_LINES]
+
+
+def _needs(spec: Mapping[str, Any]) -> bool:
+    return spec.get("default") is None
+
+
+def _sample(name: str, spec: Mapping[str, Any], flow: Mapping[str, Any]) -> Any:
+    if name == "chat_history" or spec.get("is_chat_history"):
+        asked = next((n for n, s in flow["inputs"].items() if (s or {}).get("is_chat_input")), "question")
+        given = next((n for n, s in (flow.get("outputs") or {}).items() if s.get("is_chat_output")), "answer")
+        return [{"inputs": {asked: "before"}, "outputs": {given: "said\nbefore"}}]
+    return _SAMPLES.get(str(spec.get("type")), "x")
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    text = file.read_text(encoding="utf-8")
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    rows = rows if isinstance(rows, list) else [rows]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        data = read_yaml(file).data
+    except (PromptflowError, OSError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,248 @@
+"""Do the original's own flows give the same here? Both sides, one scripted model on loopback, one table.
+
+    python -m tests.compat.compare --checkout DIR --original PYTHON [--only TEXT] [--write docs/compat.md]
+
+DIR is a checkout of the original's repository, of which copies are run: nothing is written into it. PYTHON
+holds promptflow 1.18 with promptflow-tools. Both Pythons hold what the flows import: requests, numpy, pillow,
+beautifulsoup4; what only one flow needs, such as `langchain<0.2`, may be in a folder that --site names
+(pip install --target). The exit code is 1 if a difference is there that `cases.DIFFERENT` does not explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from tests.compat.cases import Case, cases_in, lines_of, why_different
+
+_COPIED = ("examples", "src/promptflow/tests/test_configs")
+_BEGIN, _END = "<!-- compared: begin -->", "<!-- compared: end -->"
+_NOTHING: tuple[Any, ...] = (None, False, "", {}, [])
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one case."""
+
+    case: Case
+    verdict: str
+    lines: int
+    details: Sequence[str] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a difference is there that nobody has explained."""
+        return self.verdict == "different" and why_different(self.case) is None
+
+
+def main() -> int:
+    """Compare, print, write; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--checkout", type=Path, required=True)
+    parser.add_argument("--original", type=Path, required=True, help="the Python that holds the original")
+    parser.add_argument("--only", default="", help="run the cases whose name holds this")
+    parser.add_argument("--details", type=int, default=4, help="how many differences of a case to print")
+    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
+    parser.add_argument("--site", type=Path, help="a folder of packages that both sides shall find")
+    parser.add_argument("--keep", type=Path, help="a folder for the raw outcomes and logs of both sides")
+    asked = parser.parse_args()
+    cases = [case for case in cases_in(asked.checkout) if asked.only in case.id]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = asked.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        theirs, ours = _run_both(cases, asked, folder)
+    rows = [_row(case, theirs[case.id], ours[case.id]) for case in cases]
+    _print(rows, asked.details)
+    if asked.write is not None:
+        _write(asked.write, rows)
+    return 1 if any(row.is_open for row in rows) else 0
+
+
+def _run_both(
+    cases: Sequence[Case], asked: argparse.Namespace, folder: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The outcomes by case, the original's and ours; both sides run at once, each on a copy of its own."""
+    running = [
+        _start(name, python, cases, asked, folder)
+        for name, python in (("original", asked.original), ("ours", Path(sys.executable)))
+    ]
+    found = []
+    for process, result, copy in running:
+        code = process.wait()
+        shutil.rmtree(copy, ignore_errors=True)
+        if code:
+            raise SystemExit(f"a side failed; see {folder}")
+        found.append({outcome["id"]: outcome for outcome in json.loads(result.read_text())})
+    return found[0], found[1]
+
+
+def _start(
+    name: str, python: Path, cases: Sequence[Case], asked: argparse.Namespace, folder: Path
+) -> tuple[subprocess.Popen[bytes], Path, Path]:
+    copy = Path(tempfile.mkdtemp(prefix=f"compat-{name}-"))
+    for part in _COPIED:
+        shutil.copytree(asked.checkout / part, copy / part, symlinks=True)
+    for script in copy.rglob("create_symlinks.py"):  # an example's own preparation, as its README has it
+        subprocess.run([python, script], check=True)
+    given = folder / f"{name}.cases.json"
+    given.write_text(json.dumps([_as_json(case, copy) for case in cases]))
+    result, noise = folder / f"{name}.json", folder / f"{name}.log"
+    noise.write_text("")
+    root = Path(__file__).parents[2]
+    environment = {
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PF_", "OPENAI_", "AZURE_"))
+        },
+        "PF_HOME": str(copy / "home"),
+        "PF_HOME_DIRECTORY": str(copy / "home"),
+        "PF_DISABLE_TRACING": "true",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "PYTHONPATH": os.pathsep.join(map(str, [root, *([asked.site.absolute()] if asked.site else [])])),
+    }
+    with (folder / f"{name}.err").open("wb") as errors:
+        process = subprocess.Popen(
+            [python, "-m", f"tests.compat.sides.{name}", given, result, noise],
+            env=environment,
+            cwd=copy,
+            stdout=errors,
+            stderr=errors,
+        )
+    return process, result, copy
+
+
+def _as_json(case: Case, copy: Path) -> dict[str, Any]:
+    path = copy / case.path
+    lines = lines_of(path) if case.lines is None else list(case.lines)
+    return {
+        "id": case.id,
+        "kind": case.kind,
+        "path": str(path),
+        "lines": lines,
+        "variant": case.variant,
+        "answer": case.answer,
+        "status": case.status,
+    }
+
+
+def _row(case: Case, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Row:
+    verdict, details = _verdict(theirs, ours)
+    return Row(case, verdict, len(theirs.get("lines") or ours.get("lines") or ()), details)
+
+
+def _verdict(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, list[str]]:
+    they_refuse, we_refuse = theirs.get("refused"), ours.get("refused")
+    if they_refuse and we_refuse:
+        return "both refuse", [f"original: {they_refuse}", f"ours: {we_refuse}"]
+    if they_refuse:
+        return "different", [f"only the original refuses: {they_refuse}"]
+    if we_refuse:
+        if theirs["lines"] and all(line["status"] != "Completed" for line in theirs["lines"]):
+            return "refused before the first line", [
+                f"original, in each line: {theirs['lines'][0].get('error')}",
+                f"ours: {we_refuse}",
+            ]
+        return "different", [f"only we refuse: {we_refuse}"]
+    details = [*_line_details(theirs, ours), *_end_details(theirs, ours)]
+    if details:
+        return "different", details
+    completed = sum(line["status"] == "Completed" for line in theirs["lines"])
+    failed = len(theirs["lines"]) - completed
+    return ("same" if not failed else "same, and fails where it fails" if completed else "both fail"), []
+
+
+def _line_details(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for number, (their, our) in enumerate(zip(theirs["lines"], ours["lines"], strict=True)):
+        if their["status"] != our["status"]:
+            said = f"{their.get('error')} | {our.get('error')}"
+            found.append(f"line {number}: {their['status']} | {our['status']}: {said}")
+        elif their["status"] == "Completed":
+            for name, value in their["outputs"].items():
+                if value != our["outputs"].get(name):
+                    found.append(
+                        f"line {number} output {name}: {_cut(value)} | {_cut(our['outputs'].get(name))}"
+                    )
+            for name, run in their["nodes"].items():
+                if run != our["nodes"].get(name):
+                    found.append(f"line {number} node {name}: {_cut(run)} | {_cut(our['nodes'].get(name))}")
+            if their["outputs"].keys() != our["outputs"].keys():
+                found.append(f"line {number} outputs: {list(their['outputs'])} | {list(our['outputs'])}")
+    return found
+
+
+def _end_details(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"{what}: {_cut(theirs.get(what))} | {_cut(ours.get(what))}"
+        for what in ("metrics", "aggregation")
+        if (theirs.get(what) or {}) != (ours.get(what) or {})
+    ]
+    their = sorted(map(_request, theirs["wire"]))
+    our = sorted(_request(r, without=() if _names_models(theirs) else ("model",)) for r in ours["wire"])
+    if their != our and all(line["status"] == "Completed" for line in theirs["lines"]):
+        only_theirs = [request for request in their if request not in our]
+        only_ours = [request for request in our if request not in their]
+        differing = [*zip_longest(only_theirs, only_ours, fillvalue="none")]
+        found += [f"request: {_cut(a, 900)} | {_cut(b, 900)}" for a, b in differing[:1]]
+    return found
+
+
+def _names_models(outcome: Mapping[str, Any]) -> bool:
+    """The original sends no model where a flow names only a deployment and its connection is OpenAI's."""
+    return all(body.get("model") for _, body in outcome["wire"])
+
+
+def _request(request: Sequence[Any], without: Sequence[str] = ()) -> str:
+    """A request to compare: keys that say nothing are left out."""
+    path, body = request
+    said = {key: value for key, value in body.items() if value not in _NOTHING and key not in without}
+    if path.endswith("/embeddings"):
+        said.pop("encoding_format", None)
+        said["input"] = said["input"] if isinstance(said["input"], list) else [said["input"]]
+    return json.dumps([path, said], sort_keys=True, ensure_ascii=False)
+
+
+def _cut(value: Any, longest: int = 300) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def _print(rows: Sequence[Row], details: int) -> None:
+    for row in rows:
+        if row.verdict == "different" or details > 9:
+            print(f"{row.verdict}: {row.case.id}" + (f" [{why_different(row.case) or 'open'}]"))
+            print("".join(f"    {detail}\n" for detail in row.details[:details]), end="")
+    print(
+        ", ".join(f"{count} {verdict}" for verdict, count in Counter(r.verdict for r in rows).most_common())
+    )
+    print(f"{sum(row.is_open for row in rows)} differences are not explained")
+
+
+def _write(page: Path, rows: Sequence[Row]) -> None:
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    table = ["| flow | lines | outcome |", "|---|---|---|"]
+    for row in rows:
+        why = why_different(row.case)
+        said = f"different: {why}" if row.verdict == "different" and why else row.verdict
+        table.append(f"| `{row.case.id}` | {row.lines} | {said} |")
+    page.write_text(
+        "\n".join([before.rstrip("\n"), "", _BEGIN, "", *table, "", _END + after]), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
