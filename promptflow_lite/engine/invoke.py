@@ -79,7 +79,8 @@ def failure_of(error: BaseException, node: str | None) -> Failure:
         return Failure(error.code, str(error), node, traceback, getattr(error, "details", None))
     said = frames.message_of(error)
     message = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return Failure(NodeError.code, message, node, frames.text_of(error))
+    code = "out-of-memory" if isinstance(error, MemoryError) else NodeError.code
+    return Failure(code, message, node, frames.text_of(error))
 
 
 async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:

@@ -16,7 +16,7 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-__all__ = ["in_thread"]
+__all__ = ["in_thread", "left_behind"]
 
 
 class _Outcome(NamedTuple):
@@ -37,14 +37,18 @@ class _Worker(threading.Thread):
         super().__init__(name="promptflow_lite tool", daemon=True)
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
         self.idle = idle
+        self.future: asyncio.Future[_Outcome] | None = None
+        """Of the call it works at."""
 
     def run(self) -> None:
         while True:
             job = self.jobs.get()
+            self.future = job.future
             try:
                 outcome = _Outcome(job.context.run(job.call, **job.arguments), None)
             except BaseException as error:
                 outcome = _Outcome(None, error)
+            self.future = None
             self.idle.append(self)  # before the answer is told, so that the next call finds this thread
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 job.loop.call_soon_threadsafe(_tell, job.future, outcome)
@@ -52,6 +56,8 @@ class _Worker(threading.Thread):
 
 
 _idle: deque[_Worker] = deque()  # shared by all loops of the process; append and pop are atomic
+_workers: list[_Worker] = []
+"""All there are; a thread that is stuck in a tool is one too, and others are started in its place."""
 
 
 async def in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -67,6 +73,7 @@ async def in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> A
     except IndexError:
         worker = _Worker(_idle)
         worker.start()
+        _workers.append(worker)
     worker.jobs.put(_Job(copy_context(), call, arguments, future, loop))
     value, error = await future
     if error is not None:
@@ -75,6 +82,11 @@ async def in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> A
         finally:
             del error  # no cycle through the traceback
     return value
+
+
+def left_behind() -> int:
+    """How many threads work at something that nobody waits for any more."""
+    return sum(future.cancelled() for worker in _workers if (future := worker.future) is not None)
 
 
 def _tell(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:

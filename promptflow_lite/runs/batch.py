@@ -16,31 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import LineEnded, Log
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
-from promptflow_lite.errors import InputError
+from promptflow_lite.errors import InputError, UserError
 from promptflow_lite.runs import lock, snapshot
 from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
-from promptflow_lite.runs.images import KeptImages
-from promptflow_lite.runs.job import Executor, Line, Tracker
+from promptflow_lite.runs.job import Executor, FlowJob, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
+from promptflow_lite.runs.processes import ProcessExecutor
 from promptflow_lite.runs.records import decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import JOURNAL, RunStore, copy_completed, write_json, write_outputs
-from promptflow_lite.runs.tally import Tally
-from promptflow_lite.tools.bind import bind, close
-from promptflow_lite.tools.tool import BoundFlow
+from promptflow_lite.runs.tally import Tally, accounted
 
 __all__ = ["resume_batch", "run_batch", "tell"]
 
 _HOPELESS = {"auth", "quota", "model-not-found"}
 """Codes of `tools.failure` that are about the endpoint and not about the line."""
 _FIRST_LINES = 5
+_BATCH_TIMEOUT = "batch-timeout"
 
 Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
@@ -63,7 +61,7 @@ async def run_batch(
         run: what is asked for.
         store: where it is kept.
         connections: what its nodes may use.
-        executor: who executes lines; `None` is this process.
+        executor: who executes lines; `None` is this process, or as many worker processes as the run asks for.
         trackers: told of the run once it is Completed and safe.
         reuse: an earlier run of the same flow and data whose completed lines are taken over.
         summarize: metrics from the lines, for an evaluation without aggregation nodes.
@@ -80,20 +78,23 @@ async def run_batch(
     prepared = prepare(run, store)
     if reuse is not None:
         _refuse_changes(prepared, reuse, store.folder(reuse.name))
-    bound = bind(prepared.flow, connections, overrides=run.connections)
+    executor = executor or _executor(prepared, connections)
     try:
+        said = await executor.open(_job(prepared, store))
         folder = store.create(prepared.run)
         with lock.hold(folder):
             if reuse is not None:
                 copy_completed(store.folder(reuse.name), folder)
             notes = snapshot.take(prepared.flow, folder / "snapshot")
             redact = redactor(connections)
-            batch = _Batch(prepared, bound, store, redact=redact, summarize=summarize, stop=stop, emit=emit)
-            batch.note(*prepared.notes, *bound.notes, *notes)
-            ended = await batch.execute(executor)
+            batch = _Batch(
+                prepared, executor, store, redact=redact, summarize=summarize, stop=stop, emit=emit
+            )
+            batch.note(*prepared.notes, *said, *notes)
+            ended = await batch.execute()
             return await asyncio.to_thread(tell, ended, store, trackers, emit)
     finally:
-        await close(bound)
+        await executor.close()
 
 
 async def resume_batch(
@@ -117,7 +118,7 @@ async def resume_batch(
         name: the run.
         store: where it is kept.
         connections: what its nodes may use.
-        executor: who executes lines; `None` is this process.
+        executor: who executes lines; `None` is this process, or as many worker processes as the run asks for.
         trackers: told of the run once it is Completed and safe.
         changes: fields that may differ from the first time: `concurrency`, `line_timeout_s`,
             `error_threshold`.
@@ -143,15 +144,18 @@ async def resume_batch(
         prepared = prepare(kept.model_copy(update=again_asked), store)
         if not force:
             _refuse_changes(prepared, kept, folder)
-        bound = bind(prepared.flow, connections, overrides=kept.connections)
+        executor = executor or _executor(prepared, connections)
         try:
+            said = await executor.open(_job(prepared, store))
             redact = redactor(connections)
-            batch = _Batch(prepared, bound, store, redact=redact, summarize=summarize, stop=stop, emit=emit)
-            batch.note(*prepared.notes, *bound.notes)
-            ended = await batch.execute(executor, retry_failed=retry_failed)
+            batch = _Batch(
+                prepared, executor, store, redact=redact, summarize=summarize, stop=stop, emit=emit
+            )
+            batch.note(*prepared.notes, *said)
+            ended = await batch.execute(retry_failed=retry_failed)
             return await asyncio.to_thread(tell, ended, store, trackers, emit)
         finally:
-            await close(bound)
+            await executor.close()
 
 
 def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit = ignore) -> Run:
@@ -170,6 +174,16 @@ def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit =
     return run
 
 
+def _job(prepared: Prepared, store: RunStore) -> FlowJob:
+    return prepared.job.model_copy(update={"folder": str(store.root / prepared.run.name)})
+
+
+def _executor(prepared: Prepared, connections: ConnectionProvider) -> Executor:
+    if prepared.run.workers is None:
+        return LocalExecutor(connections, prepared.flow)
+    return ProcessExecutor(connections, workers=prepared.run.workers)
+
+
 def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
     changed = differences(prepared, then, folder)
     if changed:
@@ -186,7 +200,7 @@ class _Batch:
     def __init__(
         self,
         prepared: Prepared,
-        bound: BoundFlow,
+        executor: Executor,
         store: RunStore,
         *,
         redact: Callable[[bytes], bytes],
@@ -196,12 +210,14 @@ class _Batch:
     ) -> None:
         self.aggregates = any(node.aggregation for node in prepared.flow.nodes)
         self.prepared = prepared
-        self.bound = bound
+        self.executor = executor
         self.store = store
         self.folder = store.folder(prepared.run.name)
         self.redact = redact
-        scores = prepared.flow.type == "evaluation" or prepared.base is not None
-        self.summarize = summarize if scores and not self.aggregates else None
+        self.scores = prepared.flow.type == "evaluation" or prepared.base is not None
+        self.unscored = 0
+        """Completed lines in which an evaluator found nothing to score."""
+        self.summarize = summarize if self.scores and not self.aggregates else None
         self.stop = stop or Stop()
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
@@ -209,7 +225,6 @@ class _Batch:
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
-        self.images = KeptImages(self.folder, prepared.flow.message_format)
         self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
 
     def note(self, *texts: str) -> None:
@@ -223,12 +238,12 @@ class _Batch:
         with (self.folder / "log.txt").open("ab") as log:
             log.write(self.redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
 
-    async def execute(self, executor: Executor | None, *, retry_failed: bool = False) -> Run:
+    async def execute(self, *, retry_failed: bool = False) -> Run:
         """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
         try:
             todo, count = self._todo(retry_failed)
             self._begin(count)
-            await self._lines(executor or LocalExecutor(self.bound), todo)
+            await self._lines(todo)
             await self.journal.drain()
             if self.tally.count < len(self.prepared.lines):
                 return self._ended_early()
@@ -236,6 +251,9 @@ class _Batch:
         except asyncio.CancelledError:
             self.journal.close()
             self._end(Status.Canceled)
+            raise
+        except UserError as error:  # the data changed while it was read
+            self._end(Status.Failed, Failure(error.code, error.message))
             raise
         except OSError as error:
             with suppress(
@@ -275,21 +293,26 @@ class _Batch:
         self.log(f"{todo} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
         self.emit(RunStarted(self.run, todo))
 
-    async def _lines(self, executor: Executor, todo: Iterable[Line]) -> None:
+    async def _lines(self, todo: Iterable[Line]) -> None:
         """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
         self.stop.when_asked(self._hurry)
+        limit = self.run.batch_timeout_s
+        loop = asyncio.get_running_loop()
+        timer = None if limit is None else loop.call_later(limit, self.stop.ask, _BATCH_TIMEOUT)
         try:
             async with asyncio.timeout(None) as self.deadline:
                 if self.stop.reason is not None:
                     self._hurry()
-                async with aclosing(executor.run(self.prepared.job, self.stop.ends(todo))) as results:
+                async with aclosing(self.executor.run(self.stop.ends(todo), self.log)) as results:
                     async for result in results:
-                        await self.journal.add(self.images.keep(result))
+                        await self.journal.add(result)
         except TimeoutError:
             if self.stop.reason is None:
                 raise
         finally:
             self.deadline = None
+            if timer is not None:
+                timer.cancel()
 
     def _hurry(self) -> None:
         if self.deadline is not None:
@@ -298,7 +321,8 @@ class _Batch:
     def _is_safe(self, result: LineResult) -> None:
         self.tally.add(result)
         if result.error is not None:
-            self.log(f"line {result.line_number} failed: {result.error.code}: {result.error.message}")
+            which = key_text((result.line_number or 0, result.repeat))
+            self.log(f"line {which} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
         failure = self._too_many_failed()
         if failure is not None:
@@ -306,7 +330,7 @@ class _Batch:
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys)
-        error = self._too_many_failed()
+        error = self._too_many_failed() or self._too_long()
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
     def _too_many_failed(self) -> Failure | None:
@@ -316,6 +340,12 @@ class _Batch:
         if not 0 <= limit < tally.failed:
             return None
         return Failure("error-threshold", f"{tally.failed} lines failed; error_threshold is {limit}")
+
+    def _too_long(self) -> Failure | None:
+        if self.stop.reason != _BATCH_TIMEOUT:
+            return None
+        message = f"the lines took longer than {self.run.batch_timeout_s:g} s"
+        return Failure(_BATCH_TIMEOUT, f"{message}; pf run resume {self.run.name}  goes on")
 
     def _none_can_complete(self) -> Failure | None:
         """A wrong key fails every line alike: the first few say so."""
@@ -331,9 +361,13 @@ class _Batch:
         write_outputs(self.folder, self.journal.records, self.keys)
         if self.prepared.skipped:
             write_json(
-                self.folder / "skipped.json", {key_text(key): why for key, why in self.prepared.skipped.items()}
+                self.folder / "skipped.json",
+                {key_text(key): why for key, why in self.prepared.skipped.items()},
             )
         result = await self._aggregate()
+        if self.scores:
+            metrics, self.unscored = accounted(result.metrics, self.tally, len(self.prepared.skipped))
+            result = dataclasses.replace(result, metrics=metrics)
         write_json(self.folder / "metrics.json", result.metrics)
         self.run = self.run.model_copy(update={"metrics": result.metrics})
         error = result.error or self._too_many_failed()
@@ -341,14 +375,11 @@ class _Batch:
 
     async def _aggregate(self) -> AggregationResult:
         if self.aggregates:
-            lines = self.images.revived(self.tally.in_order())
-            result = self.images.kept(await aggregate(self.bound, lines, emit=self.emit))
+            result = await self.executor.aggregate(self.tally.in_order(), self.emit)
             result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
             write_json(self.folder / "aggregation.json", self._redacted(result))
             return result
         metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
-        if "skipped" in metrics:  # a summary sees only the lines that were run
-            metrics["skipped"] += len(self.prepared.skipped)
         return AggregationResult(metrics)
 
     def _end(self, status: Status, error: Failure | None = None) -> Run:
@@ -375,9 +406,9 @@ class _Batch:
             update={
                 "lines": LineCounts(
                     total=len(self.prepared.lines) + len(self.prepared.skipped),
-                    completed=self.tally.completed,
+                    completed=self.tally.completed - self.unscored,
                     failed=self.tally.failed,
-                    skipped=len(self.prepared.skipped),
+                    skipped=len(self.prepared.skipped) + self.unscored,
                 ),
                 "failures": dict(self.tally.reasons.most_common()),
                 "usage": {**dataclasses.asdict(usage), "total_tokens": usage.total_tokens},

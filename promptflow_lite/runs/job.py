@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptflow_lite.engine.results import LineResult
+from promptflow_lite.engine.events import Emit, ignore
+from promptflow_lite.engine.results import AggregationResult, LineResult
+from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.flow.variants import choose_variants
 from promptflow_lite.runs.records import Key
 from promptflow_lite.runs.run import Run
 
-__all__ = ["Executor", "FlowJob", "Line", "Tracker"]
+__all__ = ["Executor", "FlowJob", "Line", "Tracker", "flow_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,10 @@ class Line:
 
 
 class FlowJob(BaseModel):
-    """All that a worker needs to execute lines; JSON, so it can travel."""
+    """All that a worker needs to execute lines; JSON, so it can travel.
+
+    It may hold the values of secret variables: it is sent to workers and never kept.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,16 +50,58 @@ class FlowJob(BaseModel):
     concurrency: int = 16
     folders: tuple[str, ...] = ()
     """Where paths of images in the lines may lead, beside the flow's folder: the data's, the base run's."""
+    folder: str = ""
+    """The run's own folder: images that nodes give are kept there."""
+    memory_mb: int | None = None
+    """What a worker process may take at most (its address space); `None` sets no limit."""
+    board: str | None = None
+    """A folder that the worker processes of a run share while they live, such as for pacing; `None` where
+    there is one process."""
+
+
+def flow_of(job: FlowJob) -> Flow:
+    """The flow that a job speaks of, with its variant and its environment variables.
+
+    Raises:
+        UserError: the flow cannot be read, or has no such variant.
+    """
+    flow = choose_variants(load_flow(job.flow), job.variant)
+    if job.environment_variables:
+        variables = {**flow.environment_variables, **job.environment_variables}
+        flow = flow.derive(environment_variables=variables)
+    return flow
 
 
 class Executor(Protocol):
-    """Executes lines, in any order."""
+    """Runs the user's code: lines in any order, then the aggregation."""
 
-    def run(self, job: FlowJob, lines: Iterable[Line]) -> AsyncGenerator[LineResult, None]:
+    @property
+    def is_isolated(self) -> bool:
+        """Whether that is done in other processes, so that code which kills its process leaves this one."""
+        ...
+
+    async def open(self, job: FlowJob) -> Sequence[str]:
+        """Get ready; what comes back is for people.
+
+        Raises:
+            UserError: what is wrong with the flow, its scripts and its connections.
+        """
+        ...
+
+    def run(self, lines: Iterable[Line], log: Callable[[str], None]) -> AsyncGenerator[LineResult, None]:
         """One result for each line, as it ends.
 
-        `lines` is taken from as room comes free: a run that shall stop ends it early.
+        `lines` is taken from as room comes free: a run that shall stop ends it early. `log` takes what
+        belongs in the run's log.
         """
+        ...
+
+    async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
+        """What came of the aggregation nodes over `lines`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; does nothing the second time."""
         ...
 
 

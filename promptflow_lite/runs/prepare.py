@@ -58,6 +58,7 @@ class Prepared:
             environment_variables=self.variables,
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
+            memory_mb=self.run.worker_memory_mb,
             folders=self.folders,
         )
 

@@ -34,9 +34,19 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "tags": ("a mapping", lambda v: isinstance(v, dict)),
     "properties": ("a mapping", lambda v: isinstance(v, dict)),
     "concurrency": ("a whole number of at least 1", lambda v: _is_int(v) and v >= 1),
+    "workers": ("a whole number of at least 1", lambda v: _is_int(v) and v >= 1),
+    "worker_memory": ("a whole number of MB", lambda v: _is_int(v) and v >= 1),
     "error_threshold": ("a whole number, -1 for any number of failures", lambda v: _is_int(v) and v >= -1),
     "limit": ("a whole number of at least 1", lambda v: _is_int(v) and v >= 1),
-    "line_timeout": ("a number of seconds", lambda v: isinstance(v, int | float) and v > 0),
+    "sample": (
+        "a number of rows, or a part of them such as 0.1",
+        lambda v: _is_number(v) and (0 < v < 1 or (v >= 1 and v == int(v))),
+    ),
+    "shuffle_seed": ("a whole number", lambda v: _is_int(v)),
+    "repeats": ("a whole number from 1 to 1000", lambda v: _is_int(v) and 1 <= v <= 1000),
+    "skip_bad_lines": ("true or false", lambda v: isinstance(v, bool)),
+    "batch_timeout": ("a number of seconds", lambda v: _is_number(v) and v > 0),
+    "line_timeout": ("a number of seconds", lambda v: _is_number(v) and v > 0),
 }
 KEYS = tuple(_KINDS)
 """The keys of a run file, which `--set` takes too."""
@@ -113,6 +123,10 @@ def _text(value: Any) -> str:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_mapping_of_mappings(value: Any) -> bool:

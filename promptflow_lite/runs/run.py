@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from promptflow_lite.engine.results import Status
 
@@ -67,6 +67,13 @@ class Run(BaseModel):
     properties: dict[str, Any] = Field(default_factory=dict)
     archived: bool = False
     """Put away: lists leave it out unless they are asked for it."""
+
+    @field_validator("sample")
+    @classmethod
+    def _is_number_or_part(cls, sample: float | None) -> float | None:
+        if sample is not None and sample >= 1 and sample != int(sample):
+            raise ValueError("expected a whole number of rows, or a part of them below 1")
+        return sample
 
     status: Status = Status.NotStarted
     created: float = 0.0
