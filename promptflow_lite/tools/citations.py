@@ -13,7 +13,7 @@ from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.tokenize import query_terms
 from promptflow_lite.tools.tool import tool
 
-__all__ = ["Citation", "Cited", "citations"]
+__all__ = ["Citation", "Cited", "citations", "numbers_cited"]
 
 _MARK = re.compile(
     r"(?P<space>(?<![^\S\n])[^\S\n]*)"  # from where the space begins: else a run of spaces is read n times
@@ -88,6 +88,17 @@ def citations(answer: str, documents: list[Any]) -> Cited:
         claim = _claim(plain, ends, mark.after)
         found.append(_citation(mark, claim, known[mark.number - 1]))
     return Cited(shown, found, unknown)
+
+
+def numbers_cited(answer: str, count: int) -> tuple[set[int], int]:
+    """The numbers that the marks of an answer name, and how many different ones are not from 1 to `count`.
+
+    >>> numbers_cited("So it is [1, 3]. And so [3][9].", 3)
+    ({1, 3}, 1)
+    """
+    numbers = {number for mark in _MARK.finditer(answer) for number in _numbers(mark["numbers"])}
+    known = {number for number in numbers if 1 <= number <= count}
+    return known, len(numbers - known)
 
 
 def _document(value: Any, number: int) -> Document:

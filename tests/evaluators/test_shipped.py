@@ -66,6 +66,25 @@ def test_lines_without_a_true_label_leave_no_accuracy(tmp_path: Path) -> None:
     assert metrics == {"scored": 0, "skipped": 1}
 
 
+def test_citations_are_scored_in_both_languages_and_undefined_figures_left_out() -> None:
+    lines, metrics = scored("citations")
+    assert [(line["precision"], line["recall"]) for line in lines] == [
+        (1.0, 1.0),
+        (0.5, 1.0),
+        (0.0, 0.0),
+        (None, 0.0),
+        (None, None),
+    ]
+    assert metrics == {
+        "citation_precision": 0.5,
+        "citation_recall": 0.5,
+        "with_citations": 3,
+        "with_ground_truth": 4,
+        "skipped": 1,
+        "unknown": 1,
+    }
+
+
 def test_qa_text_scores_english_and_japanese_and_ignores_citations() -> None:
     lines, metrics = scored("qa_text")
     assert lines[0] == {

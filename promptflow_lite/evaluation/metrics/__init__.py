@@ -1,1 +1,1 @@
-"""Pure metric functions, a module a family: `classification`, `text`."""
+"""Pure metric functions, a module a family: `classification`, `text`, `ranking`, `retrieval`, `citations`."""
