@@ -34,6 +34,8 @@ ALIASES = {
     "promptflow.contracts.multimedia": "promptflow_lite.compat.contracts.multimedia",
     "promptflow.contracts.types": "promptflow_lite.compat.contracts.types",
     "promptflow.core": "promptflow_lite.compat.core",
+    "promptflow.core._flow": "promptflow_lite.compat.core",
+    "promptflow.core._model_configuration": "promptflow_lite.compat.core",
     "promptflow.entities": "promptflow_lite.compat.entities",
     "promptflow.exceptions": "promptflow_lite.compat.exceptions",
     "promptflow.tracing": "promptflow_lite.compat.tracing",

@@ -12,7 +12,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections import files
@@ -34,7 +33,7 @@ from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
 from promptflow_lite.tools.wire import ask, stream
 
-__all__ = ["Asking", "asking_of", "image_of", "make", "rendered"]
+__all__ = ["Asking", "asking_of", "make", "rendered"]
 
 _TYPES = {
     "azure_openai": "azure_open_ai",
@@ -54,7 +53,7 @@ _VARIABLES = {
 }
 """What a configuration that says nothing takes from the environment, as in Prompt flow."""
 _ENV = re.compile(r"\$\{env:(.*)\}")
-_IMAGE = re.compile(r"data:image/[^;]*;(path|base64|url):\s*(.*)", re.DOTALL)
+_IMAGE = re.compile(r"data:image/([^;]*);(path|base64|url):\s*(.*)", re.DOTALL)
 _OF_THE_CLIENT = ("extra_headers", "extra_body", "extra_query", "timeout", "stream")
 
 
@@ -64,9 +63,8 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     Raises:
         FlowError: everything that is wrong with its template, its variables and its connection.
     """
-    prompt: Prompt = node.settings
     try:
-        asking, why = asking_of(prompt, flow, connections)
+        asking, why = asking_of(flow, connections)
     except UserError as error:
         if isinstance(error, FlowError):
             raise
@@ -81,19 +79,19 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     return Made(tool, notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else ())
 
 
-def rendered(prompt: Prompt, inputs: Mapping[str, Any], folder: Path) -> str | list[dict[str, Any]]:
+def rendered(flow: Flow, inputs: Mapping[str, Any]) -> str | list[dict[str, Any]]:
     """The messages, as the API takes them; the text of a completion.
 
     Args:
-        prompt: of a prompty.
+        flow: a prompty.
         inputs: by name; text that means an image, such as `data:image/png;path:a.png`, becomes one.
-        folder: where the paths of images start.
 
     Raises:
         NodeError: as `ChatTemplate.render`.
         FlowError: the template is none.
     """
-    values = {name: image_of(value, folder) for name, value in inputs.items()}
+    prompt: Prompt = flow.nodes[0].settings
+    values = {name: _image_of(value, flow) for name, value in inputs.items()}
     text = template_of(prompt)
     if prompt.api == "completion":
         return compile(text, prompt.file).render(values)
@@ -101,18 +99,24 @@ def rendered(prompt: Prompt, inputs: Mapping[str, Any], folder: Path) -> str | l
     return [message.to_openai() for message in chat.render(values)]
 
 
-def image_of(value: Any, folder: Path) -> Any:
+def _image_of(value: Any, flow: Flow) -> Any:
     """`value`, or the image that its text means: `data:image/png;path:a.png`, `;base64:...`, `;url:...`.
 
+    A path stays in the folder of the file, but for what the file itself says in its sample and its defaults.
+
     Raises:
-        InputError: its path leads nowhere or out of the folder, or its base64 is none.
+        InputError: a path leads nowhere or out of the folder, or base64 text is none.
     """
     match = _IMAGE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value
-    kind = value.partition(":")[2].partition(";")[0]
+    kind, how, where = match[1], match[2], match[3].strip()
+    folders = [flow.folder]
+    if value in (*flow.sample.values(), *(spec.default for spec in flow.inputs.values())):
+        folders.append((flow.folder / where).resolve().parent if how == "path" else flow.folder)
+        where = str((flow.folder / where).resolve()) if how == "path" else where
     try:
-        return load_image({f"data:{kind};{match[1]}": match[2].strip()}, "basic", [folder])
+        return load_image({f"data:image/{kind};{how}": where}, "basic", folders)
     except ValueError as error:
         raise InputError(str(error), code="wrong-input") from None
 
@@ -121,12 +125,17 @@ def image_of(value: Any, folder: Path) -> Any:
 class Asking:
     """A prompt and the model that it is put to."""
 
-    prompt: Prompt
+    flow: Flow
     connection: Connection
     model: str | None
     parameters: Mapping[str, Any]
     """Those of the call, variables read."""
-    folder: Path
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the file says."""
+        prompt: Prompt = self.flow.nodes[0].settings
+        return prompt
 
     async def answer(self, inputs: Mapping[str, Any], *, timeout_s: float | None = None) -> Any:
         """What the model says: text, a mapping for JSON and calls of tools, an async iterator for a stream.
@@ -168,7 +177,7 @@ class Asking:
             body.setdefault("tool_choice", "auto")
         elif body.get("functions"):
             body.setdefault("function_call", "auto")
-        text = rendered(self.prompt, inputs, self.folder)
+        text = rendered(self.flow, inputs)
         if isinstance(text, str):
             return body | {"prompt": text}
         if self.connection.TYPE == "local":
@@ -210,13 +219,14 @@ class Asking:
         return {key: found[key] for key in self.prompt.keys}
 
 
-def asking_of(prompt: Prompt, flow: Flow, connections: ConnectionProvider) -> tuple[Asking, str | None]:
-    """The prompt with its connection found, and why it is that one where the file names none.
+def asking_of(flow: Flow, connections: ConnectionProvider) -> tuple[Asking, str | None]:
+    """A prompty with its connection found, and why it is that one where the file names none.
 
     Raises:
         UserError: the connection does not exist, or is none of a language model; a variable is not set.
         FlowError: the template is none.
     """
+    prompt: Prompt = flow.nodes[0].settings
     connection, why = _connection(prompt, connections)
     if not is_language_model(connection):
         message = f"connection {connection.name!r} of type {connection.TYPE!r} has no language model"
@@ -228,8 +238,7 @@ def asking_of(prompt: Prompt, flow: Flow, connections: ConnectionProvider) -> tu
             "the configuration names no deployment", code="missing-argument", hint="set azure_deployment"
         )
     compile_chat(template_of(prompt), prompt.file, images=True, lists_as_lines=True)
-    asking = Asking(prompt, connection, model, _resolved(prompt.parameters), flow.folder)
-    return asking, why
+    return Asking(flow, connection, model, _resolved(prompt.parameters)), why
 
 
 def _connection(prompt: Prompt, connections: ConnectionProvider) -> tuple[Connection, str | None]:
