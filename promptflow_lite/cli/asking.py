@@ -22,8 +22,11 @@ from promptflow_lite.settings import settings
 
 __all__ = ["Options", "request", "variables"]
 
-_OF_THE_EARLIER = ("flow", "data", "run", "variant", "column_mapping", "connections", "limit")
+_VALUES = ("sample", "shuffle_seed", "repeats", "skip_bad_lines", "batch_timeout")
+_CHOICE = ("sample", "shuffle_seed", "repeats", "skip_bad_lines")
+_OF_THE_EARLIER = ("flow", "data", "run", "variant", "column_mapping", "connections", "limit", *_CHOICE)
 """What a run that resumes from another takes from it."""
+_NUMBERS = ("concurrency", "error_threshold", "limit", "line_timeout", "workers", "worker_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +46,16 @@ class Options:
     settings: Sequence[str] | None = None
     resume_from: str | None = None
     concurrency: int | None = None
+    workers: int | None = None
+    worker_memory: int | None = None
     line_timeout: float | None = None
     error_threshold: int | None = None
+    batch_timeout: float | None = None
     limit: int | None = None
+    sample: float | None = None
+    shuffle_seed: int | None = None
+    repeats: int | None = None
+    skip_bad_lines: bool | None = None
     file: Path | None = None
 
 
@@ -74,6 +84,9 @@ def request(options: Options, store: RunStore) -> tuple[Run, Run | None]:
         "name", default_name(Path(fields["flow"]), fields.get("variant"), datetime.now().astimezone())
     )
     fields["line_timeout_s"] = fields.pop("line_timeout", settings().line_timeout_s)
+    fields["batch_timeout_s"] = fields.pop("batch_timeout", settings().batch_timeout_s)
+    if "worker_memory" in fields:
+        fields["worker_memory_mb"] = fields.pop("worker_memory")
     _fill_in(fields)
     try:
         return Run(**fields), reuse
@@ -104,9 +117,16 @@ def _typed(options: Options) -> dict[str, Any]:
         "display_name": options.display_name,
         "resume_from": options.resume_from,
         "concurrency": options.concurrency,
+        "workers": options.workers,
+        "worker_memory": options.worker_memory,
         "line_timeout": options.line_timeout,
         "error_threshold": options.error_threshold,
+        "batch_timeout": options.batch_timeout,
         "limit": options.limit,
+        "sample": options.sample,
+        "shuffle_seed": options.shuffle_seed,
+        "repeats": options.repeats,
+        "skip_bad_lines": options.skip_bad_lines or None,
         "column_mapping": pairs(options.column_mapping, "--column-mapping") or None,
         "connections": overrides(options.connections) or None,
         "environment_variables": variables(options.environment_variables) or None,
@@ -132,7 +152,7 @@ def _set(fields: dict[str, Any], key: str, text: str) -> None:
 
 
 def _number_or_text(key: str, text: str) -> Any:
-    if key not in ("concurrency", "error_threshold", "limit", "line_timeout"):
+    if key not in (*_NUMBERS, *_VALUES):
         return text
     try:
         return json.loads(text)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
 
 from promptflow_lite.engine.results import LineResult, NodeRun, Status
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "accounted"]
 
 
 class Tally:
@@ -18,7 +19,7 @@ class Tally:
 
     Args:
         flow: its aggregation nodes say what is kept.
-        keep_outputs: keep the outputs of every line too, for a summary.
+        keep_outputs: keep the numbers among the outputs of every line too, for a summary.
     """
 
     def __init__(self, flow: Flow, *, keep_outputs: bool = False) -> None:
@@ -76,10 +77,36 @@ class Tally:
             status=result.status,
             repeat=result.repeat,
             inputs={name: value for name, value in result.inputs.items() if name in self._inputs},
-            outputs=result.outputs if self._keep_outputs else {},
+            outputs=_numbers(result.outputs) if self._keep_outputs else {},
             node_runs={
                 name: NodeRun(name, runs[name].status, output=runs[name].output)
                 for name in self._nodes
                 if name in runs
             },
         )
+
+
+def accounted(metrics: Mapping[str, Any], tally: Tally, left_out: int) -> tuple[dict[str, Any], int]:
+    """The metrics of an evaluation with the counts of the whole run, and how many lines it found unscorable.
+
+    An evaluator that logs `scored` and `skipped` counts the completed lines, since it sees no others. Those
+    that were never run are skipped too, and those that failed are `failed`: then the counts add up to the
+    lines, and are those of the run.
+
+    Args:
+        metrics: as the evaluator logged them.
+        tally: of the lines that were run.
+        left_out: lines that were not run, because there was nothing to run.
+    """
+    skipped, scored = metrics.get("skipped"), metrics.get("scored")
+    if not _is_count(skipped) or not _is_count(scored) or scored + skipped > tally.completed:
+        return dict(metrics), 0
+    return {**metrics, "skipped": skipped + left_out, "failed": tally.failed}, skipped
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _numbers(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in outputs.items() if value is None or isinstance(value, int | float)}

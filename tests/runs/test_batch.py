@@ -14,6 +14,7 @@ from promptflow_lite.connections.kinds import OpenAIConnection
 from promptflow_lite.engine.events import LineEnded
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import InputError
+from promptflow_lite.evaluation import summary
 from promptflow_lite.runs.batch import resume_batch, run_batch
 from promptflow_lite.runs.events import RunEvent, RunStarted
 from promptflow_lite.runs.run import LineCounts, Run
@@ -186,10 +187,89 @@ async def test_an_evaluation_without_aggregation_is_summarized(
     await _run(store, Run(name="base", flow=str(flow), data=_data(tmp_path, ["a", "bad", "c"])))
 
     def summarize(lines: Sequence[LineResult]) -> dict[str, Any]:
-        return {"right": sum(line.outputs["right"] for line in lines), "skipped": 0}
+        return {"right": sum(line.outputs["right"] for line in lines), "scored": len(lines), "skipped": 0}
 
     run = await _scored(tmp_path, store, summarize=summarize)
-    assert run.metrics == {"right": 2, "skipped": 1}
+    assert run.metrics == {"right": 2, "scored": 2, "skipped": 1, "failed": 0}
+
+
+async def test_what_an_evaluator_counts_is_what_the_run_counts(
+    tmp_path: Path, store: RunStore, flow: Path
+) -> None:
+    await _run(store, Run(name="base", flow=str(flow), data=_data(tmp_path, ["a", "bad", "c", "d", "e"])))
+    grader = score_flow(tmp_path / "score")
+    (grader / "score.py").write_text(
+        "from promptflow_lite import tool\n\n\n@tool\n"
+        "def score(answer: str, truth: str) -> object:\n"
+        "    return {'a': 1, 'c': None}[truth] if truth != 'e' else 0\n"
+    )
+    mapping = {"answer": "${run.outputs.shout}", "truth": "${data.text}"}
+    asked = Run(name="score", flow=str(grader), run="base", column_mapping=mapping)
+    run = await _run(store, asked, summarize=summary.of)
+    # a and e are scored, c has nothing to score, bad failed before, d makes the grader fail
+    assert run.lines == LineCounts(total=5, completed=2, failed=1, skipped=2)
+    assert run.metrics == {"right": 0.5, "scored": 2, "skipped": 2, "failed": 1}
+
+
+async def test_lines_that_take_too_long_in_all_are_left_to_a_resume(tmp_path: Path, store: RunStore) -> None:
+    slow = shout_flow(tmp_path / "slow", seconds=0.1)
+    asked = Run(name="a", flow=str(slow), data=_data(tmp_path), concurrency=2, batch_timeout_s=0.25)
+    run = await _run(store, asked)
+    assert run.error is not None
+    assert (run.status, run.error["code"]) == (Status.Failed, "batch-timeout")
+    assert 0 < run.lines.completed == len(_calls(tmp_path)) < 12
+    changes = {"batch_timeout_s": None}
+    resumed = await resume_batch("a", store=store, connections=Connections(), changes=changes)
+    assert (resumed.status, resumed.lines.completed) == (Status.Completed, 12)
+
+
+async def test_a_row_that_runs_again_is_a_line_of_its_own(
+    tmp_path: Path, store: RunStore, flow: Path
+) -> None:
+    run = await _run(store, Run(name="a", flow=str(flow), data=_data(tmp_path, ["a", "b"]), repeats=3))
+    assert run.lines == LineCounts(total=6, completed=6)
+    assert run.metrics["count"] == 6
+    assert read_rows(store.folder("a") / "outputs.jsonl") == [
+        {"line_number": number, "repeat": repeat, "shout": text * 2}
+        for number, text in enumerate("AB")
+        for repeat in range(3)
+    ]
+    scored = await _run(
+        store,
+        Run(
+            name="score",
+            flow=str(score_flow(tmp_path / "score")),
+            run="a",
+            column_mapping={"answer": "${run.outputs.shout}", "truth": "${data.text}"},
+        ),
+    )
+    assert scored.lines == LineCounts(total=6, completed=6)
+
+
+async def test_a_repeated_run_goes_on_with_the_repeats_that_are_missing(
+    tmp_path: Path, store: RunStore, flow: Path
+) -> None:
+    asked = Run(name="a", flow=str(flow), data=_data(tmp_path, ["a", "b"]), repeats=3)
+    await _run(store, asked)
+    journal = store.folder("a") / "lines.jsonl"
+    kept = [line for line in journal.read_text().splitlines(keepends=True) if '"repeat":1' not in line]
+    assert len(kept) == 4
+    journal.write_text("".join(kept))
+    store.save(store.load("a").model_copy(update={"status": Status.Canceled}))
+    resumed = await resume_batch("a", store=store, connections=Connections())
+    assert resumed.lines == LineCounts(total=6, completed=6)
+    assert len(_calls(tmp_path)) == 8
+
+
+async def test_bad_records_are_skipped_when_asked_and_counted(
+    tmp_path: Path, store: RunStore, flow: Path
+) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "a"}\n{"text": \n{"txt": "b"}\n{"text": "c"}\n')
+    run = await _run(store, Run(name="a", flow=str(flow), data=str(path), skip_bad_lines=True))
+    assert run.lines == LineCounts(total=4, completed=2, skipped=2)
+    skipped = json.loads((store.folder("a") / "skipped.json").read_text())
+    assert [f"d.jsonl:{n}" in skipped[key] for n, key in ((2, "1"), (3, "2"))] == [True, True]
 
 
 async def test_data_that_changed_since_the_base_run_is_not_joined(
