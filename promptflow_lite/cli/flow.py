@@ -37,6 +37,21 @@ class Output(StrEnum):
     json = "json"
 
 
+class Engine(StrEnum):
+    """What Prompt flow serves with."""
+
+    flask = "flask"
+    fastapi = "fastapi"
+
+
+class LogLevel(StrEnum):
+    """What `pf flow serve` writes to stderr."""
+
+    error = "error"
+    warning = "warning"
+    info = "info"
+
+
 _SOURCE = typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
 
 
@@ -155,6 +170,174 @@ def test(
     if node is not None:
         return trial.test_node(node, inputs, whole=output is Output.json)
     return trial.test_flow(inputs, whole=output is Output.json)
+
+
+@app.command(
+    "serve",
+    examples="""
+    pf flow serve --source my_flow
+    pf flow serve --source my_flow --port 8081 --reload
+    pf flow serve --source my_flow --host 0.0.0.0 --workers 4 --key-file keys
+    """,
+)
+def serve(
+    source: Annotated[Path, _SOURCE],
+    port: Annotated[int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0)] = 8080,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="The address to listen on. Beyond this machine, callers need a key.",
+            metavar="HOST",
+        ),
+    ] = "127.0.0.1",
+    workers: Annotated[
+        int,
+        typer.Option("--workers", help="How many processes answer; the limits below hold for each.", min=1),
+    ] = 1,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Watch the flow's folder: a change is served once it loads, and until then the old flow.",
+        ),
+    ] = False,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", help="A variant to take instead of the default.", metavar="'${NODE.ID}'"),
+    ] = None,
+    connections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--connections",
+            help="What a node connects to instead, as in answer.connection=azure answer.deployment_name=gpt.",
+            metavar="NODE.KEY=VALUE ...",
+        ),
+    ] = None,
+    environment_variables: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--environment-variables",
+            help="Variables for the flow's code, or a .env file.",
+            metavar="NAME=VALUE ...",
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="A file with one key or two, read again when it changes; 'pf flow key' makes it. Without it "
+            "the keys are in PF_SERVE_KEY, with a comma between two.",
+            metavar="FILE",
+        ),
+    ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-hosts",
+            help="Further names that callers on this machine may use in the Host header, such as a proxy's.",
+            metavar="NAME ...",
+        ),
+    ] = None,
+    cors_origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-origins",
+            "--cors-origin",
+            help="Sites whose pages may call, as in https://app.example.com. None otherwise.",
+            metavar="ORIGIN ...",
+        ),
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", help="Seconds a run may take.", min=0.001, metavar="SECONDS")
+    ] = 60.0,
+    max_concurrency: Annotated[
+        int, typer.Option("--max-concurrency", help="Runs in flight at once.", min=1, metavar="N")
+    ] = 64,
+    max_queue: Annotated[
+        int, typer.Option("--max-queue", help="Requests that may wait for them; the rest get 429.", min=0)
+    ] = 256,
+    queue_wait_s: Annotated[
+        float,
+        typer.Option("--max-queue-wait", help="Seconds a request may wait.", min=0.0, metavar="SECONDS"),
+    ] = 30.0,
+    max_body_bytes: Annotated[
+        int, typer.Option("--max-body-bytes", help="The largest request.", min=1024, metavar="BYTES")
+    ] = 8 * 1024 * 1024,
+    grace_s: Annotated[
+        float,
+        typer.Option(
+            "--grace", help="Seconds that what is in flight may take at the end.", min=0.0, metavar="SECONDS"
+        ),
+    ] = 30.0,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option("--log-level", help="info: also what the flow's code prints. Requests are not logged."),
+    ] = LogLevel.warning,
+    skip_open_browser: Annotated[
+        bool, typer.Option("--skip-open-browser", help="Open no browser at the start.")
+    ] = False,
+    engine: Annotated[
+        Engine | None,
+        typer.Option("--engine", help="Accepted as Prompt flow's; there is one engine here.", hidden=True),
+    ] = None,
+) -> int:
+    """Serve a flow over HTTP: /score, an OpenAI-compatible /v1, a schema, health, metrics.
+
+    A flow with an error does not start to listen. Ctrl-C and SIGTERM let what is in flight finish. Exit code
+    128 + n after signal n; 2: the flow or an option is wrong.
+    """
+    from promptflow_lite.cli import serve as serving
+
+    return serving.serve(
+        serving.Asked(
+            source=source,
+            host=host,
+            port=port,
+            workers=workers,
+            reload=reload,
+            variant=variant,
+            connections=connections,
+            environment_variables=environment_variables,
+            key_file=key_file,
+            allowed_hosts=allowed_hosts,
+            cors_origins=cors_origins,
+            timeout_s=timeout_s,
+            max_concurrency=max_concurrency,
+            max_queue=max_queue,
+            queue_wait_s=queue_wait_s,
+            max_body_bytes=max_body_bytes,
+            grace_s=grace_s,
+            skip_open_browser=skip_open_browser,
+            log_level=log_level.value,
+        )
+    )
+
+
+@app.command(
+    "key",
+    examples="""
+    pf flow key --key-file keys
+    pf flow key --key-file keys --replace 1
+    """,
+)
+def key(
+    key_file: Annotated[Path, typer.Option("--key-file", help="The file to write.", metavar="FILE")],
+    replace: Annotated[
+        int | None,
+        typer.Option(
+            "--replace", help="Make this one of the two keys anew, and keep the other.", min=1, max=2
+        ),
+    ] = None,
+) -> None:
+    """Make the two keys of a served flow, or replace one while callers use the other.
+
+    The keys go to stdout and are shown only now: the file keeps their hashes. A server that was started with
+    --key-file takes the new one within a second.
+    """
+    from promptflow_lite.cli.serve import make_keys
+
+    make_keys(key_file, replace=replace)
 
 
 @app.command(

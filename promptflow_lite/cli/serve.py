@@ -1,0 +1,160 @@
+"""`pf flow serve`: a flow behind HTTP, and `pf flow key`: the keys of those who may call it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptflow_lite.cli.command import overrides
+from promptflow_lite.cli.console import is_interactive, neutral, paint, say
+from promptflow_lite.errors import UserError
+from promptflow_lite.settings import settings
+
+if TYPE_CHECKING:
+    import socket
+
+    from promptflow_lite.serving.deployment import BoundDeployment
+    from promptflow_lite.serving.plan import Plan
+
+__all__ = ["Asked", "make_keys", "serve"]
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of `pf flow serve` as they were typed."""
+
+    source: Path
+    host: str
+    port: int
+    workers: int
+    reload: bool
+    variant: str | None
+    connections: Sequence[str] | None
+    environment_variables: Sequence[str] | None
+    key_file: Path | None
+    allowed_hosts: Sequence[str] | None
+    cors_origins: Sequence[str] | None
+    timeout_s: float
+    max_concurrency: int
+    max_queue: int
+    queue_wait_s: float
+    max_body_bytes: int
+    grace_s: float
+    skip_open_browser: bool
+    log_level: str
+
+
+def serve(asked: Asked) -> int:
+    """Serve until Ctrl-C or SIGTERM; the exit code."""
+    from promptflow_lite.serving.server import listen
+
+    bound = listen(asked.host, asked.port)
+    with contextlib.closing(bound):
+        plan = _plan(asked, bound)
+        if asked.workers > 1 or asked.reload:
+            from promptflow_lite.serving import workers
+
+            return workers.serve(
+                plan,
+                bound,
+                workers=asked.workers,
+                reload=asked.reload,
+                say=lambda text: say(neutral(text)),
+                on_ready=lambda: _announce(asked, bound),
+            )
+        from promptflow_lite.serving.one import serve as serve_here
+
+        plan.configure_log()
+        deployment = _bound(plan)
+        ended_by = serve_here(plan, deployment, bound, on_ready=lambda: _announce(asked, bound))
+    return 0 if ended_by is None else 128 + ended_by
+
+
+def make_keys(key_file: Path, *, replace: int | None) -> None:
+    """Write two new keys to `key_file`, or replace one of those it holds; show the new ones, once."""
+    from promptflow_lite.serving import keys
+
+    fresh = [keys.generate() for _ in range(2 if replace is None else 1)]
+    lines = [keys.hashed(key) for key in fresh]
+    if replace is not None:
+        kept = keys.Keys(file=key_file).lines()
+        lines = [*kept[: replace - 1], *lines, *kept[replace:]]
+    elif key_file.exists():
+        raise UserError(
+            f"{key_file} is there already",
+            hint="--replace 1 or --replace 2 makes one of its keys anew",
+            code="bad-option",
+        )
+    keys.write(key_file, lines)
+    for key in fresh:
+        print(key)
+    say(f"kept as a hash in {neutral(str(key_file))}; shown only now")
+
+
+def _bound(plan: Plan) -> BoundDeployment:
+    with contextlib.redirect_stdout(sys.stderr):
+        deployment = plan.deployment()
+    for note in deployment.bound.notes:
+        say(neutral(note))
+    return deployment
+
+
+def _plan(asked: Asked, bound: socket.socket) -> Plan:
+    from promptflow_lite.cli.asking import variables
+    from promptflow_lite.serving.keys import Keys, generate, hashed
+    from promptflow_lite.serving.plan import Plan
+    from promptflow_lite.serving.server import is_loopback
+
+    is_open = not is_loopback(bound)
+    key_file = asked.key_file.expanduser().absolute() if asked.key_file else None
+    keys = Keys(settings().serve_keys, file=key_file)
+    lines = tuple(keys.lines())
+    if is_open and not lines:
+        key = generate()
+        lines = (hashed(key),)
+        say(f"key: {key}")
+        say("callers need it; it is shown only now. PF_SERVE_KEY or --key-file keeps one over a restart\n")
+    hosts = None if is_open else (*_LOOPBACK_NAMES, asked.host.lower(), *(asked.allowed_hosts or ()))
+    return Plan(
+        source=os.fspath(asked.source.expanduser().absolute()),
+        variant=asked.variant,
+        overrides=overrides(asked.connections),
+        environment_variables=variables(asked.environment_variables) if asked.environment_variables else {},
+        timeout_s=asked.timeout_s,
+        max_concurrency=asked.max_concurrency,
+        max_queue=asked.max_queue,
+        queue_wait_s=asked.queue_wait_s,
+        max_body_bytes=asked.max_body_bytes,
+        grace_s=asked.grace_s,
+        keys=() if key_file else lines,
+        key_file=None if key_file is None else os.fspath(key_file),
+        hosts=hosts,
+        log_level=asked.log_level,
+        origins=tuple(origin.rstrip("/").lower() for origin in asked.cors_origins or ()),
+    )
+
+
+def _announce(asked: Asked, bound: socket.socket) -> None:
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    say(f"serving {neutral(asked.source.name or str(asked.source))} at {paint(url, 'bold')} (Ctrl-C ends it)")
+    if not asked.skip_open_browser and is_interactive() and _has_desktop():
+        import threading
+        import webbrowser
+
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _has_desktop() -> bool:
+    """Whether a browser can open a window; in a terminal it would take the place of what we say."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,156 @@
+"""What is served? The FastAPI application over an endpoint: its paths behind one door, and its schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
+
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.serving.call import Limits, Receive, Scope, Send
+from promptflow_lite.serving.completions import Completions, Models
+from promptflow_lite.serving.deployment import Endpoint
+from promptflow_lite.serving.door import Access, Closing, Door, of_routing
+from promptflow_lite.serving.feedback import Feedback
+from promptflow_lite.serving.keys import Keys
+from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
+from promptflow_lite.serving.page import Docs, Overview
+from promptflow_lite.serving.reply import send as reply
+from promptflow_lite.serving.reply import send_json
+from promptflow_lite.serving.running import Runs
+from promptflow_lite.serving.schema import document_of
+from promptflow_lite.serving.score import Score, shown_outputs
+
+__all__ = ["Options", "create_app"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How an endpoint is served."""
+
+    access: Access = field(default_factory=lambda: Access(Keys()))
+    limits: Limits = field(default_factory=Limits)
+    feedback: Path
+    """The file that feedback is kept in."""
+    only: Collection[str] | None = None
+    """The outputs of `/score`; `None` for all but those that are for evaluation only."""
+
+
+def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None = None) -> FastAPI:
+    """The application; it can be served alone or mounted in another.
+
+    Args:
+        endpoint: who answers; closed when the application's lifespan ends.
+        options: who may come in, and what that may cost.
+        closing: how the server tells that it is going down.
+    """
+    metrics, access = Metrics(), options.access
+    runs, here = Runs(metrics), version("promptflow_lite")
+    keys = access.keys.are_asked_for
+    document = _Document(endpoint, here, options)
+    routes: list[BaseRoute] = [
+        Route("/score", Score(endpoint, runs, only=options.only), methods=["POST"]),
+        Route("/v1/chat/completions", Completions(endpoint, runs), methods=["POST"]),
+        Route("/v1/models", Models(endpoint), methods=["GET"]),
+        Route("/v1/models/{model:path}", Models(endpoint), methods=["GET"]),
+        Route("/feedback", Feedback(options.feedback, endpoint.name), methods=["POST"]),
+        Route("/health", _Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
+        Route("/version", _Json(lambda: _version(here)), methods=["GET"]),
+        Route("/swagger.json", _Json(document), methods=["GET"]),
+        Route("/openapi.json", _Json(document), methods=["GET"]),
+        Route("/metrics", _Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
+        Route("/docs", Docs(document), methods=["GET"]),
+        Route("/", Overview(document, keys=keys), methods=["GET"]),
+    ]
+    paths = [route.path for route in routes if isinstance(route, Route)]
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await endpoint.close()
+
+    app = FastAPI(
+        title=endpoint.name,
+        version=here,
+        routes=routes,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False},
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _refuse},
+        middleware=[
+            Middleware(
+                Door,
+                access=access,
+                limits=options.limits,
+                metrics=metrics,
+                paths=paths,
+                closing=closing or Closing(),
+            )
+        ],
+    )
+    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it
+    return app
+
+
+class _Document:
+    """The OpenAPI document of an endpoint, made anew when its first deployment's flow changes."""
+
+    def __init__(self, endpoint: Endpoint, version: str, options: Options) -> None:
+        self._endpoint = endpoint
+        self._version = version
+        self._options = options
+        self._made: tuple[Flow, dict[str, Any]] | None = None
+
+    def __call__(self) -> dict[str, Any]:
+        """The document."""
+        flow = next(iter(self._endpoint.deployments.values())).flow
+        if self._made is None or self._made[0] is not flow:
+            options = self._options
+            made = document_of(
+                flow,
+                title=self._endpoint.name,
+                version=self._version,
+                outputs=shown_outputs(flow, options.only),
+                model=next(iter(self._endpoint.deployments)),
+                keys=options.access.keys.are_asked_for,
+            )
+            self._made = (flow, made)
+        return self._made[1]
+
+
+class _Json:
+    def __init__(self, value: Callable[[], Any]) -> None:
+        self._value = value
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, self._value())
+
+
+class _Text:
+    def __init__(self, text: Callable[[], bytes], kind: bytes) -> None:
+        self._text = text
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, 200, self._text(), self._kind)
+
+
+def _version(here: str) -> dict[str, str]:
+    return {"status": "Healthy", "build_info": f"promptflow_lite {here}", "version": here}
+
+
+async def _refuse(request: Any, error: Exception) -> NoReturn:
+    """The door writes what routing refuses, in the form of the path."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    raise of_routing(error)

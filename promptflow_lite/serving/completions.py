@@ -1,0 +1,145 @@
+"""`/v1/chat/completions` and `/v1/models`: a chat flow for any OpenAI client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from promptflow_lite.engine.events import Chunk
+from promptflow_lite.engine.results import LineResult
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.serving import chat
+from promptflow_lite.serving.call import Call, Receive, Scope, Send
+from promptflow_lite.serving.deployment import Deployment, Endpoint
+from promptflow_lite.serving.refusal import Refusal
+from promptflow_lite.serving.reply import EventStream, dumps, send_json
+from promptflow_lite.serving.running import Part, Runs
+from promptflow_lite.serving.score import check_inputs, outputs_of, shown_outputs
+
+__all__ = ["Completions", "Models"]
+
+
+class Completions:
+    """The ASGI application of `/v1/chat/completions`."""
+
+    def __init__(self, endpoint: Endpoint, runs: Runs) -> None:
+        self._endpoint = endpoint
+        self._runs = runs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = Call.of(scope)
+        asked = chat.read(await call.json(receive))
+        if asked.ignored:
+            call.extra.append((b"x-ignored", ", ".join(asked.ignored)[:1000].encode()))
+        deployment = self._endpoint.choose(call.headers, asked.model)
+        call.deployment = deployment.name
+        roles = chat.roles_of(deployment.flow)
+        if roles is None:
+            message = f"{deployment.name!r} is no chat flow: no input of it has is_chat_input"
+            raise Refusal(404, "model-not-found", message, param="model")
+        inputs = chat.inputs_of(deployment.flow, roles, asked)
+        check_inputs(deployment.flow, inputs)
+        if asked.stream:
+            await self._stream(call, deployment, roles, inputs, asked, receive, send)
+            return
+        line = await self._runs.result(call, deployment, inputs, receive)
+        outputs = _shown(deployment.flow, line)
+        text = chat.text_of(outputs.pop(roles.answer, None))
+        await send_json(send, 200, chat.completion(call.request_id, deployment.name, text, line, outputs))
+
+    async def _stream(
+        self,
+        call: Call,
+        deployment: Deployment,
+        roles: chat.Roles,
+        inputs: dict[str, Any],
+        asked: chat.Asked,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        told = _Told(call, deployment, roles, EventStream(send), with_usage=asked.with_usage)
+        try:
+            line = await self._runs.streamed(call, deployment, inputs, receive, told)
+        except Refusal as refusal:
+            if not told.stream.is_open:
+                raise
+            call.code = refusal.code
+            await told.stream.event(refusal.body(openai=True))
+        else:
+            await told.rest(line)
+        await told.stream.event(b"[DONE]")
+        await told.stream.end()
+
+
+class Models:
+    """The ASGI application of `/v1/models` and `/v1/models/{model}`: the deployments that chat."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._created = int(time.time())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        chats = [name for name, d in self._endpoint.deployments.items() if chat.roles_of(d.flow)]
+        models = {name: self._model(name) for name in chats}
+        asked = scope.get("path_params", {}).get("model")
+        if asked is None:
+            await send_json(send, 200, {"object": "list", "data": list(models.values())})
+        elif asked in models:
+            await send_json(send, 200, models[asked])
+        else:
+            raise Refusal(404, "model-not-found", f"no model is named {asked[:100]!r}", param="model")
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._created, "owned_by": "promptflow_lite"}
+
+
+class _Told:
+    """What was said of a run so far."""
+
+    def __init__(
+        self, call: Call, deployment: Deployment, roles: chat.Roles, stream: EventStream, *, with_usage: bool
+    ) -> None:
+        self.stream = stream
+        self._id = call.request_id
+        self._model = deployment.name
+        self._flow = deployment.flow
+        self._answer = roles.answer
+        self._with_usage = with_usage
+        self._written = False
+
+    async def __call__(self, part: Part | None) -> None:
+        if part is None:
+            await self.stream.beat()
+        elif isinstance(part, Chunk) and self._answer in part.outputs:
+            await self._write(part.text)
+
+    async def rest(self, line: LineResult) -> None:
+        """Send what was not written part by part, the reason of the end, and the tokens if asked for."""
+        outputs = _shown(self._flow, line)
+        text = chat.text_of(outputs.pop(self._answer, None))
+        if not self._written:
+            await self._write(text)
+        last = chat.chunk(self._id, self._model, {}, finish_reason="stop")
+        if outputs:
+            last["outputs"] = outputs
+        if self._with_usage:
+            await self._send({**last, "usage": None})
+            end = chat.chunk(self._id, self._model, {})
+            await self._send({**end, "choices": [], "usage": chat.usage_of(line)})
+        else:
+            await self._send(last)
+
+    async def _write(self, text: str) -> None:
+        if not self._written:
+            self._written = True
+            await self._send(chat.chunk(self._id, self._model, {"role": "assistant", "content": ""}))
+        await self._send(chat.chunk(self._id, self._model, {"content": text}))
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        await self.stream.event(dumps(event))
+
+
+def _shown(flow: Flow, line: LineResult) -> dict[str, Any]:
+    return outputs_of(flow, line, shown_outputs(flow))

@@ -1,0 +1,35 @@
+"""How is a plan served by this process? Bind, listen, serve; the signal that ended it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from promptflow_lite.serving.app import create_app
+from promptflow_lite.serving.deployment import Alone, BoundDeployment
+from promptflow_lite.serving.door import Closing
+from promptflow_lite.serving.plan import Plan
+from promptflow_lite.serving.server import Server
+
+__all__ = ["make", "serve"]
+
+
+def make(plan: Plan, deployment: BoundDeployment, *, on_ready: Callable[[], None] = lambda: None) -> Server:
+    """The server of a plan, ready to run."""
+    endpoint, closing = Alone(deployment), Closing()
+    app = create_app(endpoint, plan.options(endpoint), closing=closing)
+    return Server(app, closing, grace_s=plan.grace_s, on_ready=on_ready)
+
+
+def serve(
+    plan: Plan,
+    deployment: BoundDeployment,
+    bound: socket.socket,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+) -> int | None:
+    """Serve until a signal; the signal."""
+    server = make(plan, deployment, on_ready=on_ready)
+    asyncio.run(server.serve(sockets=[bound]))
+    return server.signal

@@ -1,0 +1,95 @@
+"""What shall be served, and how? All that a process needs to know, as JSON can hold it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from promptflow_lite.connections.store import provider
+from promptflow_lite.runs.redact import redactor
+from promptflow_lite.serving import log
+from promptflow_lite.serving.app import Options
+from promptflow_lite.serving.call import Limits
+from promptflow_lite.serving.deployment import Alone, BoundDeployment, load
+from promptflow_lite.serving.door import Access
+from promptflow_lite.serving.gate import Gate
+from promptflow_lite.serving.keys import Keys
+from promptflow_lite.settings import settings
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A flow to serve, and the limits of each process that serves it."""
+
+    source: str
+    name: str | None = None
+    variant: str | None = None
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 60.0
+    max_concurrency: int = 64
+    max_queue: int = 256
+    queue_wait_s: float = 30.0
+    max_body_bytes: int = 8 * 1024 * 1024
+    grace_s: float = 30.0
+    keys: tuple[str, ...] = ()
+    """As hashes: a plan goes from process to process."""
+    key_file: str | None = None
+    hosts: tuple[str, ...] | None = None
+    origins: tuple[str, ...] = ()
+    log_level: str = "warning"
+    feedback: str = ""
+    """A file; empty for the one in the home folder that is named like the flow."""
+
+    def to_json(self) -> bytes:
+        """The plan for another process."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def of_json(cls, text: bytes) -> Plan:
+        """A plan from another process."""
+        fields = orjson.loads(text)
+        hosts = fields["hosts"]
+        return cls(**{**fields, "hosts": None if hosts is None else tuple(hosts)})
+
+    def deployment(self) -> BoundDeployment:
+        """The flow, checked and bound.
+
+        Raises:
+            UserError: what is wrong with the flow, a tool or a connection.
+        """
+        return load(
+            Path(self.source),
+            connections=provider(settings()),
+            name=self.name,
+            variant=self.variant,
+            overrides=self.overrides,
+            environment_variables=self.environment_variables,
+            gate=Gate(in_flight=self.max_concurrency, queue=self.max_queue, wait_s=self.queue_wait_s),
+            timeout_s=self.timeout_s,
+        )
+
+    def configure_log(self) -> None:
+        """Let this process write its log."""
+        log.configure(self.log_level, redactor(provider(settings())))
+
+    def options(self, endpoint: Alone) -> Options:
+        """How the endpoint is served."""
+        file = self.feedback or os.fspath(settings().home / "feedback" / f"{endpoint.name}.jsonl")
+        return Options(
+            access=Access(
+                Keys(self.keys, file=Path(self.key_file) if self.key_file else None),
+                hosts=self.hosts,
+                origins=self.origins,
+            ),
+            limits=Limits(body_bytes=self.max_body_bytes),
+            feedback=Path(file),
+            only=settings().response_fields,
+        )

@@ -1,0 +1,120 @@
+"""How does a connection behave? uvicorn's protocol, with limits for heads and for clients that linger."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["Connection"]
+
+_HEAD_S = 10.0
+_LINGER_S = 10.0
+_HEAD_BYTES = 64 * 1024
+
+
+class Connection(HttpToolsProtocol):
+    """One connection.
+
+    uvicorn with httptools bounds neither the size of a head nor the time it may take, and reads a body that
+    nobody wants for as long as it comes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_size = 0
+        self._in_message = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Start the clock of the first head."""
+        super().connection_made(transport)
+        self._start(_HEAD_S, self._slow_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Start the clock at the first byte of a head."""
+        if self.transport.is_closing():
+            return
+        if self._timer is None and not self._in_message:
+            self._start(_HEAD_S, self._slow_head)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._head_size = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the head's bytes."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the head's bytes."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """The head is in time."""
+        self._stop()
+        self._in_message = True
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body came."""
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The message is whole: nothing is left to linger for."""
+        self._in_message = False
+        self._stop()
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """After an early answer, read on for a while, so that the caller gets to read it."""
+        super().on_response_complete()
+        if self._in_message and not self.transport.is_closing():
+            self._start(_LINGER_S, self.transport.close)
+
+    def _count(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > _HEAD_BYTES and not self.transport.is_closing():
+            self._say(b"431 Request Header Fields Too Large", b"head-too-large", b"the head is too large")
+
+    def _slow_head(self) -> None:
+        idle = self._head_size == 0 and self.cycle is None
+        if idle or self.transport.is_closing():
+            self.transport.close()
+        else:
+            self._say(b"408 Request Timeout", b"slow-head", b"the head took too long")
+
+    def _say(self, status: bytes, code: bytes, message: bytes) -> None:
+        body = b'{"error":{"code":"%b","message":"%b"}}' % (code, message)
+        head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % (
+            status,
+            len(body),
+        )
+        self.transport.write(head + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets the form that every error has."""
+        self._say(b"400 Bad Request", b"bad-request", b"this is no HTTP request")
+
+    def _start(self, seconds: float, then: Any) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

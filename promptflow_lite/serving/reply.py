@@ -1,0 +1,73 @@
+"""How does an answer leave? As JSON, as text, or as server-sent events, part by part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from promptflow_lite.serving.call import Send
+from promptflow_lite.serving.refusal import ClientGone
+from promptflow_lite.values import to_plain
+
+__all__ = ["EventStream", "dumps", "send", "send_json"]
+
+Header = tuple[bytes, bytes]
+_STALLED_S = 60.0
+_HEAD = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no"))
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as strict JSON: what JSON cannot hold is made plain first."""
+    try:
+        return orjson.dumps(value)
+    except (TypeError, ValueError):
+        return orjson.dumps(to_plain(value))
+
+
+async def send_json(out: Send, status: int, value: Any, headers: Sequence[Header] = ()) -> None:
+    """Send `value` as the whole answer."""
+    await send(out, status, dumps(value), b"application/json", headers)
+
+
+async def send(out: Send, status: int, body: bytes, kind: bytes, headers: Sequence[Header] = ()) -> None:
+    """Send `body` as the whole answer."""
+    head = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *headers]
+    await out({"type": "http.response.start", "status": status, "headers": head})
+    await out({"type": "http.response.body", "body": body})
+
+
+class EventStream:
+    """Server-sent events; the head goes out with the first one.
+
+    A reader that takes nothing for a minute is cut off.
+    """
+
+    def __init__(self, out: Send) -> None:
+        self._out = out
+        self.is_open = False
+
+    async def event(self, data: bytes, name: bytes | None = None) -> None:
+        """Send one event; `data` is one line."""
+        head = b"event: %b\n" % name if name else b""
+        await self._write(b"%bdata: %b\n\n" % (head, data))
+
+    async def beat(self) -> None:
+        """Send a comment, so that nobody on the way takes the silence for the end."""
+        await self._write(b": waiting\n\n")
+
+    async def end(self) -> None:
+        """Send the end of the answer."""
+        await self._write(b"", more=False)
+
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                if not self.is_open:
+                    self.is_open = True
+                    await self._out({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
+                await self._out({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError:
+            raise ClientGone from None

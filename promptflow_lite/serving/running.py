@@ -1,0 +1,161 @@
+"""What comes of one request's run? Its result or its parts; no longer than the caller waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+from promptflow_lite.engine.events import Chunk, Event, NodeEnded, NodeStarted
+from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.errors import InputError
+from promptflow_lite.serving.call import Call, Receive
+from promptflow_lite.serving.deployment import Deployment
+from promptflow_lite.serving.metrics import Metrics
+from promptflow_lite.serving.refusal import ClientGone, Refusal, of_failure
+
+__all__ = ["Part", "Runs", "log"]
+
+log = logging.getLogger("promptflow_lite.serving")
+
+_BEAT_S = 15.0
+
+Part = Chunk | NodeStarted | NodeEnded
+Tell = Callable[[Part | None], Awaitable[None]]
+
+
+class Runs:
+    """Runs flows for requests: through the gate, counted, logged where they fail."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def result(
+        self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], receive: Receive
+    ) -> LineResult:
+        """The line, completed.
+
+        Raises:
+            Refusal: an input is wrong, there is no room, or the run failed.
+            ClientGone: the caller left; the run is cancelled.
+        """
+        call.deployment = deployment.name
+        async with _while_wanted(receive):
+            line = await self._run(deployment, inputs)
+        return self._checked(call, deployment, line)
+
+    async def streamed(
+        self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], receive: Receive, tell: Tell
+    ) -> LineResult:
+        """The line, completed, after `tell` was told each part of it as it came.
+
+        Args:
+            call: the request.
+            deployment: who answers.
+            inputs: by name.
+            receive: the request's.
+            tell: is given each part, and `None` where nothing came for a while.
+
+        Raises:
+            Refusal, ClientGone: as `result`.
+        """
+        call.deployment = deployment.name
+        began, is_first = perf_counter(), True
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        async with _while_wanted(receive):
+            run = asyncio.create_task(self._run(deployment, inputs, events))
+            run.add_done_callback(lambda _: events.put_nowait(None))
+            try:
+                while not (run.done() and events.empty()):
+                    event = await _next(events)
+                    if isinstance(event, Chunk) and is_first:
+                        is_first = False
+                        self._metrics.first_part(deployment.name, call.path, perf_counter() - began)
+                    if isinstance(event, Chunk | NodeStarted | NodeEnded):
+                        await tell(event)
+                    elif event is None and not run.done():
+                        await tell(None)
+                line = run.result()
+            finally:
+                if not run.done():
+                    run.cancel()
+                    await asyncio.wait([run])
+        return self._checked(call, deployment, line)
+
+    async def _run(
+        self,
+        deployment: Deployment,
+        inputs: Mapping[str, Any],
+        events: asyncio.Queue[Event | None] | None = None,
+    ) -> LineResult:
+        gate = deployment.gate
+        async with gate:
+            self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued)
+            try:
+                if events is None:
+                    return await deployment.answer(inputs)
+                return await deployment.answer(inputs, stream=True, emit=events.put_nowait)
+            except InputError as error:
+                raise Refusal(400, error.code, str(error), param="inputs") from None
+            finally:
+                self._metrics.busy(deployment.name, in_flight=gate.inside - 1, queued=gate.queued)
+
+    def _checked(self, call: Call, deployment: Deployment, line: LineResult) -> LineResult:
+        deployment.gate.took(line.seconds)
+        self._metrics.spent(deployment.name, line)
+        if line.logs:
+            log.info("%s printed:\n%s", call.request_id, line.logs.rstrip("\n"))
+        if line.status is Status.Completed:
+            return line
+        if line.error is not None:
+            trace = f"\n{line.error.traceback.rstrip()}" if line.error.traceback else ""
+            where = f"node {line.error.node!r}" if line.error.node else "the flow"
+            log.error(
+                "%s %s failed [%s]: %s%s", call.request_id, where, line.error.code, line.error.message, trace
+            )
+        raise of_failure(line.error)
+
+
+async def _next(events: asyncio.Queue[Event | None]) -> Event | None:
+    """The next event; `None` where none came for a while."""
+    if not events.empty():
+        return events.get_nowait()
+    try:
+        async with asyncio.timeout(_BEAT_S):
+            return await events.get()
+    except TimeoutError:
+        return None
+
+
+@asynccontextmanager
+async def _while_wanted(receive: Receive) -> AsyncIterator[None]:
+    """Cancels what is inside when the caller leaves.
+
+    Raises:
+        ClientGone: it did.
+    """
+    inside = asyncio.current_task()
+    state = {"gone": False, "over": False}
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not state["over"] and inside is not None:
+            state["gone"] = True
+            inside.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not state["gone"]:
+            raise
+        if inside is not None:
+            inside.uncancel()
+        raise ClientGone from None
+    finally:
+        state["over"] = True
+        watcher.cancel()

@@ -1,0 +1,174 @@
+"""`POST /score`: a flow's inputs in, its outputs out, as JSON or as they are written."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from promptflow_lite.engine.events import Chunk, NodeEnded, NodeStarted
+from promptflow_lite.engine.results import LineResult, NodeRun
+from promptflow_lite.flow import images
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.serving.call import Call, Receive, Scope, Send
+from promptflow_lite.serving.deployment import Endpoint
+from promptflow_lite.serving.refusal import Refusal
+from promptflow_lite.serving.reply import EventStream, dumps, send_json
+from promptflow_lite.serving.running import Part, Runs
+
+__all__ = ["Score", "check_inputs", "outputs_of", "shown_outputs"]
+
+_JSON = (b"application/json", b"application/*", b"*/*")
+_EVENTS = b"text/event-stream"
+
+
+def shown_outputs(flow: Flow, only: Collection[str] | None = None) -> list[str]:
+    """The outputs that callers see: not those that are for evaluation only, or just those in `only`."""
+    if only is not None:
+        return [name for name in flow.outputs if name in only]
+    return [name for name, spec in flow.outputs.items() if not spec.evaluation_only]
+
+
+def outputs_of(flow: Flow, line: LineResult, shown: Collection[str]) -> dict[str, Any]:
+    """The outputs in `shown` that the line has; images with their bytes, for a path would mean nothing."""
+    found = {name: line.outputs[name] for name in shown if name in line.outputs}
+    return {name: images.to_base64(value, flow.message_format) for name, value in found.items()}
+
+
+class Score:
+    """The ASGI application of the path.
+
+    Args:
+        endpoint: who answers.
+        runs: how.
+        only: the outputs to give; `None` for all but those that are for evaluation only.
+    """
+
+    def __init__(self, endpoint: Endpoint, runs: Runs, *, only: Collection[str] | None = None) -> None:
+        self._endpoint = endpoint
+        self._runs = runs
+        self._only = only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = Call.of(scope)
+        streams = _wants_events(call.headers.get(b"accept", b""))
+        deployment = self._endpoint.choose(call.headers)
+        deployment.gate.check()
+        flow = deployment.flow
+        inputs = await call.json(receive, empty={})
+        if not isinstance(inputs, dict):
+            raise Refusal(400, "wrong-input", f"expected an object of inputs by name: {_names(flow)}")
+        check_inputs(flow, inputs)
+        shown = shown_outputs(flow, self._only)
+        if not streams:
+            line = await self._runs.result(call, deployment, inputs, receive)
+            await send_json(send, 200, outputs_of(flow, line, shown))
+            return
+        told = _Told(flow, EventStream(send), shown, nodes=_wants_nodes(scope))
+        try:
+            line = await self._runs.streamed(call, deployment, inputs, receive, told)
+        except Refusal as refusal:
+            if not told.stream.is_open:
+                raise
+            call.code = refusal.code
+            await told.stream.event(refusal.body(openai=False), b"error")
+        else:
+            await told.rest(line)
+        await told.stream.end()
+
+
+class _Told:
+    """What was said of a run so far."""
+
+    def __init__(self, flow: Flow, stream: EventStream, shown: Collection[str], *, nodes: bool) -> None:
+        self.stream = stream
+        self._flow = flow
+        self._shown = shown
+        self._nodes = nodes
+        self._written: set[str] = set()
+
+    async def __call__(self, part: Part | None) -> None:
+        if part is None:
+            await self.stream.beat()
+        elif isinstance(part, Chunk):
+            names = [name for name in part.outputs if name in self._shown]
+            if names:
+                self._written.update(names)
+                await self.stream.event(dumps(dict.fromkeys(names, part.text)))
+        elif self._nodes:
+            await self.stream.event(dumps(_progress(part)), b"node")
+
+    async def rest(self, line: LineResult) -> None:
+        """Send the outputs that were not written part by part."""
+        outputs = outputs_of(self._flow, line, [name for name in self._shown if name not in self._written])
+        if outputs or not self.stream.is_open:
+            await self.stream.event(dumps(outputs))
+
+
+def _progress(part: NodeStarted | NodeEnded) -> dict[str, Any]:
+    """What a watcher sees of a node: no input, no output."""
+    if isinstance(part, NodeStarted):
+        return {"node": part.node, "status": "Running"}
+    run: NodeRun = part.run
+    tokens = {"tokens": run.usage.total_tokens} if run.usage else {}
+    return {"node": run.node, "status": run.status.value, "seconds": round(run.seconds, 4), **tokens}
+
+
+def _wants_events(accept: bytes) -> bool:
+    """Whether the answer shall be server-sent events.
+
+    Raises:
+        Refusal: 406, neither events nor JSON will do.
+    """
+    if not accept:
+        return False
+    kinds = [kind.partition(b";")[0].strip().lower() for kind in accept.split(b",")]
+    if _EVENTS in kinds:
+        return True
+    if any(kind in _JSON for kind in kinds):
+        return False
+    raise Refusal(406, "not-acceptable", "answers are application/json or text/event-stream")
+
+
+def _wants_nodes(scope: Scope) -> bool:
+    query = scope.get("query_string") or b""
+    return b"nodes" in query and parse_qs(query.decode("latin-1")).get("nodes") == ["true"]
+
+
+def check_inputs(flow: Flow, inputs: Mapping[str, Any]) -> None:
+    """Refuse what only a file of the author's may say.
+
+    Null, a list or an object for a string, which Prompt flow turns into the text of a Python value; and the
+    path of an image.
+
+    Raises:
+        Refusal: 400, every such input.
+    """
+    wrong = []
+    for name, spec in flow.inputs.items():
+        value = inputs.get(name, "")
+        if spec.type == "string" and (value is None or isinstance(value, dict | list)):
+            wrong.append(f"inputs.{name}: expected a string, got {_kind(value)}")
+        elif spec.type == "image" and isinstance(value, str) and not _brings_image(value):
+            wrong.append(f"inputs.{name}: expected an image as base64 text or by its address")
+    if wrong:
+        raise Refusal(400, "wrong-input", "\n".join(wrong), param="inputs")
+
+
+def _brings_image(text: str) -> bool:
+    if text.startswith(("data:image/", "https://", "http://")):
+        return True
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except ValueError:
+        return False
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else "a list" if isinstance(value, list) else "an object"
+
+
+def _names(flow: Flow) -> str:
+    return ", ".join(flow.inputs) or "none"

@@ -1,0 +1,134 @@
+"""How does one process serve? uvicorn, and an end that finishes what is in flight and refuses the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from promptflow_lite.errors import UserError
+from promptflow_lite.serving.door import Closing
+from promptflow_lite.serving.protocol import Connection
+
+__all__ = ["Server", "is_loopback", "listen"]
+
+_KEEP_ALIVE_S = 30
+
+
+class Server(uvicorn.Server):
+    """One process's server.
+
+    Args:
+        app: what it serves.
+        closing: is told when the end begins.
+        grace_s: how long what is in flight may take then.
+        on_ready: called once it takes requests.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        closing: Closing,
+        *,
+        grace_s: float = 30.0,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._closing = closing
+        self._grace_s = grace_s
+        self._on_ready = on_ready
+        self.signal: int | None = None
+        """The signal that ended it."""
+        self.leaves_at_once = False
+        """Whether it stops listening when its end begins, since another process listens on."""
+
+    def end(self) -> None:
+        """Begin the end."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is in flight, and meanwhile 503 to what is new; then close."""
+        if self.leaves_at_once:
+            for server in self.servers:
+                server.close()
+        else:
+            self._closing.begun = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace_s):
+                while self._is_busy() and not self.force_exit:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
+
+    def _is_busy(self) -> bool:
+        connections = [c for c in self.server_state.connections if isinstance(c, Connection)]
+        return any(c.cycle is not None and not c.cycle.response_complete for c in connections)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Hear SIGINT and SIGTERM; the caller turns them into an exit code."""
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Begin the end; a second Ctrl-C does not wait for what is in flight."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.signal = self.signal or sig
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        UserError: the address cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, proto, _, address = found[0]
+        made = socket.socket(family, kind, proto)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(2048)
+    except OSError as error:
+        hint = "another program listens there; --port 0 takes a free one" if error.errno == 98 else None
+        why = error.strerror or str(error)
+        raise UserError(f"cannot listen on {host}:{port}: {why}", code="cannot-listen", hint=hint) from error
+    made.setblocking(False)
+    return made
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Whether only this machine reaches the socket."""
+    address = str(bound.getsockname()[0])
+    return address == "::1" or address.startswith(("127.", "::ffff:127."))

@@ -1,0 +1,60 @@
+"""One worker: `python -m promptflow_lite.serving.worker SOCKET`, started by `serving.workers`.
+
+Its plan comes as the first line of stdin, then what it shall do; the end of stdin ends it. It says `ready`
+on stdout; whatever user code prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from promptflow_lite.errors import PromptflowError
+from promptflow_lite.serving.one import make
+from promptflow_lite.serving.plan import Plan
+from promptflow_lite.serving.server import Server
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Serve the plan; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    plan = Plan.of_json(sys.stdin.buffer.readline())
+    plan.configure_log()
+    try:
+        deployment = plan.deployment()
+        server = make(plan, deployment, on_ready=lambda: print("ready", file=out, flush=True))
+    except PromptflowError as error:
+        print(error, file=sys.stderr)
+        return 2
+    bound = socket.socket(fileno=int(sys.argv[1]))
+    bound.setblocking(False)
+    asyncio.run(_serve(server, bound))
+    return 0
+
+
+async def _serve(server: Server, bound: socket.socket) -> None:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+
+    async def obey() -> None:
+        word = (await reader.readline()).strip()
+        server.leaves_at_once = word == b"leave"
+        server.end()
+
+    async with asyncio.TaskGroup() as group:
+        orders = group.create_task(obey())
+        await server.serve(sockets=[bound])
+        orders.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
