@@ -15,12 +15,12 @@ from promptflow_lite.cli.command import overrides, pairs
 from promptflow_lite.cli.console import neutral, say
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.evaluation import evaluators
-from promptflow_lite.runs.request import KEYS, of_env_file, of_yaml
+from promptflow_lite.runs.request import KEYS, of_env_file, of_json_file, of_yaml
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore, default_name
 from promptflow_lite.settings import settings
 
-__all__ = ["Options", "request", "variables"]
+__all__ = ["Options", "init_of", "request", "variables"]
 
 _VALUES = ("sample", "shuffle_seed", "repeats", "skip_bad_lines", "batch_timeout")
 _CHOICE = ("sample", "shuffle_seed", "repeats", "skip_bad_lines")
@@ -41,6 +41,7 @@ class Options:
     variant: str | None = None
     connections: Sequence[str] | None = None
     environment_variables: Sequence[str] | None = None
+    init: Sequence[str] | None = None
     display_name: str | None = None
     tags: Sequence[str] | None = None
     settings: Sequence[str] | None = None
@@ -106,6 +107,17 @@ def variables(values: Sequence[str] | None) -> dict[str, str]:
     return pairs(values, "--environment-variables")
 
 
+def init_of(values: Sequence[str] | None) -> dict[str, Any]:
+    """`--init`: `NAME=value` texts, or one .json file.
+
+    Raises:
+        UserError: not that.
+    """
+    if values and len(values) == 1 and "=" not in values[0]:
+        return of_json_file(Path(values[0]).expanduser())
+    return dict(pairs(values, "--init"))
+
+
 def _typed(options: Options) -> dict[str, Any]:
     """What was typed, as the keys of a run file."""
     typed = {
@@ -130,6 +142,7 @@ def _typed(options: Options) -> dict[str, Any]:
         "column_mapping": pairs(options.column_mapping, "--column-mapping") or None,
         "connections": overrides(options.connections) or None,
         "environment_variables": variables(options.environment_variables) or None,
+        "init": init_of(options.init) or None,
         "tags": pairs(options.tags, "--tags") or None,
     }
     fields = {key: value for key, value in typed.items() if value is not None}
@@ -176,7 +189,7 @@ def _of_earlier(fields: dict[str, Any], earlier: Run) -> dict[str, Any]:
             f"a run that resumes from another asks for the same: leave out {', '.join(given)}",
             code="bad-option",
         )
-    same = {key: getattr(earlier, key) for key in (*_OF_THE_EARLIER, "environment_variables", "concurrency")}
+    same = {key: getattr(earlier, key) for key in (*_OF_THE_EARLIER, "environment_variables", "init", "concurrency")}
     return {**{key: value for key, value in same.items() if value is not None}, **fields}
 
 

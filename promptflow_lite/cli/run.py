@@ -125,6 +125,14 @@ def create(
             help="Variables for the flow's code, or one .env file.",
         ),
     ] = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init",
+            metavar="NAME=VALUE ...",
+            help="What the class of a flex flow is made with, or one .json file.",
+        ),
+    ] = None,
     display_name: Annotated[str | None, typer.Option("--display-name", help="A name for people.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tags", metavar="KEY=VALUE ...", help="Tags.")] = None,
     settings_: Annotated[
@@ -174,6 +182,7 @@ def create(
         variant=variant,
         connections=connections,
         environment_variables=environment_variables,
+        init=init,
         display_name=display_name,
         tags=tags,
         settings=settings_,

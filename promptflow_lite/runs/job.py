@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import AggregationResult, LineResult
+from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants
@@ -46,6 +47,8 @@ class FlowJob(BaseModel):
     variant: dict[str, str] = Field(default_factory=dict)
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     environment_variables: dict[str, str] = Field(default_factory=dict)
+    init: dict[str, Any] = Field(default_factory=dict)
+    """What the class of a flex flow is made with."""
     line_timeout_s: float = 600.0
     concurrency: int = 16
     folders: tuple[str, ...] = ()
@@ -69,7 +72,7 @@ def flow_of(job: FlowJob) -> Flow:
     if job.environment_variables:
         variables = {**flow.environment_variables, **job.environment_variables}
         flow = flow.derive(environment_variables=variables)
-    return flow
+    return give(flow, job.init)
 
 
 class Executor(Protocol):

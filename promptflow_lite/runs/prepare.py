@@ -12,6 +12,7 @@ from typing import Any
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import FlowError, InputError
 from promptflow_lite.flow.check import check
+from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
@@ -45,6 +46,8 @@ class Prepared:
     base: Run | None
     variables: dict[str, str]
     """The environment variables that were asked for, secret values included: never kept."""
+    init: dict[str, Any]
+    """What was asked for as `init`, secrets included: never kept."""
     folders: tuple[str, ...]
     """Where the paths of images in the lines may lead, beside the flow's folder."""
 
@@ -56,6 +59,7 @@ class Prepared:
             variant=_choices(self.run),
             connections=self.run.connections,
             environment_variables=self.variables,
+            init=self.init,
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
             memory_mb=self.run.worker_memory_mb,
@@ -93,7 +97,8 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     if not len(lines):
         raise InputError("no line is left to run", code="no-lines", hint=_why(skipped))
     variables, masked = run.environment_variables, _masked(run.environment_variables)
-    run = run.model_copy(update={"environment_variables": masked})
+    init = run.init
+    run = run.model_copy(update={"environment_variables": masked, "init": _masked_init(init)})
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
     return Prepared(
         run,
@@ -103,6 +108,7 @@ def prepare(run: Run, store: RunStore) -> Prepared:
         [*notes, *plan.notes],
         base,
         variables,
+        init,
         _folders(run, base, store),
     )
 
@@ -151,7 +157,13 @@ def _flow(run: Run) -> Flow:
     errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
     if errors:
         raise FlowError(errors)
-    return flow
+    if _MASK in _texts(run.init):
+        raise InputError(
+            "a secret in the init of this run was not kept",
+            code="variable-not-kept",
+            hint="name a connection in it, or write ${env:NAME}, and start a new run",
+        )
+    return give(flow, run.init)
 
 
 def _masked(variables: Mapping[str, str]) -> dict[str, str]:
@@ -160,6 +172,22 @@ def _masked(variables: Mapping[str, str]) -> dict[str, str]:
         name: _MASK if _SECRET.search(name) and not Ref.is_reference(value) else value
         for name, value in variables.items()
     }
+
+
+def _masked_init(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _masked_init(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked_init(item, name) for item in value]
+    is_secret = isinstance(value, str) and _SECRET.search(name) and not Ref.is_reference(value)
+    return _MASK if is_secret else value
+
+
+def _texts(value: Any) -> set[str]:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return {text for part in parts for text in _texts(part)}
+    return {value} if isinstance(value, str) else set()
 
 
 def _choices(run: Run) -> dict[str, str]:
@@ -224,7 +252,7 @@ def _fingerprint(run: Run, flow: Flow, base: Run | None, store: RunStore) -> dic
         "flow": snapshot.digest(flow, without=where),
         "mapping": _sha(run.column_mapping),
         "variant": _sha(run.variant),
-        "overrides": _sha([run.connections, run.environment_variables]),
+        "overrides": _sha([run.connections, run.environment_variables, *([run.init] if run.init else [])]),
         "choice": _sha([run.limit, run.sample, run.shuffle_seed, run.repeats, run.skip_bad_lines]),
     }
     if where is not None:

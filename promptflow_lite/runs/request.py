@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.files import read_dotenv
-from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.errors import Diagnostic, FlowError, InputError, near_miss
 from promptflow_lite.flow.source import Document, read_yaml
 
-__all__ = ["KEYS", "of_env_file", "of_yaml"]
+__all__ = ["KEYS", "of_env_file", "of_json_file", "of_yaml"]
 
 IGNORED = ("$schema", "code", "identity", "runtime", "resources", "type")
 """Keys of Prompt flow's and Azure's run files that say nothing to a local run."""
-REFUSED = {"init": "only flows of a class take `init`; a flow.dag.yaml has none"}
 PATHS = ("flow", "data")
 """Relative to the file. A flow may also be an evaluator's name, as in `evaluator:qa_text`."""
 
@@ -31,6 +30,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "column_mapping": ("a mapping", lambda v: isinstance(v, dict)),
     "connections": ("a mapping of mappings", lambda v: _is_mapping_of_mappings(v)),
     "environment_variables": ("a mapping, or the path of a .env file", lambda v: isinstance(v, dict | str)),
+    "init": ("a mapping, or the path of a .json file", lambda v: isinstance(v, dict | str)),
     "tags": ("a mapping", lambda v: isinstance(v, dict)),
     "properties": ("a mapping", lambda v: isinstance(v, dict)),
     "concurrency": ("a whole number of at least 1", lambda v: _is_int(v) and v >= 1),
@@ -89,10 +89,25 @@ def of_env_file(path: Path) -> dict[str, str]:
     return secrets
 
 
+def of_json_file(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, such as the `init` of a flex flow.
+
+    Raises:
+        InputError: there is no such file, or no object is in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", code="unreadable-file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}", code="unreadable-file") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected an object of values by name", code="wrong-type")
+    return found
+
+
 def _complaints(key: str, value: Any, document: Document) -> list[Diagnostic]:
     place = document.at(key)
-    if key in REFUSED:
-        return [Diagnostic("not-supported", REFUSED[key], place)]
     if key not in _KINDS:
         hint = near_miss(key, [*_KINDS, *IGNORED]) or f"there are: {', '.join(_KINDS)}"
         return [Diagnostic("unknown-key", f"a run file has no key {key!r}", place, hint)]
@@ -112,6 +127,8 @@ def _resolved(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         found["environment_variables"] = of_env_file(folder / variables)
     elif variables is not None:
         found["environment_variables"] = {str(k): _text(v) for k, v in variables.items()}
+    if isinstance(found.get("init"), str):
+        found["init"] = of_json_file(folder / found["init"])
     if "tags" in found:
         found["tags"] = {str(k): _text(v) for k, v in found["tags"].items()}
     return found

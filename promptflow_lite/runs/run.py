@@ -40,6 +40,8 @@ class Run(BaseModel):
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)
     """A value whose name is a secret's is kept as `***`."""
+    init: dict[str, Any] = Field(default_factory=dict)
+    """What the class of a flex flow is made with; a text whose key is a secret's is kept as `***`."""
     limit: int | None = Field(default=None, ge=1)
     """How many rows at most, from the first on."""
     sample: float | None = Field(default=None, gt=0)
