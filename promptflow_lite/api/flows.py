@@ -17,6 +17,7 @@ from promptflow_lite.engine.results import AggregationResult, Failure, LineResul
 from promptflow_lite.errors import Diagnostic, FlowError, NodeError
 from promptflow_lite.flow import load as reading
 from promptflow_lite.flow.check import check
+from promptflow_lite.flow.init import give
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.settings import settings
@@ -96,12 +97,14 @@ class LoadedFlow:
             stream: ask models for their text part by part; the parts are `Chunk` events.
             emit: is told what happens.
         """
-        return await run_line(self.bound, inputs, stream=stream, emit=emit)
+        return await run_line(self.bound, inputs or self.flow.sample, stream=stream, emit=emit)
 
     async def atest(self, inputs: Mapping[str, Any], *, emit: Emit = ignore) -> Tested:
         """One line, then the aggregation nodes over that line."""
         line = await self.ainvoke(inputs, emit=emit)
-        aggregates = line.status is Status.Completed and any(node.aggregation for node in self.flow.nodes)
+        aggregates = line.status is Status.Completed and any(
+            node.aggregation for node in self.bound.flow.nodes
+        )
         return Tested(line, await aggregate(self.bound, [line], emit=emit) if aggregates else None)
 
     async def aclose(self) -> None:
@@ -117,21 +120,25 @@ def load_flow(
     variant: str | None = None,
     connections: Overrides | None = None,
     environment_variables: Mapping[str, str] | None = None,
+    init: Mapping[str, Any] | None = None,
 ) -> LoadedFlow:
     """The flow at `source`, ready to be called.
 
     Args:
-        source: a flow's folder, or its file.
+        source: a flow's folder, or its file, a .prompty, or `module:function`.
         variant: `${node.variant}`; without it the defaults.
         connections: node name to overrides such as `{"connection": "my_azure"}`.
         environment_variables: set while the flow is in use, over those that it sets itself.
+        init: what the class of a flex flow is made with; changes of a prompty's front matter.
 
     Raises:
         FlowError: the flow's files are wrong; every complaint is in the error.
+        InputError: the flow takes no such `init`.
     """
     flow = choose_variants(reading.load_flow(source), dict([parse_choice(variant)]) if variant else {})
     if environment_variables:
         flow = flow.derive(environment_variables={**flow.environment_variables, **environment_variables})
+    flow = give(flow, init or {})
     complaints = check(flow)
     if any(complaint.severity == "error" for complaint in complaints):
         raise FlowError([complaint for complaint in complaints if complaint.severity == "error"])

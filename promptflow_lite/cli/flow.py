@@ -108,10 +108,19 @@ def validate(
     pf flow test --flow my_flow --inputs my_flow/data.jsonl
     pf flow test --flow my_flow --node tidy --inputs title="'Bread.'"
     pf flow test --flow my_chat --interactive
+    pf flow test --flow my_class --init model=gpt-4o-mini --inputs question=hi
+    pf flow test --flow my_prompt.prompty
     """,
 )
 def test(
-    flow: Annotated[Path, typer.Option("--flow", help="The flow's folder, or its file.", metavar="PATH")],
+    flow: Annotated[
+        Path,
+        typer.Option(
+            "--flow",
+            help="The flow's folder, its file, a .prompty, or MODULE:FUNCTION.",
+            metavar="PATH",
+        ),
+    ],
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -148,6 +157,14 @@ def test(
             metavar="NAME=VALUE ...",
         ),
     ] = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init",
+            help="What the class of a flex flow is made with, or one .json file.",
+            metavar="NAME=VALUE ...",
+        ),
+    ] = None,
     output: Annotated[
         Output,
         typer.Option("--output", "-o", help="json: the whole record, with every node, not just the outputs."),
@@ -161,7 +178,11 @@ def test(
     from promptflow_lite.cli.trying import Trial
 
     trial = Trial.of(
-        flow, variant=variant, connections=connections, environment_variables=environment_variables
+        flow,
+        variant=variant,
+        connections=connections,
+        environment_variables=environment_variables,
+        init=init,
     )
     if interactive:
         from promptflow_lite.cli.chatting import converse

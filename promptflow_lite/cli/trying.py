@@ -42,6 +42,7 @@ class Trial:
         variant: str | None,
         connections: Sequence[str] | None,
         environment_variables: Sequence[str] | None,
+        init: Sequence[str] | None = None,
     ) -> Trial:
         """The flow at `source`, with warnings said, and its nodes bound.
 
@@ -53,6 +54,7 @@ class Trial:
             variant=variant,
             connections=overrides(connections),
             environment_variables=_variables(environment_variables),
+            init=_init(init),
         )
         complain(loaded.warnings)
         with contextlib.redirect_stdout(sys.stderr):
@@ -63,7 +65,8 @@ class Trial:
 
     def test_flow(self, given: Sequence[str] | None, *, whole: bool) -> int:
         """Run the flow once, aggregation nodes included; the exit code."""
-        inputs, warnings = coerce_inputs(self.loaded.flow, given_inputs(given), _folders(given))
+        flow = self.loaded.bound.flow  # of a flex flow, binding tells exactly what it takes
+        inputs, warnings = coerce_inputs(flow, given_inputs(given) or flow.sample, _folders(given))
         for warning in warnings:
             say(neutral(f"warning: {warning}"))
         with contextlib.redirect_stdout(sys.stderr):
@@ -119,6 +122,14 @@ def _variables(values: Sequence[str] | None) -> dict[str, str]:
     from promptflow_lite.cli.asking import variables
 
     return variables(values)
+
+
+def _init(values: Sequence[str] | None) -> dict[str, Any]:
+    if not values:
+        return {}
+    from promptflow_lite.cli.asking import init_of
+
+    return init_of(values)
 
 
 def given_inputs(values: Sequence[str] | None) -> dict[str, Any]:

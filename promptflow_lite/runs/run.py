@@ -42,6 +42,15 @@ class Run(BaseModel):
     """A value whose name is a secret's is kept as `***`."""
     init: dict[str, Any] = Field(default_factory=dict)
     """What the class of a flex flow is made with; a text whose key is a secret's is kept as `***`."""
+
+    @field_validator("init", mode="before")
+    @classmethod
+    def _plain(cls, values: Any) -> Any:
+        """Model configurations as mappings."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: asdict(value) if is_dataclass(value) else value for name, value in values.items()}  # type: ignore[arg-type]
+
     limit: int | None = Field(default=None, ge=1)
     """How many rows at most, from the first on."""
     sample: float | None = Field(default=None, gt=0)
