@@ -102,9 +102,8 @@ class LoadedFlow:
     async def atest(self, inputs: Mapping[str, Any], *, emit: Emit = ignore) -> Tested:
         """One line, then the aggregation nodes over that line."""
         line = await self.ainvoke(inputs, emit=emit)
-        aggregates = line.status is Status.Completed and any(
-            node.aggregation for node in self.bound.flow.nodes
-        )
+        nodes = self.bound.flow.nodes
+        aggregates = line.status is Status.Completed and any(node.aggregation for node in nodes)
         return Tested(line, await aggregate(self.bound, [line], emit=emit) if aggregates else None)
 
     async def aclose(self) -> None:

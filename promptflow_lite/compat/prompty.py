@@ -20,7 +20,7 @@ class Prompty(prompty.Prompty):
     def load(cls: type[_Self], source: str | Path, **changes: Any) -> _Self:
         """The prompt in the file `source`; `model={...}` changes its model."""
         with raising():
-            return super().load(source, **changes)  # type: ignore[misc]
+            return super().load(source, **changes)
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
         """What the model says."""

@@ -29,7 +29,7 @@ def give(flow: Flow, values: Mapping[str, Any]) -> Flow:
     if not values:
         return flow
     if flow.nodes and flow.nodes[0].type == "prompty":
-        return changed(flow, values)
+        return changed(flow, {name: _read(value, "object") for name, value in values.items()})
     if not flow.nodes or flow.nodes[0].type != "flex":
         raise InputError(
             "this flow takes no init: only flows of a class and prompty files do", code="unknown-init"
