@@ -1,4 +1,4 @@
-"""How does code of a flow wait for a model? On the flow's loop, or, where it runs there itself, on one beside.
+"""How does code of a flow wait for a model? On the flow's loop; where it runs on that itself, on one beside.
 
 A tool in a thread waits for the flow's loop, so that its models are paced together with all others. A sync
 call on the loop itself would wait for itself: a second loop does the work then, while the first waits.

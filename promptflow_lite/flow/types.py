@@ -90,7 +90,7 @@ def coerce_inputs(
         if name not in given and not _has_default(flow, name, spec):
             wrong.append(f"inputs.{name}: missing; expected {_article(spec.type)}")
             continue
-        if name not in given and spec.default is None and spec.optional:
+        if spec.optional and spec.default is None and given.get(name) is None:
             values[name] = None
             continue
         value = given.get(name, [] if spec.default is None else spec.default)
