@@ -15,6 +15,7 @@ from promptflow_lite.cli.command import overrides, pairs
 from promptflow_lite.cli.console import neutral, say
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.evaluation import evaluators
+from promptflow_lite.flow.load import is_entry
 from promptflow_lite.runs.request import KEYS, of_env_file, of_json_file, of_yaml
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore, default_name
@@ -207,7 +208,7 @@ def _flow(text: str) -> Path:
     if text.startswith(evaluators.PREFIX):
         return evaluators.find(text)
     path = Path(text).expanduser().absolute()
-    if not path.exists():
+    if not path.exists() and not is_entry(path):
         hint = near_miss(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
         if path.name in evaluators.names():
             hint = f"the evaluator that is shipped is --flow {evaluators.PREFIX}{path.name}"

@@ -17,7 +17,7 @@ from promptflow_lite.flow.prompty import read_prompty
 from promptflow_lite.flow.source import Document, read_yaml
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["find_flow", "load_flow"]
+__all__ = ["find_flow", "is_entry", "load_flow"]
 
 _DAG = ("flow.dag.yaml", "flow.dag.yml")
 _FLEX = ("flow.flex.yaml", "flow.flex.yml")
@@ -82,6 +82,11 @@ def find_flow(source: str | Path) -> Path:
     if not path.exists():
         raise _nothing_at(path)
     return path
+
+
+def is_entry(source: str | Path) -> bool:
+    """Whether `source` is written `module:function`, and no such path is there."""
+    return _entry_of(source) is not None
 
 
 def _in_folder(folder: Path) -> Path:
