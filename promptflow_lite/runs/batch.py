@@ -21,17 +21,19 @@ from promptflow_lite.engine.results import AggregationResult, Failure, LineResul
 from promptflow_lite.errors import InputError, UserError
 from promptflow_lite.runs import lock, snapshot
 from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
+from promptflow_lite.runs.in_flight import InFlight
 from promptflow_lite.runs.job import Executor, FlowJob, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
 from promptflow_lite.runs.processes import ProcessExecutor
-from promptflow_lite.runs.records import decode, dumps, key_of, key_text, loads
+from promptflow_lite.runs.records import Key, decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.stop import Stop
-from promptflow_lite.runs.store import JOURNAL, RunStore, copy_completed, write_json, write_outputs
+from promptflow_lite.runs.store import IN_FLIGHT, JOURNAL, RunStore, copy_completed, write_json, write_outputs
 from promptflow_lite.runs.tally import Tally, accounted
+from promptflow_lite.tools.wire import listening
 
 __all__ = ["resume_batch", "run_batch", "tell"]
 
@@ -84,11 +86,18 @@ async def run_batch(
         folder = store.create(prepared.run)
         with lock.hold(folder):
             if reuse is not None:
-                copy_completed(store.folder(reuse.name), folder)
+                copy_completed(store.folder(reuse.name), folder, store.disk)
             notes = snapshot.take(prepared.flow, folder / "snapshot")
             redact = redactor(connections)
             batch = _Batch(
-                prepared, executor, store, redact=redact, summarize=summarize, stop=stop, emit=emit
+                prepared,
+                executor,
+                store,
+                connections=connections,
+                redact=redact,
+                summarize=summarize,
+                stop=stop,
+                emit=emit,
             )
             batch.note(*prepared.notes, *said, *notes)
             ended = await batch.execute()
@@ -149,7 +158,14 @@ async def resume_batch(
             said = await executor.open(_job(prepared, store))
             redact = redactor(connections)
             batch = _Batch(
-                prepared, executor, store, redact=redact, summarize=summarize, stop=stop, emit=emit
+                prepared,
+                executor,
+                store,
+                connections=connections,
+                redact=redact,
+                summarize=summarize,
+                stop=stop,
+                emit=emit,
             )
             batch.note(*prepared.notes, *said)
             ended = await batch.execute(retry_failed=retry_failed)
@@ -194,6 +210,12 @@ def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
         )
 
 
+def _marked(lines: Iterable[Line], marks: InFlight) -> Iterator[Line]:
+    for line in lines:
+        marks.begin(line.key)
+        yield line
+
+
 class _Batch:
     """One execution of a run, from the first line to the last file."""
 
@@ -203,6 +225,7 @@ class _Batch:
         executor: Executor,
         store: RunStore,
         *,
+        connections: ConnectionProvider,
         redact: Callable[[bytes], bytes],
         summarize: Summarize | None,
         stop: Stop | None,
@@ -211,6 +234,7 @@ class _Batch:
         self.aggregates = any(node.aggregation for node in prepared.flow.nodes)
         self.prepared = prepared
         self.executor = executor
+        self.connections = connections
         self.store = store
         self.folder = store.folder(prepared.run.name)
         self.redact = redact
@@ -225,7 +249,13 @@ class _Batch:
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
-        self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact)
+        self.arrived = 0
+        """Results of this execution."""
+        self.suspects: set[Key] = set()
+        """Lines that were under way when a process of this run died, and have no record yet."""
+        self.in_flight: InFlight | None = None
+        """Marks of the lines that are under way; `None` where no line can take this process with it."""
+        self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact, disk=store.disk)
 
     def note(self, *texts: str) -> None:
         """Say something to people, and keep it in the run's log."""
@@ -235,7 +265,8 @@ class _Batch:
 
     def log(self, text: str) -> None:
         """Keep something in the run's log."""
-        with (self.folder / "log.txt").open("ab") as log:
+        # It is for people: where the disk is full the journal says so, and this text is lost.
+        with suppress(OSError), (self.folder / "log.txt").open("ab") as log:
             log.write(self.redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
 
     async def execute(self, *, retry_failed: bool = False) -> Run:
@@ -243,11 +274,12 @@ class _Batch:
         try:
             todo, count = self._todo(retry_failed)
             self._begin(count)
-            await self._lines(todo)
-            await self.journal.drain()
-            if self.tally.count < len(self.prepared.lines):
-                return self._ended_early()
-            return await self._finish()
+            with listening(self.emit):
+                await self._lines(todo)
+                await self.journal.drain()
+                if self.tally.count < len(self.prepared.lines):
+                    return self._ended_early()
+                return await self._finish()
         except asyncio.CancelledError:
             self.journal.close()
             self._end(Status.Canceled)
@@ -263,17 +295,24 @@ class _Batch:
             raise
         finally:
             self.journal.close()
+            if self.in_flight is not None:
+                self.in_flight.close()
 
     def _todo(self, retry_failed: bool) -> tuple[Iterator[Line], int]:
         """The lines without a final record, and how many; what the others left behind is counted."""
         records = self.journal.records
-        if records.dropped:
-            self.note(
-                f"{records.dropped} cut record(s) at the end of the journal dropped; their lines run again"
-            )
+        if records.torn:
+            self.note("a cut record at the end of the journal is dropped; its line runs again")
+        if records.broken:
+            where = ", ".join(map(str, records.broken[:20]))
+            self.note(f"{JOURNAL}, line {where}: no whole record; what it was about runs again")
         final = (Status.Completed,) if retry_failed else ()
         done = {key for key in records.keys(*final) if key in self.keys}
         self.tally.add_all(decode(r) for r in records.each(*final) if key_of(r) in done)
+        if not self.executor.is_isolated:
+            at_death = InFlight.read(self.folder / IN_FLIGHT)
+            self.suspects = {key for key in at_death if key in self.keys and key not in done}
+            self.in_flight = InFlight(self.folder / IN_FLIGHT, self.suspects)
         lines = self.prepared.lines
         return (line for line in lines if line.key not in done), len(lines) - len(done)
 
@@ -303,9 +342,9 @@ class _Batch:
             async with asyncio.timeout(None) as self.deadline:
                 if self.stop.reason is not None:
                     self._hurry()
-                async with aclosing(self.executor.run(self.stop.ends(todo), self.log)) as results:
-                    async for result in results:
-                        await self.journal.add(result)
+                await self._execute(self.executor, (line for line in todo if line.key not in self.suspects))
+                if self.suspects and self.stop.reason is None:
+                    await self._execute_suspects()
         except TimeoutError:
             if self.stop.reason is None:
                 raise
@@ -313,6 +352,31 @@ class _Batch:
             self.deadline = None
             if timer is not None:
                 timer.cancel()
+
+    async def _execute(self, executor: Executor, todo: Iterable[Line]) -> None:
+        marks = self.in_flight
+        lines = todo if executor.is_isolated or marks is None else _marked(todo, marks)
+        async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
+            async for result in results:
+                await self.journal.add(result)
+                if marks is not None:
+                    marks.end((result.line_number or 0, result.repeat))
+                self.arrived += 1
+                if self.arrived == _FIRST_LINES:  # they may stop the run, and are known once they are safe
+                    await self.journal.drain()
+
+    async def _execute_suspects(self) -> None:
+        """The lines that this run's process may have died of: where they can kill no more than a worker."""
+        self.note(
+            f"{len(self.suspects)} lines were under way when the process of this run died: "
+            "they run last, in a process of their own"
+        )
+        executor = ProcessExecutor(self.connections, workers=1)
+        try:
+            await executor.open(_job(self.prepared, self.store))
+            await self._execute(executor, (x for x in self.prepared.lines if x.key in self.suspects))
+        finally:
+            await executor.close()
 
     def _hurry(self) -> None:
         if self.deadline is not None:
@@ -329,7 +393,7 @@ class _Batch:
             self.stop.ask(failure.code)
 
     def _ended_early(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.keys)
+        write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
         error = self._too_many_failed() or self._too_long()
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
@@ -358,17 +422,18 @@ class _Batch:
         return Failure(code, f"{message}; mend it, then  pf run resume {self.run.name} --retry-failed")
 
     async def _finish(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.keys)
+        write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
         if self.prepared.skipped:
             write_json(
                 self.folder / "skipped.json",
                 {key_text(key): why for key, why in self.prepared.skipped.items()},
+                self.store.disk,
             )
         result = await self._aggregate()
         if self.scores:
             metrics, self.unscored = accounted(result.metrics, self.tally, len(self.prepared.skipped))
             result = dataclasses.replace(result, metrics=metrics)
-        write_json(self.folder / "metrics.json", result.metrics)
+        write_json(self.folder / "metrics.json", result.metrics, self.store.disk)
         self.run = self.run.model_copy(update={"metrics": result.metrics})
         error = result.error or self._too_many_failed()
         return self._end(Status.Completed if error is None else Status.Failed, error)
@@ -377,7 +442,7 @@ class _Batch:
         if self.aggregates:
             result = await self.executor.aggregate(self.tally.in_order(), self.emit)
             result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
-            write_json(self.folder / "aggregation.json", self._redacted(result))
+            write_json(self.folder / "aggregation.json", self._redacted(result), self.store.disk)
             return result
         metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
         return AggregationResult(metrics)

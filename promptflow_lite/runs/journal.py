@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.runs.disk import DISK, Disk
 from promptflow_lite.runs.records import Key, encode, key_of, loads
 
 __all__ = ["Entry", "Journal", "Records"]
@@ -46,8 +47,10 @@ class Records:
     entries: dict[Key, Entry] = field(default_factory=dict)
     end: int = 0
     """The byte after the last whole record."""
-    dropped: int = 0
-    """Records that could not be read."""
+    broken: list[int] = field(default_factory=list)
+    """Lines of the file, from 1, that are no records though whole ones come after them."""
+    torn: int = 0
+    """Pieces at the end of the file that are no whole record, as a kill or a power cut leaves them."""
 
     @classmethod
     def read(cls, path: Path) -> Records:
@@ -55,24 +58,29 @@ class Records:
         records = cls(path)
         if not path.exists():
             return records
-        at = 0
+        at, unread = 0, list[int]()
         with path.open("rb") as file:
-            for line in file:
-                records._note(at, line)
+            for number, line in enumerate(file, 1):
+                if records._note(at, line):
+                    records.broken += unread
+                    unread.clear()
+                else:
+                    unread.append(number)
                 at += len(line)
+        records.torn = len(unread)
         return records
 
-    def _note(self, at: int, line: bytes) -> None:
+    def _note(self, at: int, line: bytes) -> bool:
         try:
             if not line.endswith(b"\n"):
                 raise ValueError("cut")
             record = loads(line)
             key, status = key_of(record), Status(record["status"])
         except (ValueError, KeyError, TypeError):
-            self.dropped += 1
-            return
+            return False
         self.entries[key] = Entry(at, len(line), status)
         self.end = at + len(line)
+        return True
 
     def keys(self, *statuses: Status) -> list[Key]:
         """The lines that ended in one of `statuses` (any, if none is named), in order."""
@@ -105,6 +113,7 @@ class Journal:
         path: the file; made if it is absent. A cut record at its end is removed.
         on_safe: called on the loop with each result once it is on the disk.
         redact: applied to each record before it is written.
+        disk: what it is written to.
     """
 
     def __init__(
@@ -113,21 +122,22 @@ class Journal:
         *,
         on_safe: Callable[[LineResult], None],
         redact: Callable[[bytes], bytes] | None = None,
+        disk: Disk = DISK,
     ) -> None:
+        self._disk = disk
         self.records = Records.read(path)
         self._on_safe = on_safe
         self._redact = redact
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._file = disk.open(path)
         self._end = self.records.end
-        os.ftruncate(self._file, self._end)
-        os.lseek(self._file, self._end, os.SEEK_SET)
-        _fsync_folder(path.parent)
+        disk.truncate(self._file, self._end)
+        disk.sync_folder(path.parent)
         self._written: list[tuple[LineResult, Entry]] = []
         self._group: list[tuple[LineResult, Entry]] = []
         self._syncing: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
-        self._failed: OSError | None = None
+        self._failed: Exception | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "journal")
 
@@ -174,24 +184,22 @@ class Journal:
             self._settle()
             if self._written and self._failed is None:
                 self._group, self._written = self._written, []
-                os.fsync(self._file)
+                self._disk.sync(self._file)
                 self._note()
         finally:
-            os.close(self._file)
+            self._disk.close(self._file)
 
     async def _change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
 
     def _write(self, record: bytes, result: LineResult) -> None:
-        view = memoryview(record)
         try:
-            while view:
-                view = view[os.write(self._file, view) :]
+            self._disk.write(self._file, record)
         except OSError as error:
             self._failed = error
             with suppress(OSError):  # whoever reads it next would drop the cut record anyway
-                os.ftruncate(self._file, self._end)
+                self._disk.truncate(self._file, self._end)
             raise
         self._written.append((result, Entry(self._end, len(record), result.status)))
         self._end += len(record)
@@ -204,7 +212,7 @@ class Journal:
         if not self._written or self._failed is not None:
             return
         self._group, self._written = self._written, []
-        self._syncing = self._thread.submit(os.fsync, self._file)
+        self._syncing = self._thread.submit(self._disk.sync, self._file)
         loop = asyncio.get_running_loop()
         self._syncing.add_done_callback(lambda _: _call(loop, self._synced))
 
@@ -222,7 +230,10 @@ class Journal:
             return
         error, self._syncing = self._syncing.exception(), None
         if error is None:
-            self._note()
+            try:
+                self._note()
+            except Exception as bug:  # of whoever listens: who adds or drains next gets to know
+                self._failed = bug
         elif isinstance(error, OSError):
             # A failed fsync is not tried again: the page cache may have dropped the data in silence.
             self._failed = error
@@ -241,11 +252,3 @@ class Journal:
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
     with suppress(RuntimeError):  # the loop is closed: `close` settles
         loop.call_soon_threadsafe(function)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -62,21 +62,20 @@ class LocalExecutor:
 
         async def work() -> None:
             for line in source:
-                try:
-                    result = images.keep(await result_of(bound, line, job))
-                except Exception as bug:
-                    await done.put(bug)
-                    return
-                await done.put(result)
+                await done.put(images.keep(await result_of(bound, line, job)))
                 # Whoever keeps results goes first, so that a kill repeats only what is in flight.
                 await asyncio.sleep(0)
 
         async def everyone() -> None:
-            with Home(bound.folder):  # entered once, so that no line is first in and last out
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(job.concurrency):
-                        group.create_task(work())
-            await done.put(None)
+            try:
+                with Home(bound.folder):  # entered once, so that no line is first in and last out
+                    async with asyncio.TaskGroup() as group:
+                        for _ in range(job.concurrency):
+                            group.create_task(work())
+            except* Exception as failures:  # of the disk, of the data, of our own
+                await done.put(failures.exceptions[0])
+            else:
+                await done.put(None)
 
         working = asyncio.create_task(everyone())
         try:

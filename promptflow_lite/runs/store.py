@@ -5,12 +5,12 @@ No database, no service: a run is read with any tool and copied with any other.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
 import unicodedata
-from collections.abc import Container
+from collections.abc import Callable, Container
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from pydantic import ValidationError
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError, RunNotFound, UserError, near_miss
 from promptflow_lite.runs import lock
+from promptflow_lite.runs.disk import DISK, Disk
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import Key, dumps, key_of, pretty
 from promptflow_lite.runs.run import LineCounts, Run
 
 __all__ = [
+    "IN_FLIGHT",
     "JOURNAL",
     "RunStore",
     "check_name",
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 JOURNAL = "lines.jsonl"
+IN_FLIGHT = "in-flight"
+"""Marks of the lines that are under way; gone when the run ends in an orderly way."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -67,10 +71,24 @@ def default_name(flow: Path, variant: str | None, now: datetime) -> str:
 
 
 class RunStore:
-    """The runs under a folder."""
+    """The runs under a folder.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        elsewhere: where a new run of a flow is kept instead, if anywhere; the root gets a link to it.
+        disk: what runs are written to.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        elsewhere: Callable[[Path], Path | None] | None = None,
+        disk: Disk = DISK,
+    ) -> None:
         self.root = root.absolute()
+        self._elsewhere = elsewhere
+        self.disk = disk
 
     def names(self) -> list[str]:
         """The names of all runs, sorted."""
@@ -99,20 +117,27 @@ class RunStore:
         """
         folder = self.root / check_name(run.name)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        away = self._elsewhere(Path(run.flow)) if self._elsewhere is not None else None
         try:
-            folder.mkdir(mode=0o700)
+            if away is None:
+                folder.mkdir(mode=0o700)
+            else:
+                (away / run.name).mkdir(parents=True, mode=0o700)
+                folder.symlink_to(away / run.name, target_is_directory=True)
         except FileExistsError:
             raise InputError(
                 f"a run named {run.name!r} exists",
                 code="run-exists",
                 hint=f"pf run resume {run.name}  goes on with it; or choose another --name",
             ) from None
+        self.disk.sync_folder(folder.resolve().parent)
         self.save(run)
         return folder
 
     def save(self, run: Run) -> None:
         """Write `run.json`: the old one or the new one is there at any instant."""
-        write(self.root / run.name / "run.json", run.model_dump_json(indent=2).encode() + b"\n")
+        content = run.model_dump_json(indent=2).encode() + b"\n"
+        self.disk.write_file(self.root / run.name / "run.json", [content])
 
     def load(self, name: str) -> Run:
         """A run as it is; one whose process is gone is Failed (`interrupted`), with what its journal holds.
@@ -155,7 +180,11 @@ class RunStore:
         with lock.hold(folder):
             gone = folder.with_name(f".{name}.{time.time_ns()}")
             folder.rename(gone)
-        shutil.rmtree(gone)
+        if gone.is_symlink():
+            shutil.rmtree(gone.resolve(), ignore_errors=True)
+            gone.unlink()
+        else:
+            shutil.rmtree(gone)
 
 
 def _counts(run: Run, folder: Path) -> LineCounts:
@@ -175,39 +204,31 @@ def _interrupted(run: Run, folder: Path) -> Run:
     )
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, disk: Disk = DISK) -> None:
     """Replace a file in one step, safely on the disk."""
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    disk.write_file(path, [content])
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, disk: Disk = DISK) -> None:
     """Replace a JSON file in one step."""
-    write(path, pretty(value))
+    disk.write_file(path, [pretty(value)])
 
 
-def write_outputs(folder: Path, records: Records, keys: Container[Key]) -> None:
+def write_outputs(folder: Path, records: Records, keys: Container[Key], disk: Disk = DISK) -> None:
     """Write `outputs.jsonl`: the outputs of the completed lines among `keys`, in order of line number."""
-    new = folder / "outputs.jsonl.new"
     repeated = any(repeat for _, repeat in records.entries)
-    with new.open("wb") as file:
-        for record in records.each(Status.Completed):
-            number, repeat = key = key_of(record)
-            if key in keys:
-                which = {"line_number": number, "repeat": repeat} if repeated else {"line_number": number}
-                file.write(dumps({**which, **record["outputs"]}) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / "outputs.jsonl")
+
+    def outputs(record: dict[str, Any]) -> bytes:
+        number, repeat = key_of(record)
+        which = {"line_number": number, "repeat": repeat} if repeated else {"line_number": number}
+        return dumps({**which, **record["outputs"]}) + b"\n"
+
+    completed = records.each(Status.Completed)
+    disk.write_file(folder / "outputs.jsonl", (outputs(r) for r in completed if key_of(r) in keys))
 
 
-def copy_completed(source: Path, target: Path) -> None:
+def copy_completed(source: Path, target: Path, disk: Disk = DISK) -> None:
     """Begin the journal of the folder `target` with the completed lines of `source`."""
-    with (target / JOURNAL).open("wb") as file:
-        file.writelines(Records.read(source / JOURNAL).raw(Status.Completed))
-        file.flush()
-        os.fsync(file.fileno())
+    disk.write_file(target / JOURNAL, Records.read(source / JOURNAL).raw(Status.Completed))
+    with suppress(FileNotFoundError):  # what that run's process died of, this one shall not run into
+        shutil.copyfile(source / IN_FLIGHT, target / IN_FLIGHT)
