@@ -13,6 +13,8 @@ import typer
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from promptflow_lite.cli.console import Progress
     from promptflow_lite.connections.base import ConnectionProvider
     from promptflow_lite.retrieval.build import Built
@@ -89,6 +91,7 @@ def build(
     tokenizer: Annotated[
         Tokenizer, typer.Option("--tokenizer", help="sudachi: also by the words of Japanese (extra ja).")
     ] = Tokenizer.ngrams,
+    result: Annotated[Output, typer.Option("--result", help="json: what was done, as JSON.")] = Output.text,
 ) -> None:
     """Turn documents into an index that a retrieval node can search.
 
@@ -120,11 +123,17 @@ def build(
                 progress=stages.report,
             )
         )
-    _say_built(output, built)
+    _tell_built(output, built, result)
 
 
-def _say_built(path: Path, built: Built) -> None:
+def _tell_built(path: Path, built: Built, result: Output) -> None:
+    from dataclasses import asdict
+
     info = built.info
+    if result is Output.json:
+        did = {"read": built.read, "embedded": built.embedded, "seconds": round(built.seconds, 3)}
+        emit_json({"path": str(path), **did, "index": asdict(info)})
+        return
     say(
         f"{neutral(str(path))}: {_count(info.files, 'file')} ({built.read} read), "
         f"{_count(info.chunks, 'chunk')} ({built.embedded} embedded), {built.seconds:.1f} s"
@@ -132,7 +141,7 @@ def _say_built(path: Path, built: Built) -> None:
 
 
 @app.command("update", examples="pf index update my_flow/manual.index")
-def update(path: Annotated[Path, _PATH]) -> None:
+def update(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Output.text) -> None:
     """Build an index again from the sources and with the settings that it was built of.
 
     Files that did not change are neither read nor embedded again; what is gone is removed.
@@ -148,7 +157,7 @@ def update(path: Annotated[Path, _PATH]) -> None:
     embedder = embedder_of(index.info.embedding, index.info.model, _connections())
     with _Stages() as stages:
         built = asyncio.run(update_index(path, embedder=embedder, progress=stages.report))
-    _say_built(path, built)
+    _tell_built(path, built, output)
 
 
 @app.command(
@@ -170,6 +179,7 @@ def push(
             "--analyzer", help="How it cuts text into words: en.microsoft, ja.microsoft ...", metavar="NAME"
         ),
     ] = "standard.lucene",
+    output: Annotated[Output, _OUTPUT] = Output.text,
 ) -> None:
     """Bring an index's passages and vectors to Azure AI Search, into an index made to match.
 
@@ -190,10 +200,13 @@ def push(
             )
     finally:
         opened.close()
-    where = neutral(f"{to}/{index}")
-    say(f"{where}: {_count(pushed.done, 'passage')} pushed, {pushed.removed} removed")
-    for name, why in pushed.refused.items():
-        say(neutral(f"{name}: refused: {why}"))
+    if output is Output.json:
+        emit_json({"connection": to, "index": index, **pushed._asdict()})
+    else:
+        where = neutral(f"{to}/{index}")
+        say(f"{where}: {_count(pushed.done, 'passage')} pushed, {pushed.removed} removed")
+        for name, why in pushed.refused.items():
+            say(neutral(f"{name}: refused: {why}"))
     if pushed.refused:
         raise typer.Exit(3)
 
@@ -202,6 +215,7 @@ def push(
 def delete(
     path: Annotated[Path, _PATH],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: Annotated[Output, _OUTPUT] = Output.text,
 ) -> None:
     """Delete an index, and what a build of it that was cut short left behind."""
     from promptflow_lite.errors import UserError
@@ -212,7 +226,10 @@ def delete(
             raise UserError(f"to delete {path} without being asked, say --yes", code="missing-option")
         typer.confirm(f"delete {neutral(str(path))}?", abort=True, err=True)
     delete_index(path)
-    say(f"{neutral(str(path))}: deleted")
+    if output is Output.json:
+        emit_json({"path": str(path), "deleted": True})
+    else:
+        say(f"{neutral(str(path))}: deleted")
 
 
 @app.command(
@@ -275,7 +292,8 @@ def search(
     examples="""
     pf index evaluate my_flow/manual.index --questions questions.jsonl
     pf index evaluate my_flow/manual.index --questions questions.jsonl --mode keyword hybrid --top-k 3 5 10
-    pf index evaluate manual/ --questions questions.jsonl --chunk-size 100 300 --output json
+    pf index evaluate manual/ --questions questions.jsonl --chunk-size 100 300 --overlap 0 40 --output json
+    pf index evaluate manual/ --questions questions.jsonl --embedding local my_openai/text-embedding-3-small
     """,
 )
 def evaluate(
@@ -286,11 +304,20 @@ def evaluate(
     ],
     mode: Annotated[list[Mode] | None, typer.Option("--mode", help="How to search; all unless told.")] = None,
     top_k: Annotated[
-        list[int] | None, typer.Option("--top-k", help="Where to take recall; 1, 5 and 10 unless told.")
+        list[int] | None,
+        typer.Option("--top-k", help="Where to take recall, hit and precision; 1, 5 and 10 unless told."),
     ] = None,
     size: Annotated[
         list[int] | None,
         typer.Option("--chunk-size", help="Build with these sizes instead of the index's."),
+    ] = None,
+    overlap: Annotated[
+        list[int] | None,
+        typer.Option("--overlap", help="Build with these overlaps instead of the index's."),
+    ] = None,
+    tokenizer: Annotated[
+        list[Tokenizer] | None,
+        typer.Option("--tokenizer", help="Build with these instead of the index's."),
     ] = None,
     embedding: Annotated[
         list[str] | None,
@@ -300,42 +327,67 @@ def evaluate(
             metavar="NAME[/MODEL] ...",
         ),
     ] = None,
+    diversity: Annotated[
+        list[float] | None, typer.Option("--diversity", help="From 0, best first, to 1.", min=0, max=1)
+    ] = None,
     output: Annotated[Output, _OUTPUT] = Output.text,
 ) -> None:
     """Score what an index finds for questions whose right passages are known.
 
-    Several values of an option are compared. Indexes that must be built for it are thrown away after.
+    Every combination of the values given is a row, the best nDCG@10 first. Indexes that must be built for it
+    are thrown away after.
     """
     import asyncio
 
-    from promptflow_lite.cli.tuning import sweep
+    from promptflow_lite.cli.tuning import Grid, sweep
     from promptflow_lite.errors import UserError
-    from promptflow_lite.retrieval.evaluate import read_questions
+    from promptflow_lite.evaluation.search import read_questions
 
     cutoffs = sorted(set(top_k or (1, 5, 10)))
-    if cutoffs[0] < 1 or min(size or [1]) < 1:
-        raise UserError("--top-k, --chunk-size: expected numbers above 0", code="bad-option")
+    if cutoffs[0] < 1 or min(size or [1]) < 1 or min(overlap or [0]) < 0:
+        raise UserError(
+            "expected --top-k and --chunk-size above 0, --overlap not below it", code="bad-option"
+        )
+    grid = Grid(
+        modes=[chosen.value for chosen in mode or Mode],
+        cutoffs=cutoffs,
+        sizes=size or (),
+        overlaps=overlap or (),
+        tokenizers=[chosen.value for chosen in tokenizer or ()],
+        embeddings=embedding or (),
+        diversities=diversity or (0.0,),
+    )
     with _Stages() as stages:
         rows = asyncio.run(
             sweep(
                 source,
                 read_questions(questions),
-                modes=[chosen.value for chosen in mode or Mode],
-                cutoffs=cutoffs,
-                sizes=size or [],
-                embeddings=embedding or [],
+                grid,
                 connections=_connections(),
                 progress=stages.report,
             )
         )
+    rows.sort(key=lambda row: -row["ndcg@10"])
     if output is Output.json:
         emit_json(rows)
     else:
-        shown = [key for key in rows[0] if key not in ("questions", "overlap")]
-        table(shown, [[_figure(row[key]) for key in shown] for row in rows])
+        settings = ("chunk_size", "overlap", "tokenizer", "embedding", "diversity")
+        same = {name for name in settings if len({row[name] for row in rows}) == 1}
+        others = ("questions", "hit@", "precision@")
+        shown = [key for key in rows[0] if key not in same and not key.startswith(others)]
+        shown = [key for key in shown if key != "mrr@10_interval"]
+        table([key.replace("ndcg@10_interval", "(95 %)") for key in shown], _cells(rows, shown))
+        fixed = ", ".join(f"{name} {rows[0][name]}" for name in settings if name in same)
+        say(neutral(f"{_count(rows[0]['questions'], 'question')}; {fixed}"))
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[list[str]]:
+    return [[_figure(row[key]) for key in shown] for row in rows]
 
 
 def _figure(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(f"{end:.4f}" for end in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
@@ -393,6 +445,7 @@ def _count(number: int, noun: str) -> str:
 _LABELS = {
     "read": "files read",
     "embed": "chunks embedded",
+    "question": "questions embedded",
     "ask": "questions asked",
     "push": "passages pushed",
 }

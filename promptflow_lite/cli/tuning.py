@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,93 +14,175 @@ from promptflow_lite.cli.console import neutral, say
 
 if TYPE_CHECKING:
     from promptflow_lite.connections.base import ConnectionProvider
-    from promptflow_lite.retrieval.evaluate import Question
-    from promptflow_lite.retrieval.index import IndexMode, Info
+    from promptflow_lite.evaluation.search import Question
+    from promptflow_lite.retrieval.embed import Embedder, Vectors
+    from promptflow_lite.retrieval.index import Index, IndexMode, Info
+    from promptflow_lite.retrieval.tokenize import Tokenizer
 
-__all__ = ["sweep"]
+__all__ = ["Grid", "sweep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is compared: every combination of these."""
+
+    modes: Sequence[IndexMode]
+    cutoffs: Sequence[int]
+    """Where to take recall, hit and precision."""
+    sizes: Sequence[int] = ()
+    """Chunk sizes to build with; empty, here and below: the index's own, or the default."""
+    overlaps: Sequence[int] = ()
+    tokenizers: Sequence[Tokenizer] = ()
+    embeddings: Sequence[str] = ()
+    """`local`, a connection, or `connection/model`."""
+    diversities: Sequence[float] = (0.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to build an index."""
+
+    size: int
+    overlap: int
+    tokenizer: Tokenizer
+    embedding: str
+    model: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the table and its JSON show it."""
+        return {
+            "chunk_size": self.size,
+            "overlap": self.overlap,
+            "tokenizer": self.tokenizer,
+            "embedding": f"{self.embedding}/{self.model}" if self.model else self.embedding,
+        }
 
 
 async def sweep(
     source: str,
     questions: Sequence[Question],
+    grid: Grid,
     *,
-    modes: Sequence[IndexMode],
-    cutoffs: Sequence[int],
-    sizes: Sequence[int],
-    embeddings: Sequence[str],
     connections: ConnectionProvider,
     progress: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
-    """A row for each chunk size, embedding and mode.
+    """A row for each combination.
+
+    An index that has to be built for it is thrown away after; questions are embedded once for each embedding.
 
     Args:
         source: an index, or what to build one of.
         questions: with their gold passages.
-        modes: how to search.
-        cutoffs: where to take recall.
-        sizes: chunk sizes to build with; empty: the index's, or the default.
-        embeddings: `local`, a connection, or `connection/model`, likewise.
-        connections: where they are found.
+        grid: what to compare.
+        connections: where those of the embeddings are found.
         progress: told the stage, how much of it is done, and of how much.
     """
-    from promptflow_lite.retrieval.build import build, sources_of
-    from promptflow_lite.retrieval.chunk import OVERLAP, SIZE
-    from promptflow_lite.retrieval.evaluate import evaluate
+    from promptflow_lite.evaluation.search import evaluate, vectors_of
     from promptflow_lite.retrieval.index import Index
-    from promptflow_lite.retrieval.retriever import IndexRetriever
-    from promptflow_lite.retrieval.tokenize import kind_of
+    from promptflow_lite.retrieval.retriever import check_embedder
     from promptflow_lite.tools.search import embedder_of
 
     there = _info(Path(source))
     rows: list[dict[str, Any]] = []
-    with TemporaryDirectory(prefix="pf-index-") as folder, ExitStack() as opened:
-        unless_told: tuple[None] = (None,)
-        ways = product([*sizes] or unless_told, [*embeddings] or unless_told)
-        for number, (size, embedding) in enumerate(ways):
-            name, _, model = (embedding or "local").partition("/")
-            if embedding is None and there is not None:
-                name, model = there.embedding, there.model
-            embedder = embedder_of(name, model, connections)
+    vectors: dict[tuple[str, str], Sequence[Vectors | None]] = {}
+    with TemporaryDirectory(prefix="pf-index-") as folder:
+        for number, way in enumerate(_ways(there, grid)):
+            embedder = embedder_of(way.embedding, way.model, connections)
             path = Path(source)
-            if there is None or size is not None or embedding is not None:
-                size = size or (there.size if there else SIZE)
+            if there is None or way != _way_of(there):
                 path = Path(folder) / f"{number}.index"
-                await build(
-                    sources_of(there, Path(source)) if there else [source],
-                    path,
-                    embedder=embedder,
-                    size=size,
-                    overlap=min(there.overlap if there else OVERLAP, size // 2),
-                    text_column=there.text_column if there else "",
-                    tokenizer=kind_of(there.tokenizer) if there else "ngrams",
-                    progress=progress,
+                await _build(source, there, way, path, embedder, progress)
+            known = (way.embedding, way.model)
+            if known not in vectors:
+                vectors[known] = (
+                    await vectors_of(
+                        questions, embedder, progress=lambda done: progress("question", done, len(questions))
+                    )
+                    if set(grid.modes) - {"keyword"}
+                    else [None] * len(questions)
                 )
-            index = Index(path)
-            retriever = IndexRetriever(index, embedder)
-            opened.callback(retriever.close)
-            _say_missing(index, questions)
-            for mode in modes:
-                scores = await evaluate(
-                    retriever,
-                    questions,
-                    mode=mode,
-                    cutoffs=cutoffs,
-                    progress=lambda done: progress("ask", done, len(questions)),
-                )
-                rows.append(
-                    {
-                        "mode": mode,
-                        "chunk_size": index.info.size,
-                        "overlap": index.info.overlap,
-                        "embedding": name if not model else f"{name}/{model}",
-                        "questions": scores.questions,
-                        **{f"recall@{k}": value for k, value in scores.recall.items()},
-                        "mrr": scores.mrr,
-                        "ndcg@10": scores.ndcg,
-                        "p50_ms": scores.p50_ms,
+            with closing(Index(path)) as index:
+                check_embedder(index, embedder)
+                _say_missing(index, questions)
+                for mode, diversity in product(grid.modes, grid.diversities):
+                    scores = await evaluate(
+                        index,
+                        questions,
+                        vectors[known],
+                        mode=mode,
+                        cutoffs=grid.cutoffs,
+                        diversity=diversity,
+                        progress=lambda done: progress("ask", done, len(questions)),
+                    )
+                    first = {"mode": mode, **way.columns, "diversity": diversity}
+                    last = {
+                        f"{name}_interval": [round(end, 4) for end in scores.interval(name)[1:3]]
+                        for name in ("ndcg@10", "mrr@10")
                     }
-                )
+                    rows.append(
+                        {
+                            **first,
+                            "questions": scores.questions,
+                            **scores.means,
+                            **last,
+                            "p50_ms": scores.p50_ms,
+                        }
+                    )
     return rows
+
+
+def _ways(there: Info | None, grid: Grid) -> Iterator[_Way]:
+    from promptflow_lite.errors import UserError
+
+    own = _way_of(there)
+    sizes = grid.sizes or [own.size]
+    if grid.overlaps and max(grid.overlaps) >= min(sizes):
+        raise UserError(
+            f"--overlap: expected less than --chunk-size {min(sizes)}, got {max(grid.overlaps)}",
+            code="bad-option",
+        )
+    embeddings = [name.partition("/")[::2] for name in grid.embeddings] or [(own.embedding, own.model)]
+    overlaps: Sequence[int | None] = grid.overlaps or [None]
+    for size, overlap, tokenizer, (embedding, model) in product(
+        sizes, overlaps, grid.tokenizers or [own.tokenizer], embeddings
+    ):
+        # A sweep over sizes alone keeps the overlap, as far as it fits.
+        room = min(own.overlap, size // 2) if size != own.size else own.overlap
+        yield _Way(size, room if overlap is None else overlap, tokenizer, embedding, model)
+
+
+def _way_of(info: Info | None) -> _Way:
+    from promptflow_lite.retrieval.chunk import OVERLAP, SIZE
+    from promptflow_lite.retrieval.tokenize import kind_of
+
+    if info is None:
+        return _Way(SIZE, OVERLAP, "ngrams", "local", "")
+    return _Way(info.size, info.overlap, kind_of(info.tokenizer), info.embedding, info.model)
+
+
+async def _build(
+    source: str,
+    there: Info | None,
+    way: _Way,
+    path: Path,
+    embedder: Embedder,
+    progress: Callable[[str, int, int], None],
+) -> None:
+    from promptflow_lite.retrieval.build import build, sources_of
+
+    await build(
+        sources_of(there, Path(source)) if there else [source],
+        path,
+        embedder=embedder,
+        embedding=way.embedding,
+        model=way.model,
+        size=way.size,
+        overlap=way.overlap,
+        text_column=there.text_column if there else "",
+        tokenizer=way.tokenizer,
+        progress=progress,
+    )
 
 
 def _info(path: Path) -> Info | None:
@@ -109,12 +192,11 @@ def _info(path: Path) -> Info | None:
 
     if not path.is_file() or path.suffix.lower() in SUFFIXES:
         return None
-    index = Index(path)
-    index.close()
-    return index.info
+    with closing(Index(path)) as index:
+        return index.info
 
 
-def _say_missing(index: Any, questions: Sequence[Question]) -> None:
+def _say_missing(index: Index, questions: Sequence[Question]) -> None:
     missing = sorted(index.missing(name for question in questions for name in question.gold))
     if missing:
         some = ", ".join(map(repr, missing[:3])) + (" ..." if len(missing) > 3 else "")

@@ -1,35 +1,38 @@
-"""How well does an index find? Questions and their gold passages to recall, MRR and nDCG."""
+"""How well does an index find? Questions and their gold passages to ranking metrics."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.errors import InputError
+from promptflow_lite.evaluation.metrics.ranking import (
+    average_precision,
+    hit,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+)
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.index import IndexMode
-from promptflow_lite.retrieval.retriever import IndexRetriever
+from promptflow_lite.retrieval.embed import Embedder, embedded
+from promptflow_lite.retrieval.index import Index, IndexMode
 
-__all__ = [
-    "DEPTH",
-    "Question",
-    "Scores",
-    "evaluate",
-    "labels",
-    "ndcg",
-    "read_questions",
-    "recall",
-    "reciprocal_rank",
-]
+if TYPE_CHECKING:
+    from promptflow_lite.evaluation.statistics import Estimate
+    from promptflow_lite.retrieval.embed import Vectors
+
+__all__ = ["DEPTH", "Question", "Scores", "evaluate", "labels", "read_questions", "vectors_of"]
 
 DEPTH = 10
-"""How far down nDCG looks."""
+"""How far down nDCG, MRR and MAP look."""
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,24 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Means over questions."""
+    """What each question was worth."""
 
     questions: int
-    recall: Mapping[int, float]
-    """By the number of passages that are looked at."""
-    mrr: float
-    ndcg: float
+    each: Mapping[str, Sequence[float]]
+    """By metric, such as `recall@5`, the figure of each question."""
     p50_ms: float
-    """The median time of a search, the embedding of the question included."""
+    """The median time of a search, without the embedding of the question."""
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each metric."""
+        return {name: fmean(values) for name, values in self.each.items()}
+
+    def interval(self, name: str) -> Estimate:
+        """The mean of one metric with its interval (95 %, bootstrap over questions)."""
+        from promptflow_lite.evaluation.statistics import mean  # noqa: PLC0415  # heavy: scipy at first use
+
+        return mean(self.each[name])
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -92,40 +104,70 @@ def _question(row: Any) -> Question:
     return Question(row["question"], frozenset(names))
 
 
-async def evaluate(
-    retriever: IndexRetriever,
+async def vectors_of(
     questions: Sequence[Question],
+    embedder: Embedder,
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Vectors]:
+    """The vector of each question, as a query."""
+    vectors: list[Vectors] = []
+    for start in range(0, len(questions), _BATCH):
+        texts = [question.text for question in questions[start : start + _BATCH]]
+        vectors.extend(await embedded(texts, embedder, queries=True))
+        progress(len(vectors))
+    return vectors
+
+
+async def evaluate(
+    index: Index,
+    questions: Sequence[Question],
+    vectors: Sequence[Vectors | None],
     *,
     mode: IndexMode,
     cutoffs: Sequence[int] = (1, 5, 10),
+    diversity: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Ask every question, and score what is found.
 
     Args:
-        retriever: over the index.
+        index: where to search.
         questions: at least one.
+        vectors: of the questions, by the index's embedder; `None` will do for keyword search.
         mode: how to search.
-        cutoffs: where to take recall: a node with that `top_k` gets so many passages.
+        cutoffs: where to take recall, precision and hit: a node with that `top_k` gets so many passages.
+        diversity: as a node's.
         progress: told how many are done.
     """
     depth = max(DEPTH, *cutoffs)
-    found: list[list[str]] = []
+    rankings: list[list[str]] = []
     seconds: list[float] = []
-    for number, question in enumerate(questions, start=1):
+    for number, (question, vector) in enumerate(zip(questions, vectors, strict=True), start=1):
         started = time.perf_counter()
-        documents = await retriever.retrieve(question.text, top_k=depth, mode=mode)
+        documents = index.search(question.text, vector, top_k=depth, mode=mode, diversity=diversity)
         seconds.append(time.perf_counter() - started)
-        found.append(labels(documents, question.gold))
-        progress(number)
-    pairs = [(ranking, question.gold) for ranking, question in zip(found, questions, strict=True)]
+        rankings.append(labels(documents, question.gold))
+        if number % _BATCH == 0 or number == len(questions):
+            progress(number)
+            await asyncio.sleep(0)  # whoever wants to stop it is heard
+    each = [_figures(ranking, one.gold, cutoffs) for ranking, one in zip(rankings, questions, strict=True)]
     return Scores(
-        questions=len(pairs),
-        recall={k: fmean(recall(ranking, gold, k) for ranking, gold in pairs) for k in cutoffs},
-        mrr=fmean(reciprocal_rank(ranking, gold) for ranking, gold in pairs),
-        ndcg=fmean(ndcg(ranking, gold) for ranking, gold in pairs),
+        questions=len(each),
+        each={name: [figures[name] for figures in each] for name in each[0]},
         p50_ms=round(median(seconds) * 1000, 3),
     )
+
+
+def _figures(ranking: Sequence[str], gold: Collection[str], cutoffs: Sequence[int]) -> dict[str, float]:
+    return {
+        **{f"recall@{k}": recall(ranking, gold, k) for k in cutoffs},
+        **{f"hit@{k}": hit(ranking, gold, k) for k in cutoffs},
+        **{f"precision@{k}": precision(ranking, gold, k) for k in cutoffs},
+        f"mrr@{DEPTH}": reciprocal_rank(ranking, gold, DEPTH),
+        f"map@{DEPTH}": average_precision(ranking, gold, DEPTH),
+        f"ndcg@{DEPTH}": ndcg(ranking, dict.fromkeys(gold, 1), DEPTH),
+    }
 
 
 def labels(documents: Sequence[Document], gold: Collection[str]) -> list[str]:
@@ -137,20 +179,3 @@ def labels(documents: Sequence[Document], gold: Collection[str]) -> list[str]:
         name = next((name for name in own if name in gold), own[0])
         names.append("" if name in names else name)
     return names
-
-
-def recall(ranking: Sequence[str], gold: Collection[str], k: int) -> float:
-    """The share of `gold` among the first `k`."""
-    return len(set(ranking[:k]) & set(gold)) / len(gold)
-
-
-def reciprocal_rank(ranking: Sequence[str], gold: Collection[str]) -> float:
-    """One over the place of the first that is gold; 0 where none is."""
-    return next((1 / place for place, name in enumerate(ranking, start=1) if name in gold), 0.0)
-
-
-def ndcg(ranking: Sequence[str], gold: Collection[str], k: int = DEPTH) -> float:
-    """Normalized discounted cumulative gain of the first `k`; gold is worth 1 (Järvelin, Kekäläinen 2002)."""
-    gains = [1 / math.log2(place + 1) for place in range(1, k + 1)]
-    gained = sum(gain for gain, name in zip(gains, ranking, strict=False) if name in gold)
-    return gained / sum(gains[: len(gold)])

@@ -6,7 +6,6 @@ Registered as `azure_ai_search`; the node's connection is of type `cognitive_sea
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from promptflow_lite.connections.base import Connection, ConnectionProvider
 from promptflow_lite.errors import InputError, MissingExtra, NodeError
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.retrieval.embed import Embedder, embedded
 from promptflow_lite.retrieval.index import Mode
 from promptflow_lite.retrieval.retriever import accept
 from promptflow_lite.tools.failure import ModelError, wait_asked_for
@@ -152,10 +151,7 @@ class AzureSearchRetriever:
         how: dict[str, Any] = {"k_nearest_neighbors": max(top_k, 50), "fields": self._vector_field}
         if self._embedder is None:
             return VectorizableTextQuery(text=query, **how)
-        if inspect.iscoroutinefunction(self._embedder.embed):
-            vectors = await self._embedder.embed([query])
-        else:
-            vectors = await asyncio.to_thread(self._embedder.embed, [query])
+        vectors = await embedded([query], self._embedder, queries=True)
         return VectorizedQuery(vector=vectors[0].tolist(), **how)
 
     async def _ask(self, client: SearchClient, request: Mapping[str, Any]) -> list[Document]:

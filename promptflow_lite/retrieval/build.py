@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import inspect
 import os
 import sqlite3
 import time
@@ -13,19 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
-from promptflow_lite.retrieval.embed import LOCAL, Embedder
+from promptflow_lite.retrieval.embed import LOCAL, Embedder, embedded
 from promptflow_lite.retrieval.index import FORMAT, Index, Info, KnownFile
 from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
 from promptflow_lite.retrieval.read import Found, SourceFile, Text, find_files, read_file
 from promptflow_lite.retrieval.tokenize import Tokenizer, kind_of, tokenizer_of
 from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
-
-if TYPE_CHECKING:
-    from promptflow_lite.retrieval.embed import Vectors
 
 __all__ = ["Built", "Progress", "build", "delete", "sources_of", "update"]
 
@@ -115,7 +109,7 @@ async def build(
             raise InputError(f"{', '.join(sources)}: the files say nothing", code="bad-source")
         rows = {row.digest: row.embedded_text for read in changes.read for row in read.rows}
         known = old.kept_vectors(rows) if old is not None and old.info.embedder == embedder.name else {}
-        embedded = await _embed({d: t for d, t in rows.items() if d not in known}, embedder, kept, progress)
+        made = await _embed({d: t for d, t in rows.items() if d not in known}, embedder, kept, progress)
         try:
             info = write(
                 output,
@@ -126,7 +120,7 @@ async def build(
             )
         except (OSError, sqlite3.Error) as error:
             raise unwritable(output, error) from error
-    return Built(info, read=len(changes.read), embedded=embedded, seconds=time.monotonic() - started)
+    return Built(info, read=len(changes.read), embedded=made, seconds=time.monotonic() - started)
 
 
 async def update(
@@ -312,13 +306,7 @@ async def _embed(texts: Mapping[str, str], embedder: Embedder, kept: Kept, progr
     digests = [digest for digest in texts if digest not in there]
     for start in range(0, len(digests), _BATCH):
         batch = digests[start : start + _BATCH]
-        rows = await _embedded([texts[digest] for digest in batch], embedder)
+        rows = await embedded([texts[digest] for digest in batch], embedder)
         kept.add({digest: row.astype("<f4").tobytes() for digest, row in zip(batch, rows, strict=True)})
         progress("embed", start + len(batch), len(digests))
     return len(digests)
-
-
-async def _embedded(texts: list[str], embedder: Embedder) -> Vectors:
-    if inspect.iscoroutinefunction(embedder.embed):
-        return cast("Vectors", await embedder.embed(texts))
-    return cast("Vectors", await asyncio.to_thread(embedder.embed, texts))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from promptflow_lite.errors import MissingExtra, NodeError
 
@@ -15,7 +18,17 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-__all__ = ["LOCAL", "Embedder", "LocalEmbedder", "RemoteEmbedder", "local_embedder", "unit_vectors"]
+__all__ = [
+    "LOCAL",
+    "Embedder",
+    "LocalEmbedder",
+    "RemoteEmbedder",
+    "Roles",
+    "embedded",
+    "local_embedder",
+    "roles_of",
+    "unit_vectors",
+]
 
 LOCAL = "local"
 """The name of the embedded model's embedder."""
@@ -37,6 +50,45 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors | Awaitable[Vectors]:
         """One row a text, in order: float32, shape (texts, dimension), each row of length 1."""
         ...
+
+
+class Roles(NamedTuple):
+    """What some models want before a text, to know what it is."""
+
+    query: str = ""
+    passage: str = ""
+
+
+_ROLES = (
+    (re.compile(r"(?:^|[/_-])e5-", re.IGNORECASE), Roles("query: ", "passage: ")),
+    (re.compile(r"nomic-embed-text", re.IGNORECASE), Roles("search_query: ", "search_document: ")),
+    (re.compile(r"ruri-v3", re.IGNORECASE), Roles("検索クエリ: ", "検索文書: ")),
+)
+"""What the cards of these models ask for (intfloat/multilingual-e5-small, nomic-ai, cl-nagoya)."""
+
+
+def roles_of(name: str) -> Roles:
+    """What the model of that name wants before its texts; nothing, unless it is known to.
+
+    >>> roles_of("intfloat/multilingual-e5-small").query
+    'query: '
+    >>> roles_of("text-embedding-3-small")
+    Roles(query='', passage='')
+    """
+    # An instruction-tuned E5 wants a sentence of its own, which depends on the task.
+    if "instruct" in name.lower():
+        return Roles()
+    return next((roles for known, roles in _ROLES if known.search(name)), Roles())
+
+
+async def embedded(texts: Sequence[str], embedder: Embedder, *, queries: bool = False) -> Vectors:
+    """The vectors of `texts`, made off the event loop; as queries or passages, where the model tells."""
+    before = roles_of(embedder.name)
+    role = before.query if queries else before.passage
+    given = [role + text for text in texts] if role else list(texts)
+    if inspect.iscoroutinefunction(embedder.embed):
+        return cast("Vectors", await embedder.embed(given))
+    return cast("Vectors", await asyncio.to_thread(embedder.embed, given))
 
 
 class LocalEmbedder:

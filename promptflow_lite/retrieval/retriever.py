@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.embed import Embedder
+from promptflow_lite.retrieval.embed import Embedder, embedded, roles_of
 from promptflow_lite.retrieval.index import Index, IndexMode, Mode
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["IndexRetriever", "accept"]
+__all__ = ["IndexRetriever", "accept", "check_embedder"]
 
 
 class IndexRetriever:
@@ -35,13 +35,7 @@ class IndexRetriever:
     """
 
     def __init__(self, index: Index, embedder: Embedder) -> None:
-        if index.info.embedder != embedder.name:
-            raise InputError(
-                f"{index.path}: embedded by {index.info.embedder!r}; {embedder.name!r} makes other vectors",
-                code="index-embedder",
-                hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
-            )
-        _ = index.terms  # a tokenizer that is not here is a complaint now, not at the first query
+        check_embedder(index, embedder)
         self._index = index
         self._embedder = embedder
         # Threads of our own: the loop's default ones may all be held by the user's tools.
@@ -76,7 +70,7 @@ class IndexRetriever:
         _accept_number("diversity", diversity, least=0, most=1)
         vector = None
         if mode != "keyword" and inspect.iscoroutinefunction(self._embedder.embed):
-            vector = (await self._embedder.embed([query]))[0]
+            vector = (await embedded([query], self._embedder, queries=True))[0]
         search = partial(
             self._search,
             query,
@@ -91,13 +85,29 @@ class IndexRetriever:
 
     def _search(self, query: str, vector: Vectors | None, *, mode: IndexMode, **how: Any) -> list[Document]:
         if vector is None and mode != "keyword":
-            vector = cast("Vectors", self._embedder.embed([query]))[0]
+            asked = roles_of(self._embedder.name).query + query
+            vector = cast("Vectors", self._embedder.embed([asked]))[0]
         return self._index.search(query, vector, mode=mode, **how)
 
     def close(self) -> None:
         """End the threads and close the index."""
         self._threads.shutdown(cancel_futures=True)
         self._index.close()
+
+
+def check_embedder(index: Index, embedder: Embedder) -> None:
+    """Check that the index can be searched here: by its own embedder, its words cut as they were.
+
+    Raises:
+        InputError, MissingExtra: as `IndexRetriever`.
+    """
+    if index.info.embedder != embedder.name:
+        raise InputError(
+            f"{index.path}: embedded by {index.info.embedder!r}; {embedder.name!r} makes other vectors",
+            code="index-embedder",
+            hint=f"search it with {index.info.embedder!r}, or build it again with {embedder.name!r}",
+        )
+    _ = index.terms  # a tokenizer that is not here is a complaint now, not at the first query
 
 
 def accept(query: str, top_k: int, mode: str, modes: Sequence[str] = get_args(Mode)) -> None:

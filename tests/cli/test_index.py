@@ -69,6 +69,16 @@ def test_search_shows_passages_with_their_place(folder: Path, capsys: pytest.Cap
     assert "(lamp.md > Lamp > 掃除, characters " in out and "    布で拭きます。" in out
 
 
+def test_what_was_done_is_told_as_json_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pf("index build manual --output m.index --result json") == 0
+    built = json.loads(capsys.readouterr().out)
+    assert (built["read"], built["embedded"], built["index"]["chunks"]) == (2, 3, 3)
+    assert pf("index update m.index --output json") == 0
+    assert json.loads(capsys.readouterr().out)["embedded"] == 0
+    assert pf("index delete m.index --yes --output json") == 0
+    assert json.loads(capsys.readouterr().out) == {"path": "m.index", "deleted": True}
+
+
 def test_search_escapes_what_would_drive_the_terminal(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,12 +143,23 @@ def test_evaluate_compares_ways_to_build_and_search(folder: Path, capsys: pytest
         ("keyword", 50, 1.0),
         ("rrf", 50, 1.0),
     ]
-    assert [name for name in found[0] if "@" in name] == ["recall@1", "recall@3", "ndcg@10"]
-    assert pf(f"{line} --chunk-size 20 100 --embedding local") == 0
-    out = capsys.readouterr().out
-    assert [row.split()[:3] for row in out.splitlines()[1:]] == [
-        [mode, size, "local"] for size in ("20", "100") for mode in ("keyword", "rrf")
-    ]
+    figures = {name for name in found[0] if "@" in name}
+    assert figures == {
+        *(f"{name}@{k}" for name in ("recall", "hit", "precision") for k in (1, 3)),
+        *("mrr@10", "map@10", "ndcg@10", "ndcg@10_interval", "mrr@10_interval"),
+    }
+    assert pf(f"{line} --chunk-size 20 100 --overlap 0 10 --embedding local") == 0
+    said = capsys.readouterr()
+    rows_shown = [tuple(row.split()[:3]) for row in said.out.splitlines()[1:]]
+    assert sorted(rows_shown) == sorted(
+        (mode, size, overlap)
+        for size in ("20", "100")
+        for overlap in ["0", "10"]
+        for mode in ("keyword", "rrf")
+    )
+    assert "2 questions; tokenizer ngrams, embedding local" in said.err
+    assert pf(f"{line} --chunk-size 20 100 --overlap 20") == 2
+    assert "--overlap" in capsys.readouterr().err
     assert pf("index evaluate manual --questions q.jsonl --output json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 4
     assert sorted(path.name for path in folder.iterdir()) == ["manual", "out", "q.jsonl"]
