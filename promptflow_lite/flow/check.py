@@ -14,6 +14,7 @@ from promptflow_lite.errors import Diagnostic, FlowError, near_miss
 from promptflow_lite.flow.environment import has_no_effect
 from promptflow_lite.flow.graph import cycles, order
 from promptflow_lite.flow.includes import check_includes
+from promptflow_lite.flow.prompty import check_prompt
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import KeyPath
 from promptflow_lite.flow.sources import check_source
@@ -73,12 +74,24 @@ def _rules(flow: Flow, connections: Collection[str] | None) -> Iterator[Diagnost
     for index, node in enumerate(flow.nodes):
         if not node.use_variants:  # else its variant could not be chosen, and there is no body to look at
             yield from check_source(flow, index, connections)
+        if node.type == "prompty":
+            yield from check_prompt(flow, connections)
+        elif node.type == "flex" and not node.aggregation:
+            yield from _unread(flow, node)
     yield from _defaults(flow)
     yield from _chat(flow)
     yield from _unused(flow)
     if not circles:
         yield from _bypassed(flow)
     yield from _ignored(flow)
+
+
+def _unread(flow: Flow, node: Node) -> Iterator[Diagnostic]:
+    """Where only importing the entry tells what it takes."""
+    if node.settings.signature is None and not flow.inputs:
+        message = f"what {node.settings.name!r} takes cannot be read without importing it"
+        hint = "declare inputs, so that data can be mapped to them"
+        yield Diagnostic("entry-not-read", message, flow.at("entry"), hint, severity="warning")
 
 
 def _names(flow: Flow) -> Iterator[Diagnostic]:

@@ -7,7 +7,7 @@ Prompt flow: core/_flow.py `Prompty`, core/_model_configuration.py `PromptyModel
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,13 @@ def template_of(prompt: Prompt) -> str:
     return "{#" + "\n" * max(prompt.line - 2, 0) + "#}\n" + prompt.template
 
 
-def check_prompt(flow: Flow) -> list[Diagnostic]:
-    """What is wrong with the template of a prompty."""
+def check_prompt(flow: Flow, connections: Collection[str] | None = None) -> list[Diagnostic]:
+    """What is wrong with the template of a prompty, and with the connection that it names.
+
+    Args:
+        flow: a prompty.
+        connections: the names of those that exist; `None` leaves the connection unchecked.
+    """
     from promptflow_lite.prompts.chat import compile_chat  # noqa: PLC0415  # heavy: jinja2, 40 ms
 
     prompt: Prompt = flow.nodes[0].settings
@@ -181,6 +186,11 @@ def check_prompt(flow: Flow) -> list[Diagnostic]:
     except FlowError as error:
         return list(error.diagnostics)
     found: list[Diagnostic] = []
+    named = prompt.configuration.get("connection") if isinstance(prompt.configuration, dict) else None
+    if connections is not None and isinstance(named, str) and named not in {*connections, "local"}:
+        hint = near_miss(named, connections) or "'pf connection list' shows those that exist"
+        place = flow.at("model", "configuration", "connection")
+        found.append(Diagnostic("unknown-connection", f"no connection is named {named!r}", place, hint))
     mark = Mark(prompt.file, prompt.line, 1)
     if prompt.api == "chat" and not chat.has_roles:
         hint = "a chat prompt has role lines such as 'system:' and 'user:', each alone on its line"
