@@ -26,6 +26,8 @@ class Progress:
         self.total = total
         self.done = 0
         self.failed = 0
+        self.earlier = 0
+        """Of those done, how many were so before the clock began."""
         self.note = ""
         """Shown at the end of the line, such as the tokens so far."""
         self._stream = stream
@@ -57,6 +59,10 @@ class Progress:
         """Seconds since it began."""
         return time.monotonic() - self._began
 
+    def rate(self, elapsed_s: float) -> float:
+        """How many a second."""
+        return (self.done - self.earlier) / elapsed_s if elapsed_s > 0 else 0.0
+
     def clear(self) -> None:
         """Take the line away, so that something else can be written; the next `advance` draws it again."""
         if self._stream is not None:
@@ -68,7 +74,7 @@ class Progress:
         """The line as it is after `elapsed_s` seconds."""
         share = min(1.0, self.done / self.total) if self.total else 1.0
         filled = round(share * _WIDTH)
-        rate = self.done / elapsed_s if elapsed_s > 0 else 0.0
+        rate = self.rate(elapsed_s)
         left = self.total - self.done
         parts = [f"[{'#' * filled}{'-' * (_WIDTH - filled)}]", f"{self.done}/{self.total} {self.label}"]
         if self.failed:

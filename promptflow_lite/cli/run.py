@@ -22,6 +22,13 @@ class Output(StrEnum):
     json = "json"
 
 
+class LogFormat(StrEnum):
+    """How what happens is told, on stderr."""
+
+    text = "text"
+    json = "json"
+
+
 class Details(StrEnum):
     """How the lines of a run are written."""
 
@@ -52,10 +59,28 @@ _Out = Annotated[Output, typer.Option("--output", "-o", help="How the result is 
 _Concurrency = Annotated[
     int | None, typer.Option("--concurrency", "-c", min=1, help="Lines in flight.  [default: 16]")
 ]
+_Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Run the flow's code in this many processes: all cores, and a crash costs one line.",
+    ),
+]
+_WorkerMemory = Annotated[
+    int | None,
+    typer.Option("--worker-memory", min=1, metavar="MB", help="What a worker process may take at most."),
+]
 _LineTimeout = Annotated[
     float | None,
     typer.Option(
         "--line-timeout", min=0.001, metavar="SECONDS", help="How long a line may take.  [default: 600]"
+    ),
+]
+_BatchTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--batch-timeout", min=0.001, metavar="SECONDS", help="How long all lines may take; resume goes on."
     ),
 ]
 _ErrorThreshold = Annotated[
@@ -65,6 +90,9 @@ _ErrorThreshold = Annotated[
         min=-1,
         help="Stop when more lines than this have failed, and exit 0 up to it; -1: never mind failed lines.",
     ),
+]
+_LogFormat = Annotated[
+    LogFormat, typer.Option("--log-format", help="How progress and logs are told: for people, or as JSON.")
 ]
 _NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Do not tell MLflow of the run.")]
 
@@ -88,7 +116,11 @@ def create(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="PATH", help="Rows: .jsonl, .json, .csv, .tsv, or a folder of them."),
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Rows: .jsonl, .json, .csv, .tsv, .parquet (or .gz, ...), or a folder.",
+        ),
     ] = None,
     column_mapping: Annotated[
         list[str] | None,
@@ -151,9 +183,29 @@ def create(
         ),
     ] = None,
     concurrency: _Concurrency = None,
+    workers: _Workers = None,
+    worker_memory: _WorkerMemory = None,
     line_timeout: _LineTimeout = None,
     error_threshold: _ErrorThreshold = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first lines.")] = None,
+    batch_timeout: _BatchTimeout = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option("--sample", metavar="N|PART", help="Only so many rows, or that part (0.1), at random."),
+    ] = None,
+    shuffle_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--shuffle-seed", metavar="SEED", help="Start lines in this random order; draw the sample by it."
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeats", min=1, max=1000, metavar="N", help="Run each row N times.  [default: 1]"),
+    ] = None,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Leave bad records of the data out, and say which.")
+    ] = False,
     stream: Annotated[
         bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
     ] = False,
@@ -162,6 +214,7 @@ def create(
         typer.Option("--file", "-f", metavar="YAML", help="A run file; options go over its keys."),
     ] = None,
     no_tracking: _NoTracking = False,
+    log_format: _LogFormat = LogFormat.text,
     output: _Out = Output.table,
 ) -> int:
     """Run a flow over every row of a data file and keep what comes of each.
@@ -188,12 +241,24 @@ def create(
         settings=settings_,
         resume_from=resume_from,
         concurrency=concurrency,
+        workers=workers,
+        worker_memory=worker_memory,
         line_timeout=line_timeout,
         error_threshold=error_threshold,
+        batch_timeout=batch_timeout,
         limit=limit,
+        sample=sample,
+        shuffle_seed=shuffle_seed,
+        repeats=repeats,
+        skip_bad_lines=skip_bad_lines,
         file=file,
     )
-    session = Session(each_line=stream, tracking=not no_tracking, as_json=output is Output.json)
+    session = Session(
+        each_line=stream,
+        tracking=not no_tracking,
+        as_json=output is Output.json,
+        log_format=log_format.value,
+    )
     asked, reuse = request(options, session.store)
     return session.create(asked, reuse)
 
@@ -223,20 +288,36 @@ def resume(
         ),
     ] = None,
     concurrency: _Concurrency = None,
+    workers: _Workers = None,
+    worker_memory: _WorkerMemory = None,
     line_timeout: _LineTimeout = None,
+    batch_timeout: _BatchTimeout = None,
     error_threshold: _ErrorThreshold = None,
     stream: Annotated[
         bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
     ] = False,
     no_tracking: _NoTracking = False,
+    log_format: _LogFormat = LogFormat.text,
     output: _Out = Output.table,
 ) -> int:
     """Go on with a run that ended early: only the lines that are missing are run."""
     from promptflow_lite.cli.asking import variables
     from promptflow_lite.cli.running import Session
 
-    session = Session(each_line=stream, tracking=not no_tracking, as_json=output is Output.json)
-    changes = {"concurrency": concurrency, "line_timeout_s": line_timeout, "error_threshold": error_threshold}
+    session = Session(
+        each_line=stream,
+        tracking=not no_tracking,
+        as_json=output is Output.json,
+        log_format=log_format.value,
+    )
+    changes = {
+        "concurrency": concurrency,
+        "workers": workers,
+        "worker_memory_mb": worker_memory,
+        "line_timeout_s": line_timeout,
+        "batch_timeout_s": batch_timeout,
+        "error_threshold": error_threshold,
+    }
     return session.resume(
         _one(name, named),
         {key: value for key, value in changes.items() if value is not None},
@@ -250,12 +331,19 @@ def resume(
 def list_(
     max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 50,
     all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
+    archived_only: Annotated[
+        bool, typer.Option("--archived-only", help="Only those that were put away.")
+    ] = False,
+    include_archived: Annotated[
+        bool, typer.Option("--include-archived", help="Those that were put away too.")
+    ] = False,
     output: _Out = Output.table,
 ) -> None:
-    """List the runs, the newest first."""
+    """List the runs, the newest first; those that were put away only if asked for."""
     from promptflow_lite.cli import showing
 
-    runs, complaints = showing.store().all()
+    kept, complaints = showing.store().all()
+    runs = [run for run in kept if include_archived or run.archived == archived_only]
     for complaint in complaints:
         say(neutral(f"warning: {complaint}"))
     shown = runs if all_results else runs[:max_results]
@@ -356,54 +444,6 @@ def show_metrics(
         say(f"{', '.join(asked)}: no metrics; their flows have no aggregation node that logs one")
 
 
-@app.command("stream", examples="pf run stream base")
-def stream(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> int:
-    """Watch a run that another process executes, from now to its end; for an ended one, show its log."""
-    from promptflow_lite.cli.watching import watch
-
-    return watch(_one(name, named), as_json=output is Output.json)
-
-
-@app.command("cancel", examples="pf run cancel base")
-def cancel(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
-    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
-    from promptflow_lite.cli import showing
-    from promptflow_lite.cli.watching import cancel as ask
-
-    run = ask(_one(name, named))
-    if output is Output.json:
-        emit_json(showing.as_json(run, showing.store()))
-    else:
-        emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
-
-
-@app.command("delete", examples="pf run delete base --yes")
-def delete(
-    name: _Name = None,
-    named: _Named = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    output: _Out = Output.table,
-) -> None:
-    """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
-    from promptflow_lite.cli.showing import store
-
-    name = _one(name, named)
-    folder = store().folder(name)
-    if not yes:
-        typer.confirm(f"delete {folder}?", abort=True, err=True)
-    store().delete(name)
-    if output is Output.json:
-        emit_json({"deleted": name})
-    else:
-        emit(f"deleted {name}")
-
-
-@app.command("sync", examples="pf run sync base")
-def sync(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> int:
-    """Tell MLflow of a run it does not know yet, because it was away or was not to be told."""
-    from promptflow_lite.cli.running import Session
-
-    return Session(tracking=True, as_json=output is Output.json).sync(_one(name, named))
 @app.command(
     "compare",
     examples="""
@@ -469,3 +509,62 @@ def compare(
     return comparing.compare(asked, how=output.value, lines=lines, junit=junit)
 
 
+@app.command("stream", examples="pf run stream base\npf run stream base --lines --log-format json")
+def stream(
+    name: _Name = None,
+    named: _Named = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Say how each line ended.")] = False,
+    log_format: _LogFormat = LogFormat.text,
+    output: _Out = Output.table,
+) -> int:
+    """Watch a run that another process executes until it ends; for an ended one, show its log.
+
+    Ctrl-C ends the watching, not the run. The exit code is the run's.
+    """
+    from promptflow_lite.cli.watching import watch
+
+    return watch(
+        _one(name, named), as_json=output is Output.json, log_format=log_format.value, each_line=lines
+    )
+
+
+@app.command("cancel", examples="pf run cancel base")
+def cancel(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.watching import cancel as ask
+
+    run = ask(_one(name, named))
+    if output is Output.json:
+        emit_json(showing.as_json(run, showing.store()))
+    else:
+        emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
+
+
+@app.command("delete", examples="pf run delete base --yes")
+def delete(
+    name: _Name = None,
+    named: _Named = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: _Out = Output.table,
+) -> None:
+    """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
+    from promptflow_lite.cli.showing import store
+
+    name = _one(name, named)
+    folder = store().folder(name)
+    if not yes:
+        typer.confirm(f"delete {folder}?", abort=True, err=True)
+    store().delete(name)
+    if output is Output.json:
+        emit_json({"deleted": name})
+    else:
+        emit(f"deleted {name}")
+
+
+@app.command("sync", examples="pf run sync base")
+def sync(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> int:
+    """Tell MLflow of a run it does not know yet, because it was away or was not to be told."""
+    from promptflow_lite.cli.running import Session
+
+    return Session(tracking=True, as_json=output is Output.json).sync(_one(name, named))

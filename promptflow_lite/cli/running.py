@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from promptflow_lite.cli import showing
-from promptflow_lite.cli.console import emit, emit_json, is_interactive, neutral, paint, progress, say
-from promptflow_lite.cli.progress import Progress
+from promptflow_lite.cli.console import emit, emit_json, neutral, say
+from promptflow_lite.cli.reporting import report_of
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import LineEnded, Log
-from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.evaluation import summary
 from promptflow_lite.registry import Registry
@@ -29,9 +27,6 @@ from promptflow_lite.settings import settings
 
 __all__ = ["Session"]
 
-_PLAIN_EVERY_S = 30.0
-"""Seconds between lines about the progress where no bar can be drawn."""
-
 
 class Session:
     """One execution of a run by `pf`.
@@ -40,11 +35,14 @@ class Session:
         each_line: say how each line ended.
         tracking: tell the tracker, unless the settings say no.
         as_json: write the run as JSON in place of the summary.
+        log_format: `text` for people, or `json`.
     """
 
-    def __init__(self, *, each_line: bool = False, tracking: bool, as_json: bool) -> None:
+    def __init__(
+        self, *, each_line: bool = False, tracking: bool, as_json: bool, log_format: str = "text"
+    ) -> None:
         self.store = showing.store()
-        self._each_line = each_line
+        self._report = report_of(log_format, each_line=each_line)
         self._as_json = as_json
         self._trackers: Sequence[Tracker] = ()
         if tracking and settings().tracking:
@@ -52,9 +50,7 @@ class Session:
         self._stop = Stop()
         self._signal: int | None = None
         self._name = ""
-        self._bar: Progress | None = None
-        self._tokens = 0
-        self._said = 0.0
+        self._begun = False
 
     def create(self, asked: Run, reuse: Run | None) -> int:
         """Execute a new run; the exit code."""
@@ -117,11 +113,11 @@ class Session:
             with contextlib.redirect_stdout(sys.stderr):  # what a user's module prints is no result of ours
                 run = asyncio.run(self._with_signals(work))
         except asyncio.CancelledError:
-            say("")
+            self._report.end()
         except OSError as error:
             raise PromptflowError(f"the run cannot be kept: {error}", code="disk") from error
         finally:
-            self._end_bar()
+            self._report.end()
         if run is None:
             self._say_how_to_resume()
             return 128 + (self._signal or signal.SIGINT)
@@ -130,7 +126,7 @@ class Session:
             self._say_how_to_resume()
             return 128 + (self._signal or signal.SIGINT)
         if self._trackers and run.status is Status.Completed:
-            say("telling MLflow ...")
+            self._report.log("telling MLflow ...")
         run = batch.tell(run, self.store, self._trackers, self._listen)
         self._write(run)
         return showing.exit_code(run)
@@ -147,12 +143,12 @@ class Session:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: int, leave: Callable[[], Any]) -> None:
-        if self._signal is not None or self._bar is None:
+        if self._signal is not None or not self._begun:
             self._signal = self._signal or number
             leave()
             return
         self._signal = number
-        self._say(
+        self._report.log(
             f"stopping: lines in flight get {self._stop.grace_s:g} s; "
             f"{'Ctrl-C' if number == signal.SIGINT else 'a second signal'} again leaves at once"
         )
@@ -161,48 +157,15 @@ class Session:
     def _listen(self, event: RunEvent) -> None:
         match event:
             case RunStarted():
-                self._begin(event)
+                self._begun = True
+                self._report.begin(event.run, event.todo)
             case LineEnded():
-                self._count(event.result)
+                self._report.line(event.result)
             case Log():
-                self._say(neutral(event.text if event.level == "info" else f"{event.level}: {event.text}"))
-
-    def _begin(self, event: RunStarted) -> None:
-        run, done = event.run, event.run.lines.completed + event.run.lines.failed
-        flow = paint(neutral(run.display_name or Path(run.flow).stem), "bold")
-        earlier = f", {done} done before" if done else ""
-        skipped = f", {run.lines.skipped} skipped" if run.lines.skipped else ""
-        say(f"run {run.name}: {event.todo} lines of {flow}{earlier}{skipped}, {run.concurrency} in flight")
-        self._tokens = run.usage.get("total_tokens", 0)
-        self._bar = progress("lines", event.todo)
-        self._bar.__enter__()
-        self._said = time.monotonic()
-
-    def _count(self, result: LineResult) -> None:
-        if self._bar is None:
-            return
-        self._tokens += result.usage.total_tokens
-        self._bar.note = f"{_short(self._tokens)} tokens" if self._tokens else ""
-        self._bar.advance(failed=1 if result.error else 0)
-        if self._each_line:
-            why = f": {neutral(result.error.code)}: {neutral(result.error.message)}" if result.error else ""
-            self._say(f"line {result.line_number} {result.status} in {result.seconds:.2f} s{why}")
-        elif not is_interactive() and time.monotonic() - self._said > _PLAIN_EVERY_S:
-            self._said = time.monotonic()
-            say(self._bar.text(self._bar.elapsed_s))
-
-    def _say(self, text: str) -> None:
-        """Say something above the bar."""
-        if self._bar is not None:
-            self._bar.clear()
-        say(text)
-
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
+                self._report.log(neutral(event.text), event.level)
 
     def _write(self, run: Run) -> None:
+        self._report.ended(run)
         if self._as_json:
             emit_json(showing.as_json(run, self.store))
         else:
@@ -210,8 +173,4 @@ class Session:
 
     def _say_how_to_resume(self) -> None:
         if self._name in self.store.names():
-            say(f"go on with:  pf run resume {self._name}")
-
-
-def _short(count: int) -> str:
-    return f"{count / 1000:.1f}k" if count >= 10_000 else str(count)
+            self._report.log(f"go on with:  pf run resume {self._name}")

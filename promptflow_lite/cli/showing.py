@@ -13,11 +13,11 @@ from typing import Any
 from promptflow_lite.cli.console import emit, neutral, paint, table
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError, near_miss
+from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
-from promptflow_lite.settings import settings
 
 __all__ = ["COLUMNS", "Details", "as_json", "exit_code", "metrics", "row", "store", "text", "value"]
 
@@ -33,7 +33,7 @@ _CELL = 60
 
 def store() -> RunStore:
     """The runs of this process's home."""
-    return RunStore(settings().runs)
+    return run_store()
 
 
 def exit_code(run: Run) -> int:
@@ -257,4 +257,5 @@ def _cell(content: Any) -> str:
 
 def _skipped(folder: Path) -> dict[int, str]:
     path = folder / "skipped.json"
-    return {int(key.partition("/")[0]): why for key, why in loads(path.read_bytes()).items()} if path.is_file() else {}
+    kept = loads(path.read_bytes()) if path.is_file() else {}
+    return {int(key.partition("/")[0]): why for key, why in kept.items()}

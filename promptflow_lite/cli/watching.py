@@ -9,12 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from promptflow_lite.cli import showing
-from promptflow_lite.cli.console import emit, emit_json, neutral, progress, say
+from promptflow_lite.cli.console import emit, emit_json, neutral
+from promptflow_lite.cli.reporting import Report, report_of
 from promptflow_lite.cli.showing import exit_code, store
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs import lock
+from promptflow_lite.runs.follow import Following
 from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import JOURNAL
 
 __all__ = ["cancel", "watch"]
 
@@ -22,29 +25,49 @@ _LOOK_EVERY_S = 0.25
 _CANCEL_S = 30.0
 
 
-def watch(name: str, *, as_json: bool) -> int:
-    """Show the log and the progress of a run until it ends; the exit code is the run's."""
-    log = store().folder(name) / "log.txt"
+def watch(name: str, *, as_json: bool, log_format: str = "text", each_line: bool = False) -> int:
+    """Show the log and the progress of a run until it ends; the exit code is the run's.
+
+    Ctrl-C ends the watching, not the run.
+    """
+    folder = store().folder(name)
+    report = report_of(log_format, each_line=each_line)
+    log = _Log(folder / "log.txt", report)
+    try:
+        _follow(name, folder, report, log, each_line=each_line)
+    except KeyboardInterrupt:
+        report.end()
+        report.log(f"no longer watching {name}, which goes on;  pf run cancel {name}  stops it")
+        return 128 + signal.SIGINT
     run = store().load(name)
-    at = _show_log(log, 0)
-    if run.status is Status.Running:
-        counts = run.lines
-        with progress("lines", counts.total - counts.skipped) as bar:
-            while run.status is Status.Running:
-                done = run.lines.completed + run.lines.failed
-                bar.advance(done - bar.done, failed=run.lines.failed - bar.failed)
-                time.sleep(_LOOK_EVERY_S)
-                size = log.stat().st_size if log.exists() else 0
-                if size > at:
-                    bar.clear()
-                    at = _show_log(log, at)
-                run = store().load(name)
-        _show_log(log, at)
+    report.end()
+    log.show()
+    report.ended(run)
     if as_json:
         emit_json(showing.as_json(run, store()))
     else:
         emit(showing.text(run, store()))
     return 1 if run.status is Status.Canceled else exit_code(run)
+
+
+def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bool) -> None:
+    """Report until nobody executes the run any more."""
+    following = Following(folder / JOURNAL)
+    log.show()
+    run: Run | None = None
+    while lock.holder(folder) is not None:
+        if run is None and (found := store().load(name)).status is Status.Running:
+            run = found
+            report.begin(run, run.lines.total - run.lines.skipped)
+        for result in following.read():
+            if each_line:
+                report.ended_line(result)
+        if run is not None:
+            counts = {"completed": following.completed, "failed": len(following.failed)}
+            so_far = run.model_copy(update={"lines": run.lines.model_copy(update=counts)})
+            report.counts(so_far, following.tokens)
+        time.sleep(_LOOK_EVERY_S)
+        log.show()
 
 
 def cancel(name: str) -> Run:
@@ -68,12 +91,21 @@ def cancel(name: str) -> Run:
     return store().load(name)
 
 
-def _show_log(log: Path, at: int) -> int:
-    if not log.exists():
-        return at
-    with log.open("rb") as file:
-        file.seek(at)
-        content = file.read()
-    if content:
-        say(neutral(content.decode(errors="replace").rstrip("\n")))
-    return at + len(content)
+class _Log:
+    """The run's log, of which each line is shown once."""
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self._path = path
+        self._report = report
+        self._at = 0
+
+    def show(self) -> None:
+        """Show what is new."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            content = file.read()
+        self._at += len(content)
+        for line in content.decode(errors="replace").splitlines():
+            self._report.log(neutral(line))

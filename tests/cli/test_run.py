@@ -268,6 +268,74 @@ def test_a_run_is_watched_and_canceled_from_another_terminal(tmp_path: Path, hom
     assert "not running" in again.err
 
 
+def test_who_watches_a_run_that_is_killed_is_told(tmp_path: Path, home: Path) -> None:
+    shout_flow(tmp_path / "slow", seconds=0.3)
+    data = _data(tmp_path, [f"t{number}" for number in range(200)])
+    process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "2")
+    _wait_for_lines(_journal(home, "a"), 2)
+    watching = _start(tmp_path, "stream", "a", "--lines")
+    assert watching.stderr is not None
+    while "line 0 Completed" not in (said := watching.stderr.readline()):
+        assert said, "the watching ended"
+    process.kill()
+    _Ended(process)
+    ended = _Ended(watching)
+    assert ended.code == 1
+    assert "interrupted" in ended.out
+    assert "pf run resume a" in ended.out
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path: Path, home: Path) -> None:
+    shout_flow(tmp_path / "slow", seconds=0.3)
+    data = _data(tmp_path, [f"t{number}" for number in range(30)])
+    process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "2")
+    _wait_for_lines(_journal(home, "a"), 2)
+    watching = _start(tmp_path, "stream", "a", "--lines")
+    assert watching.stderr is not None
+    while "line 0 Completed" not in (said := watching.stderr.readline()):
+        assert said, "the watching ended"
+    watching.send_signal(signal.SIGINT)
+    stopped = _Ended(watching)
+    assert stopped.code == 130
+    assert "a, which goes on" in stopped.err
+    assert _Ended(process).code == 0
+
+
+def test_what_happens_is_told_as_json(tmp_path: Path) -> None:
+    shout_flow(tmp_path / "shout")
+    data = _data(tmp_path, ["a", "bad", "c", "d"])
+    args = ("--limit", "2", "--repeats", "2", "--stream", "--log-format", "json", "--name", "a")
+    done = _pf(tmp_path, "create", "--flow", "shout", "--data", data, *args)
+    assert done.code == 3
+    told = [json.loads(line) for line in done.err.splitlines()]
+    assert [record["event"] for record in told] == ["started", *["line"] * 4, "progress", "ended"]
+    assert {(r["line_number"], r["repeat"], r["status"]) for r in told if r["event"] == "line"} == {
+        (0, 0, "Completed"),
+        (0, 1, "Completed"),
+        (1, 0, "Failed"),
+        (1, 1, "Failed"),
+    }
+    assert told[-1]["lines"] == {"total": 4, "completed": 2, "failed": 2, "skipped": 0}
+    watched = _pf(tmp_path, "stream", "a", "--log-format", "json")
+    assert json.loads(watched.err.splitlines()[-1])["event"] == "ended"
+
+
+def test_options_of_the_choice_are_kept_and_taken_over(tmp_path: Path) -> None:
+    shout_flow(tmp_path / "shout")
+    (tmp_path / "run.yaml").write_text(
+        "flow: shout\ndata: data.jsonl\nsample: 0.5\nshuffle_seed: 3\nrepeats: 2\n"
+        "skip_bad_lines: true\nbatch_timeout: 60\n"
+    )
+    (tmp_path / "data.jsonl").write_text("".join(f'{{"text": "t{n}"}}\n' for n in range(8)) + "{\n")
+    first = _pf(tmp_path, "create", "--file", "run.yaml", "--name", "a", "--output", "json").json()
+    kept = {"sample": 0.5, "shuffle_seed": 3, "repeats": 2, "skip_bad_lines": True, "batch_timeout_s": 60.0}
+    assert {key: first[key] for key in kept} == kept
+    assert first["lines"] == {"total": 10, "completed": 8, "failed": 0, "skipped": 2}
+    again = _pf(tmp_path, "create", "--resume-from", "a", "--name", "b", "-o", "json").json()
+    assert again["lines"] == first["lines"]
+    assert len((tmp_path / "calls").read_text().split()) == 8
+
+
 def test_a_run_that_resumes_from_another_asks_for_the_same(tmp_path: Path) -> None:
     shout_flow(tmp_path / "shout")
     data = _data(tmp_path, ["a", "bad"])

@@ -1,0 +1,57 @@
+"""How far is a run that another process executes? What its journal holds by now, read on bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.runs.records import Key, decode, key_of, loads
+
+__all__ = ["Following"]
+
+
+@dataclass
+class Following:
+    """The records that a growing journal has so far.
+
+    Args:
+        path: the journal; it need not be there yet.
+    """
+
+    path: Path
+    completed: int = 0
+    tokens: int = 0
+    failed: set[Key] = field(default_factory=set)
+    """Lines whose last record says that they failed; few, so they are held."""
+    _at: int = 0
+
+    def read(self) -> Iterator[LineResult]:
+        """Go on to the end of the journal, record by record."""
+        if not self.path.exists():
+            return
+        if self.path.stat().st_size < self._at:  # a cut record was taken away when the run went on
+            self.completed, self.tokens, self._at = 0, 0, 0
+            self.failed.clear()
+        with self.path.open("rb") as journal:
+            journal.seek(self._at)
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    break
+                self._at += len(line)
+                try:
+                    record = loads(line)
+                    result = decode(record)
+                except (ValueError, KeyError, TypeError):
+                    continue
+                self._count(result, key_of(record))
+                yield result
+
+    def _count(self, result: LineResult, key: Key) -> None:
+        self.tokens += result.usage.total_tokens
+        if result.status is Status.Completed:
+            self.completed += 1
+            self.failed.discard(key)
+        else:
+            self.failed.add(key)
