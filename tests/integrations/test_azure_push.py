@@ -122,6 +122,13 @@ async def test_the_index_is_created_to_match(tmp_path: Path, service: SearchServ
     assert fields["product"]["filterable"]
     profile = service.schemas["manual"]["vectorSearch"]["algorithms"][0]
     assert profile["hnswParameters"]["metric"] == "cosine"
+    (semantic,) = service.schemas["manual"]["semantic"]["configurations"]
+    assert semantic["name"] == "default"
+    assert semantic["prioritizedFields"] == {
+        "titleField": {"fieldName": "title"},
+        "prioritizedContentFields": [{"fieldName": "content"}],
+        "prioritizedKeywordsFields": [{"fieldName": "heading"}],
+    }
 
 
 async def test_a_second_push_replaces_what_changed_and_removes_what_is_gone(
