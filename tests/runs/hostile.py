@@ -61,7 +61,7 @@ def say(do: str, text: str) -> str:
         case "leak":
             kept.append(bytearray(2 << 30))
         case "child":
-            return str(subprocess.Popen(["sleep", "1000"]).pid)
+            return f"t{subprocess.Popen(['sleep', '1000']).pid}"
         case "print":
             print("python says", text)
             ctypes.CDLL(None).puts(f"C says {text}".encode())
