@@ -18,9 +18,10 @@ from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
 from promptflow_lite.runs.batch import run_batch
 from promptflow_lite.runs.events import RunEvent
+from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import LineCounts, Run
-from promptflow_lite.runs.store import JOURNAL, RunStore, default_name, write
+from promptflow_lite.runs.store import JOURNAL, default_name, write
 from promptflow_lite.settings import settings
 
 __all__ = ["Data", "FinishedRun", "flat", "flow_path", "frame", "run"]
@@ -140,7 +141,7 @@ def run(
         concurrency=concurrency,
         **({"init": dict(init)} if init else {}),
     )
-    store = RunStore(settings().runs)
+    store = run_store()
     reuse = store.load(_name_of(resume_from)) if resume_from is not None else None
     trackers = [Registry("trackers").get(tracking)()] if tracking is not None else []
     ended = wait_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from inspect import cleandoc
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from promptflow_lite.cli.refused import refuse_options
 from promptflow_lite.errors import UserError
 
 __all__ = ["Group", "PfCommand", "overrides", "pairs"]
@@ -22,7 +24,10 @@ class PfCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Spell greedy options out before the parser sees them."""
+        """Spell greedy options out before the parser sees them; say what Prompt flow's own became."""
+        known = {name for param in self.params for name in param.opts}
+        args = _heeding_verbosity(args, known)
+        refuse_options(ctx.command_path.partition(" ")[2], args, known)
         greedy = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
         return super().parse_args(ctx, spread(args, greedy))
 
@@ -36,6 +41,21 @@ class PfCommand(TyperCommand):
             with formatter.section("Examples"):
                 for line in cleandoc(self.epilog).splitlines():
                     formatter.write(f"  {line}\n" if line else "\n")
+
+
+_LEVELS = {"--verbose": "INFO", "--debug": "DEBUG"}
+
+
+def _heeding_verbosity(args: Sequence[str], known: set[str]) -> list[str]:
+    """`args` without Prompt flow's `--verbose` and `--debug`, which all commands take: they turn logs on."""
+    levels = [level for option, level in _LEVELS.items() if option in args and option not in known]
+    if not levels:
+        return list(args)
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("promptflow_lite").setLevel(levels[-1])
+    return [arg for arg in args if arg not in _LEVELS or arg in known]
 
 
 def spread(args: Sequence[str], greedy: set[str]) -> list[str]:

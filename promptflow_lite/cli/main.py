@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from promptflow_lite.cli.console import neutral, say, use_utf8
+from promptflow_lite.cli.refused import refuse_command
 from promptflow_lite.errors import PromptflowError, UserError
 
 __all__ = ["GROUPS", "command_tree", "main"]
@@ -25,10 +26,15 @@ GROUPS = {
     "flow": "Make, check, try and look at flows.",
     "run": "Run flows over data, and look at what came of it.",
     "connection": "Endpoints of models and services, and their secrets.",
+    "config": "Settings of this home: where runs are kept.",
+    "tool": "Tools of packages and of flows: make, list and check them.",
     "model": "The weights of embedded models.",
     "index": "Search indexes over your documents.",
 }
 """The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""
+
+MORE = {"flow": ("flow_compat",), "run": ("run_records",)}
+"""Further modules with an `app` whose commands belong to a group."""
 
 
 class LazyGroup(TyperGroup):
@@ -37,9 +43,16 @@ class LazyGroup(TyperGroup):
     def load(self) -> LazyGroup:
         """The group with its commands."""
         if not self.commands:
-            module = importlib.import_module(f"promptflow_lite.cli.{self.name}")
-            self.commands.update(get_group(module.app).commands)
+            for name in (self.name, *MORE.get(self.name or "", ())):
+                module = importlib.import_module(f"promptflow_lite.cli.{name}")
+                self.commands.update(get_group(module.app).commands)
         return self
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is asked for; one that only Prompt flow has says what to use."""
+        if args[0] not in self.commands:
+            refuse_command(f"{self.name} {args[0]}")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without arguments, show the help."""
@@ -60,6 +73,12 @@ class Root(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without arguments, show the help."""
         return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The group that is asked for; one that only Prompt flow has says what to use."""
+        if args[0] not in self.commands:
+            refuse_command(args[0])
+        return super().resolve_command(ctx, args)
 
 
 _app = typer.Typer(

@@ -12,6 +12,7 @@ from promptflow_lite.compat.called import CalledFlow
 from promptflow_lite.compat.operations.connections import ConnectionOperations
 from promptflow_lite.compat.operations.flows import FlowOperations
 from promptflow_lite.compat.operations.runs import RunOperations
+from promptflow_lite.compat.operations.tools import ToolOperations
 from promptflow_lite.compat.run import Run, load_run
 
 __all__ = ["PFClient", "load_flow", "load_run"]
@@ -42,6 +43,11 @@ class PFClient:
     def connections(self) -> ConnectionOperations:
         """Connections."""
         return ConnectionOperations()
+
+    @cached_property
+    def tools(self) -> ToolOperations:
+        """Tools of packages and of flows."""
+        return ToolOperations()
 
     def run(
         self,

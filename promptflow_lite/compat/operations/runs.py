@@ -13,8 +13,8 @@ from promptflow_lite.compat.sdk_errors import InvalidRunStatusError, raising
 from promptflow_lite.engine.results import Status
 from promptflow_lite.evaluation.report import write_report
 from promptflow_lite.runs.edit import edit
+from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.store import RunStore
-from promptflow_lite.settings import settings
 
 __all__ = ["RunOperations"]
 
@@ -165,7 +165,7 @@ class RunOperations:
 
     @staticmethod
     def _store() -> RunStore:
-        return RunStore(settings().runs)
+        return run_store()
 
 
 def _output(row: Mapping[str, Any], key: str) -> Any:

@@ -1,0 +1,136 @@
+"""`pf run`: change what is said of a run, put it away, take it back, see it as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json, is_interactive, pairs, say
+from promptflow_lite.cli.names import run_names
+from promptflow_lite.cli.run import Output
+from promptflow_lite.errors import UserError, near_miss
+
+app = Group("Run flows over data, and look at what came of it.")
+
+_Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The run.", autocompletion=run_names, show_default=False),
+]
+_Named = Annotated[
+    str | None,
+    typer.Option(
+        "--name", "-n", metavar="NAME", help="The run, as Prompt flow has it.", autocompletion=run_names
+    ),
+]
+_Out = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
+
+_SETTABLE = ("display_name", "description", "tags")
+
+
+@app.command(
+    "update",
+    examples="""
+    pf run update base --set display_name='few-shot, v2' description='with the new labels'
+    pf run update --name base --set tags.team=search tags.release=1.2
+    """,
+)
+def update(
+    name: _Name = None,
+    named: _Named = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE ...", help="display_name, description, or a tag as in tags.team=a."
+        ),
+    ] = None,
+    output: _Out = Output.table,
+) -> None:
+    """Change what people read of a run: its name for people, its description, its tags."""
+    from promptflow_lite.cli import showing
+
+    name = _one(name, named)
+    given = pairs(set, "--set")
+    if not given:
+        raise UserError("what shall be changed?", code="bad-option", hint="--set display_name=TEXT")
+    changes: dict[str, Any] = {}
+    for key, value in given.items():
+        head, dot, tag = key.partition(".")
+        if dot and head == "tags":
+            changes.setdefault("tags", dict(showing.store().load(name).tags))[tag] = value
+        elif key in ("display_name", "description"):
+            changes[key] = value
+        else:
+            hint = near_miss(key, _SETTABLE) or f"there are: {', '.join(_SETTABLE[:2])}, tags.NAME"
+            raise UserError(f"--set: {key!r} of a run cannot be changed", code="bad-option", hint=hint)
+    _edited(name, output, "changed", **changes)
+
+
+@app.command("archive", examples="pf run archive base")
+def archive(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Put a run away: lists leave it out; everything of it stays."""
+    _edited(_one(name, named), output, "put away; pf run restore takes it back", archived=True)
+
+
+@app.command("restore", examples="pf run restore base")
+def restore(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+    """Take a run back that was put away."""
+    _edited(_one(name, named), output, "back", archived=False)
+
+
+@app.command(
+    "visualize",
+    examples="""
+    pf run visualize base
+    pf run visualize --names base,scores --html-path report.html
+    """,
+)
+def visualize(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME ...", help="The runs.", autocompletion=run_names, show_default=False),
+    ] = None,
+    named: Annotated[
+        str | None,
+        typer.Option("--names", "-n", metavar="NAME,...", help="The runs, as Prompt flow has it."),
+    ] = None,
+    html_path: Annotated[
+        Path | None,
+        typer.Option("--html-path", metavar="FILE", help="Where the page is written; not opened then."),
+    ] = None,
+    output: _Out = Output.table,
+) -> None:
+    """Write one HTML page about runs: settings, metrics side by side, every line. It needs no network."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.evaluation.report import write_report
+
+    asked = [*(names or ()), *(part.strip() for part in (named or "").split(",") if part.strip())]
+    if not asked:
+        raise UserError("which runs?", code="bad-option", hint="name them; pf run list  shows them")
+    path = write_report(showing.store(), asked, html_path)
+    if output is Output.json:
+        emit_json({"runs": asked, "path": str(path)})
+    else:
+        emit(str(path))
+    if html_path is None and output is not Output.json and is_interactive():
+        import webbrowser
+
+        webbrowser.open(path.as_uri())
+
+
+def _edited(name: str, output: Output, did: str, **changes: Any) -> None:
+    from promptflow_lite.cli import showing
+    from promptflow_lite.runs.edit import edit
+
+    run = edit(showing.store(), name, **changes)
+    if output is Output.json:
+        emit_json(showing.as_json(run, showing.store()))
+    else:
+        say(f"run {name!r}: {did}")
+
+
+def _one(name: str | None, named: str | None) -> str:
+    if (name is None) == (named is None):
+        raise UserError("which run?", code="bad-option", hint="name one run; pf run list  shows them")
+    return name or named or ""
