@@ -10,6 +10,7 @@ from typing import Any
 
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.flow.source import read_yaml
+from tests.compat.code_cases import CODE_DIFFERENT, CODE_LEFT_OUT, init_of, lines_beside, places
 
 __all__ = ["DIFFERENT", "LEFT_OUT", "Case", "cases_in"]
 
@@ -39,6 +40,8 @@ class Case:
     lines: Sequence[Mapping[str, Any]] | None = None
     """The inputs; `None`: those that lie beside the flow, and its defaults."""
     variant: str | None = None
+    init: Mapping[str, Any] | None = None
+    """What the class of a flex flow is made with."""
     answer: str | None = None
     """What the model always says; `None`: the script of `sides.scripted`."""
     status: int = 200
@@ -51,6 +54,7 @@ class Case:
         """A name: the flow's place, and what is special."""
         place = self.path.removeprefix(f"{_TESTS}/").removeprefix("examples/")
         place = place.removesuffix("/flow.dag.yaml").removesuffix("/flow.flex.yaml")
+        place += " from Python" if self.kind == "asked" else ""
         return f"{place}{f' {self.variant}' if self.variant else ''}{f' ({self.note})' if self.note else ''}"
 
 
@@ -115,6 +119,7 @@ DIFFERENT: Mapping[str, str] = {}
 def cases_in(checkout: Path) -> list[Case]:
     """Every case that the checkout has files for."""
     found = [*_examples(checkout), *_swept(checkout, "flows"), *_swept(checkout, "wrong_flows"), *FURTHER]
+    found += _code(checkout)
     return [case for case in found if (checkout / case.path).exists() and why_left_out(case) is None]
 
 
@@ -131,12 +136,14 @@ FURTHER: tuple[Case, ...] = (
 
 def why_left_out(case: Case) -> str | None:
     """Why a case is not run; `None` if it is."""
-    return next((why for prefix, why in LEFT_OUT.items() if case.id.startswith(prefix)), None)
+    known = {**LEFT_OUT, **CODE_LEFT_OUT}
+    return next((why for prefix, why in known.items() if case.id.startswith(prefix)), None)
 
 
 def why_different(case: Case) -> str | None:
     """Why our outcome differs on purpose; `None` if it should not."""
-    return next((why for prefix, why in DIFFERENT.items() if case.id.startswith(prefix)), None)
+    known = {**DIFFERENT, **CODE_DIFFERENT}
+    return next((why for prefix, why in known.items() if case.id.startswith(prefix)), None)
 
 
 def _examples(checkout: Path) -> Iterator[Case]:
@@ -145,6 +152,13 @@ def _examples(checkout: Path) -> Iterator[Case]:
             yield from _of_flow(checkout, checkout / _EXAMPLES / group / name / "flow.dag.yaml")
     for file in sorted((checkout / _EXAMPLES / "evaluation").glob("*/flow.dag.yaml")):
         yield from _of_flow(checkout, file)
+
+
+def _code(checkout: Path) -> Iterator[Case]:
+    for path, kind in places(checkout):
+        file = checkout / path
+        init = init_of(file) if kind == "flex" else None
+        yield Case(path, kind, lines=lines_beside(file), init=init)
 
 
 def _swept(checkout: Path, folder: str) -> Iterator[Case]:

@@ -132,6 +132,7 @@ def _as_json(case: Case, copy: Path) -> dict[str, Any]:
         "path": str(path),
         "lines": lines,
         "variant": case.variant,
+        "init": case.init,
         "answer": case.answer,
         "status": case.status,
     }

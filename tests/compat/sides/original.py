@@ -16,7 +16,7 @@ from promptflow._sdk.entities._flows import FlowContext
 from promptflow.client import load_flow
 from promptflow.executor import FlowExecutor
 
-from tests.compat.sides import forked
+from tests.compat.sides import forked, original_code
 from tests.compat.sides.scripted import SECRETS, Scripted, configs, kind_of, surround
 
 
@@ -108,7 +108,7 @@ def _aggregation(executor: Any, done: list[Any]) -> dict[str, Any]:
     }
 
 
-KINDS = {"dag": dag}
+KINDS = {"dag": dag, **original_code.KINDS}
 """By a case's `kind`, what runs it."""
 
 

@@ -109,4 +109,7 @@ def refused(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
+    from tests.compat.sides import ours_code
+
+    KINDS |= ours_code.KINDS
     forked.main(lambda case: KINDS[case["kind"]](case), refused)
