@@ -24,11 +24,11 @@ HEAVY = (
     "numpy",
     "openai",
     "pandas",
-    "pyreqwest",
     "rich",
     "sqlalchemy",
     "starlette",
     "uvicorn",
+    "wreq",
     "xllamacpp",
 )
 

@@ -168,6 +168,8 @@ _NUMBERS: Mapping[str, type[int] | type[float]] = {
     "threads": int,
     "parallel": int,
     "timeout": float,
+    "requests_per_minute": float,
+    "tokens_per_minute": float,
 }
 
 

@@ -1,7 +1,7 @@
 """Which kinds of connection are there? A class each, with the fields of its YAML.
 
 Names, fields and defaults are Prompt flow's (promptflow-core 1.18.5, `_connection.py`); ours are `local`, and
-`model` and `timeout` wherever a language model answers.
+`model`, `timeout`, `requests_per_minute` and `tokens_per_minute` wherever a language model answers.
 """
 
 from __future__ import annotations

@@ -6,8 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from promptflow_lite.engine.results import LineResult, NodeRun
+from promptflow_lite.tools.pacing import Throttled
 
-__all__ = ["Chunk", "Emit", "Event", "LineEnded", "LineStarted", "Log", "NodeEnded", "NodeStarted", "ignore"]
+__all__ = [
+    "Chunk",
+    "Emit",
+    "Event",
+    "LineEnded",
+    "LineStarted",
+    "Log",
+    "NodeEnded",
+    "NodeStarted",
+    "Throttled",
+    "ignore",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class Log:
     level: str = "info"
 
 
-Event = LineStarted | NodeStarted | Chunk | NodeEnded | LineEnded | Log
+Event = LineStarted | NodeStarted | Chunk | NodeEnded | LineEnded | Log | Throttled
 Emit = Callable[[Event], None]
 
 

@@ -18,7 +18,7 @@ from promptflow_lite.engine.streamed import Streamed
 from promptflow_lite.engine.threads import in_thread
 from promptflow_lite.errors import NodeError, PromptflowError
 from promptflow_lite.tools import frames
-from promptflow_lite.tools.scope import NodeScope, current
+from promptflow_lite.tools.scope import NodeScope, current, on_the_clock
 from promptflow_lite.tools.tool import BoundNode, Tool
 
 __all__ = ["failure_of", "invoke"]
@@ -86,7 +86,8 @@ def failure_of(error: BaseException, node: str | None) -> Failure:
 async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s) as limit:
-            return await _output(bound, arguments, tell)
+            with on_the_clock(limit):
+                return await _output(bound, arguments, tell)
     except TimeoutError:
         if limit.expired():
             raise NodeError(f"took longer than its timeout of {timeout_s:g} s", code="timeout") from None

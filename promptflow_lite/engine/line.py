@@ -18,7 +18,7 @@ from promptflow_lite.engine.walk import Walk
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.tools.home import Home
-from promptflow_lite.tools.scope import NodeScope, Printed, within
+from promptflow_lite.tools.scope import NodeScope, Printed, on_the_clock, within
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["run_line", "run_node"]
@@ -68,7 +68,8 @@ async def run_line(
                 await walk.run()
             else:
                 async with asyncio.timeout(timeout_s) as limit:
-                    await walk.run()
+                    with on_the_clock(limit):
+                        await walk.run()
         except TimeoutError:
             if timeout_s is None or not limit.expired():
                 raise

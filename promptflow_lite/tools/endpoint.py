@@ -54,6 +54,9 @@ class Endpoint:
     api_version: str | None = None
     """Azure's classic paths: a deployment is in the path, the version in the query."""
     max_in_flight: int | None = None
+    requests_per_minute: float | None = None
+    """What its account may do, where the connection says so."""
+    tokens_per_minute: float | None = None
     stops_if_streaming: bool = False
     """Whether its server goes on with an answer that nobody waits for any more, unless it streams it."""
     model: str | None = None
@@ -114,6 +117,8 @@ def _remote(connection: Connection) -> Endpoint:
         "name": connection.name or connection.TYPE,
         "secrets": tuple(str(secret) for secret in connection.secrets.values()),
         "timeout": timedelta(seconds=float(connection.get("timeout") or 300.0)),
+        "requests_per_minute": connection.get("requests_per_minute"),
+        "tokens_per_minute": connection.get("tokens_per_minute"),
     }
     bearer = {"authorization": f"Bearer {key}"} if key else {}
     match connection.TYPE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +11,14 @@ import orjson
 
 from promptflow_lite.errors import NodeError
 
-__all__ = ["ModelError", "refused", "wait_asked_for"]
+__all__ = ["ModelError", "refused", "seconds_of", "wait_asked_for"]
 
 _CONTENT = frozenset({"content_filter", "responsibleaipolicyviolation", "content_policy_violation"})
 _LENGTH = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _RETRIED = frozenset({408, 409, 429})
+_SLOWING = frozenset({429, 529})
+"""Too many requests; 529 is what overloaded servers say that have run out of 503s."""
 _LONGEST_MESSAGE = 1000
 
 
@@ -32,6 +35,7 @@ class ModelError(NodeError):
         *,
         code: str,
         retryable: bool = False,
+        slows: bool = False,
         wait_s: float | None = None,
         details: Mapping[str, Any] | None = None,
         hint: str | None = None,
@@ -39,6 +43,8 @@ class ModelError(NodeError):
         super().__init__(message, code=code, hint=hint)
         self.retryable = retryable
         """Whether the same request may fare better later."""
+        self.slows = slows
+        """Whether the endpoint says that it is asked too much: all of its callers wait."""
         self.wait_s = wait_s
         """How long the endpoint asked to be left alone."""
         self.details = dict(details or {})
@@ -64,17 +70,21 @@ def refused(status: int, header: Callable[[str], str | None], body: bytes, *, wh
     if 300 <= status < 400:
         text = f"it points elsewhere ({header('location')}), and keys are not sent elsewhere"
     details = {"status": status, "request_id": header("x-request-id") or header("apim-request-id")}
+    wait_s = wait_asked_for(header)
     details |= {key: said[key] for key in ("code", "type") if said.get(key) is not None}
     return ModelError(
         f"{where}: {status} {text[:_LONGEST_MESSAGE] or 'without a word'}",
         code=code,
         retryable=code != "quota" and (status in _RETRIED or status >= 500),
-        wait_s=wait_asked_for(header),
+        slows=code != "quota" and (status in _SLOWING or (status == 503 and wait_s is not None)),
+        wait_s=wait_s,
         details={key: value for key, value in details.items() if value is not None},
         hint=_HINTS.get(code),
     )
 
 
+_LENGTHS = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HINTS = {
     "auth": "look at the connection's api_key with 'pf connection show --name NAME'",
     "model-not-found": "is the model (Azure: deployment_name) right, and the connection's address?",
@@ -124,6 +134,12 @@ def wait_asked_for(header: Callable[[str], str | None]) -> float | None:
         except (TypeError, ValueError):
             return None
     return None if seconds is None else max(0.0, seconds)
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds of a length of time as the rate limit headers write it: `1s`, `6m0s`, `17ms`, `0.5`."""
+    found = _LENGTHS.findall(text or "")
+    return sum(float(number) * _UNITS[unit] for number, unit in found) if found else None
 
 
 def _number(text: str | None) -> float | None:

@@ -22,6 +22,7 @@ __all__ = [
     "is_streaming",
     "log_metric",
     "off_the_clock",
+    "on_the_clock",
     "within",
 ]
 
@@ -100,6 +101,16 @@ Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]
 
 deadlines: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.deadlines", default=())
 """The timeouts of the running line and node, each with its loop; an endpoint's wait stops them."""
+
+
+@contextmanager
+def on_the_clock(clock: asyncio.Timeout) -> Iterator[None]:
+    """Count what is done within as time of `clock`, but for the waits that `off_the_clock` leaves out."""
+    token = deadlines.set((*deadlines.get(), (asyncio.get_running_loop(), clock)))
+    try:
+        yield
+    finally:
+        deadlines.reset(token)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How does a request reach a model's endpoint? The JSON the openai client would send, over a faster client.
+"""How is a model asked? The JSON the openai client would send, paced, retried, and not sent twice.
 
 Path, authorization and body are the same: `tests/tools/test_wire.py` sends each kind of call with both.
 """
@@ -6,38 +6,41 @@ Path, authorization and body are the same: `tests/tools/test_wire.py` sends each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import orjson
 
-from promptflow_lite.connections.base import scrub
 from promptflow_lite.tools.endpoint import Endpoint
-from promptflow_lite.tools.failure import ModelError, refused
-from promptflow_lite.tools.pacing import Pacer
+from promptflow_lite.tools.failure import ModelError, seconds_of
+from promptflow_lite.tools.limit import Limit
+from promptflow_lite.tools.pacing import Pacer, Throttled
+from promptflow_lite.tools.transport import EventStream, Header, connect, post
 
 if TYPE_CHECKING:
-    from pyreqwest.client import Client
-    from pyreqwest.request import StreamRequest
-    from pyreqwest.response import Response
+    from wreq import Client
 
-__all__ = ["ask", "once", "stream"]
+__all__ = ["ask", "gather", "listening", "once", "stream"]
 
 T = TypeVar("T")
-
-_CONNECT_S = 5.0
-_LONGEST_ANSWER = 8 * 1024 * 1024
+Listener = Callable[[Throttled], object]
 
 
 @dataclass
 class _Shared:
     """What all callers of models on one event loop share."""
 
-    client: Client
     pacers: dict[tuple[Any, ...], Pacer] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+
+    @cached_property
+    def client(self) -> Client:
+        """Made when the first model is asked."""
+        return connect()
 
 
 # A client and its pacers belong to one event loop: kept by loop, and gone with it.
@@ -61,11 +64,15 @@ async def ask(
     shared = _shared()
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
+    pacer = _pacer(shared, endpoint, body)
 
     async def tried() -> T:
-        return understand(await _post(shared.client, endpoint, url, payload))
+        answer, header = await post(shared.client, endpoint, url, payload)
+        value = understand(answer)
+        _observe(pacer.limit, header)
+        return value
 
-    return await _pacer(shared, endpoint, body).call(tried)
+    return await pacer.call(tried)
 
 
 async def once(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,14 +81,14 @@ async def once(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> d
     Raises:
         ModelError: as `ask`.
     """
-    client = _shared().client
-    return await _post(client, endpoint, endpoint.url(operation, body), _dumps(body, endpoint))
+    answer, _ = await post(_shared().client, endpoint, endpoint.url(operation, body), _dumps(body, endpoint))
+    return answer
 
 
 async def stream(
     endpoint: Endpoint, operation: str, body: Mapping[str, Any]
 ) -> AsyncIterator[dict[str, Any]]:
-    """The events of a streamed answer. Retried until the first event is there, and not after.
+    """The events of a streamed answer, for somebody who watches. Retried until the first event is there.
 
     Raises:
         ModelError: as `ask`; also when the stream breaks off before its end.
@@ -89,11 +96,13 @@ async def stream(
     shared = _shared()
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
-
-    async def opened() -> _Stream:
-        return await _Stream.open(shared.client, endpoint, url, payload)
-
     pacer = _pacer(shared, endpoint, body)
+
+    async def opened() -> EventStream:
+        events = await EventStream.open(shared.client, endpoint, url, payload)
+        _observe(pacer.limit, events.header)
+        return events
+
     async with pacer.slot():
         events = await pacer.tried(opened)
         try:
@@ -103,35 +112,90 @@ async def stream(
             await events.close()
 
 
+async def gather(
+    endpoint: Endpoint,
+    operation: str,
+    body: Mapping[str, Any],
+    parts: Callable[[AsyncIterator[dict[str, Any]]], AsyncIterator[str]],
+) -> str:
+    """The text of a streamed answer that nobody watches: a stream that is cut or stalls is asked for again.
+
+    Args:
+        endpoint: where to ask.
+        operation: the last part of the path.
+        body: the request, with `stream`.
+        parts: reads text from events.
+
+    Raises:
+        ModelError: as `ask`.
+    """
+    shared = _shared()
+    payload = _dumps(body, endpoint)
+    url = endpoint.url(operation, body)
+
+    async def tried() -> str:
+        events = await EventStream.open(shared.client, endpoint, url, payload)
+        try:
+            return "".join([part async for part in parts(aiter(events))])
+        finally:
+            await events.close()
+
+    return await _pacer(shared, endpoint, body).call(tried)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Be told when calls on this event loop have to wait; they then wait for as long as the endpoint asks."""
+    listeners = _shared().listeners
+    listeners.append(listener)
+    try:
+        yield
+    finally:
+        listeners.remove(listener)
+
+
 def _shared() -> _Shared:
     loop = asyncio.get_running_loop()
     shared = _SHARED.get(loop)
     if shared is None:
-        shared = _SHARED[loop] = _Shared(_client())
+        shared = _SHARED[loop] = _Shared()
     return shared
-
-
-def _client() -> Client:
-    from importlib.metadata import version  # noqa: PLC0415  # heavy: first use
-
-    from pyreqwest.client import ClientBuilder  # noqa: PLC0415  # heavy: first use
-
-    return (
-        ClientBuilder()
-        .connect_timeout(timedelta(seconds=_CONNECT_S))
-        .follow_redirects(False)
-        .user_agent(f"promptflow_lite/{version('promptflow_lite')}")
-        .default_headers({"accept": "application/json", "content-type": "application/json"})
-        .build()
-    )
 
 
 def _pacer(shared: _Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer:
     key = (*endpoint.identity, body.get("model"))
     pacer = shared.pacers.get(key)
     if pacer is None:
-        pacer = shared.pacers[key] = Pacer(endpoint.max_in_flight)
+        limit = Limit(
+            requests_per_minute=endpoint.requests_per_minute, tokens_per_minute=endpoint.tokens_per_minute
+        )
+        pacer = shared.pacers[key] = Pacer(
+            endpoint.max_in_flight, limit=limit, name=endpoint.name, listeners=shared.listeners
+        )
     return pacer
+
+
+_REMAINING = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"),
+)
+
+
+def _observe(limit: Limit, header: Header) -> None:
+    """Slow down before the endpoint has to say so: OpenAI's headers, which others have taken over."""
+    for remaining, most, reset in _REMAINING:
+        left = header(remaining)
+        if left is None:
+            continue
+        need = 1.0 if remaining == _REMAINING[0][0] else max(1.0, limit.tokens_a_call)
+        with_reset = seconds_of(header(reset))
+        try:
+            if with_reset is not None and float(left) < need:
+                now = asyncio.get_running_loop().time()
+                total = float(header(most) or 0) or None
+                limit.observed(now, remaining=float(left), limit=total, reset_s=with_reset, need=need)
+        except ValueError:  # not a number: the endpoint's word, and no more than a hint
+            continue
 
 
 def _dumps(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:
@@ -141,180 +205,3 @@ def _dumps(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:
         raise ModelError(
             f"{endpoint.name}: the request holds what JSON cannot: {error}", code="bad-request"
         ) from error
-
-
-async def _post(client: Client, endpoint: Endpoint, url: str, payload: bytes) -> dict[str, Any]:
-    request = await _request(client, endpoint, url, payload)
-    try:
-        async with request as response:
-            data = await _read(response, endpoint)
-            if response.status != 200:
-                raise _refusal(response, data, endpoint)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise _broken(error, endpoint) from error
-    return _parsed(data, endpoint)
-
-
-async def _request(
-    client: Client, endpoint: Endpoint, url: str, payload: bytes, *, read_ahead: bool = True
-) -> StreamRequest:
-    """The request; with `read_ahead` its response begins when 64 kB of the body, or all of it, are here."""
-    try:
-        request = (
-            client.post(url)
-            .headers(endpoint.headers or await endpoint.headers_now())
-            .timeout(endpoint.timeout)
-            .body_bytes(payload)
-        )
-        return (request if read_ahead else request.streamed_read_buffer_limit(0)).build_streamed()
-    except ValueError as error:
-        raise ModelError(scrub(f"{endpoint.name}: {error}", endpoint.secrets), code="bad-request") from error
-
-
-async def _read(response: Response, endpoint: Endpoint) -> bytes:
-    """The whole body, decoded, up to the limit: a small compressed answer may be a large one."""
-    data = await response.body_reader.read(_LONGEST_ANSWER + 1)
-    if data is None:
-        return b""
-    if len(data) > _LONGEST_ANSWER:
-        raise _too_long(endpoint)
-    return bytes(data)
-
-
-def _parsed(data: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    try:
-        answer = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise _garbage(endpoint, f"an answer that is no JSON ({error}): {_start(data)}") from error
-    if not isinstance(answer, dict):
-        raise _garbage(endpoint, f"an answer that is no object: {_start(data)}")
-    return answer
-
-
-def _refusal(response: Response, data: bytes, endpoint: Endpoint) -> ModelError:
-    error = refused(response.status, response.get_header, data, where=endpoint.name)
-    error.message = scrub(error.message, endpoint.secrets)
-    error.args = (error.message,)
-    return error
-
-
-def _garbage(endpoint: Endpoint, what: str) -> ModelError:
-    """A 200 with nonsense is a gateway's trouble, as a 502 is."""
-    return ModelError(
-        scrub(f"{endpoint.name}: gave {what}", endpoint.secrets), code="bad-answer", retryable=True
-    )
-
-
-def _too_long(endpoint: Endpoint) -> ModelError:
-    size = _LONGEST_ANSWER // (1024 * 1024)
-    return ModelError(f"{endpoint.name}: the answer is longer than {size} MB", code="bad-answer")
-
-
-def _broken(error: Exception, endpoint: Endpoint) -> ModelError:
-    """The error of a connection that was not made, was lost, or took too long."""
-    from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError  # noqa: PLC0415  # heavy: first use
-
-    if isinstance(error, RequestTimeoutError):
-        seconds = endpoint.timeout.total_seconds()
-        said = f"no connection within {_CONNECT_S:g} s" if "onnect" in type(error).__name__ else ""
-        message = f"{endpoint.name}: {said or f'no whole answer within {seconds:g} s'}"
-        return ModelError(message, code="timeout", retryable=True)
-    if not isinstance(error, PyreqwestError):
-        raise error
-    causes = getattr(error, "details", {}).get("causes") or []
-    why = str(causes[-1].get("message")) if causes else error.message
-    message = scrub(f"{endpoint.name} at {endpoint.base_url}: {why}", endpoint.secrets)
-    return ModelError(message, code="connection", retryable=True)
-
-
-def _start(data: bytes) -> str:
-    return repr(data[:120].decode("utf-8", "replace")) if data else "nothing"
-
-
-class _Stream:
-    """A streamed answer under way, its first event at hand."""
-
-    def __init__(self, endpoint: Endpoint, request: StreamRequest, response: Response) -> None:
-        self._endpoint = endpoint
-        self._request = request
-        self._reader = response.body_reader
-        self._buffer = b""
-        self._size = 0
-        self._first: dict[str, Any] | None = None
-        self._done = False
-
-    @classmethod
-    async def open(cls, client: Client, endpoint: Endpoint, url: str, payload: bytes) -> _Stream:
-        """Send the request and wait for the first event."""
-        request = await _request(client, endpoint, url, payload, read_ahead=False)
-        try:
-            response = await request.__aenter__()
-        except Exception as error:
-            raise _broken(error, endpoint) from error
-        events = cls(endpoint, request, response)
-        try:
-            if response.status != 200:
-                raise _refusal(response, await _read(response, endpoint), endpoint)
-            events._first = await events._next()
-            if events._first is None:
-                raise _garbage(endpoint, f"no stream of events: {_start(events._buffer)}")
-        except BaseException as error:
-            await events.close()
-            if isinstance(error, ModelError) or not isinstance(error, Exception):
-                raise
-            raise _broken(error, endpoint) from error
-        return events
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._request.__aexit__(None, None, None)
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        event = self._first
-        while event is not None:
-            yield event
-            try:
-                event = await self._next()
-            except ModelError:
-                raise
-            except Exception as error:
-                raise _broken(error, self._endpoint) from error
-
-    async def _next(self) -> dict[str, Any] | None:
-        """The next event; `None` at the end."""
-        while not self._done:
-            line, newline, rest = self._buffer.partition(b"\n")
-            if newline:
-                self._buffer = rest
-                event = self._event(line.strip())
-                if event is not None:
-                    return event
-                continue
-            chunk = await self._reader.read_chunk()
-            if chunk is None:
-                return None
-            self._buffer += bytes(chunk)
-            self._size += len(chunk)
-            if self._size > _LONGEST_ANSWER:
-                raise _too_long(self._endpoint)
-        return None
-
-    def _event(self, line: bytes) -> dict[str, Any] | None:
-        if not line.startswith(b"data:"):
-            return None
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            self._done = True
-            return None
-        event = _parsed(data, self._endpoint)
-        if "error" in event:
-            said = event["error"]
-            text = said.get("message") if isinstance(said, dict) else said
-            raise ModelError(
-                scrub(f"{self._endpoint.name}: {text}", self._endpoint.secrets),
-                code="server-error",
-                retryable=True,
-            )
-        return event

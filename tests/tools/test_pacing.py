@@ -1,92 +1,155 @@
-"""Callers of one model slow down together, and give up in the end."""
+"""Callers of one model slow down together, at the rate that it bears, and give up in the end."""
 
 from __future__ import annotations
 
 import asyncio
 import email.utils
+import random
 import time
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
-from promptflow_lite.tools.failure import ModelError, wait_asked_for
-from promptflow_lite.tools.pacing import Pacer
+from promptflow_lite.tools.failure import ModelError, seconds_of, wait_asked_for
+from promptflow_lite.tools.limit import Limit
+from promptflow_lite.tools.pacing import Pacer, Throttled
+from promptflow_lite.tools.scope import on_the_clock
+from tests import virtual_time
 
 
-class Sleeper:
-    """A clock that notes how long it was asked to sleep, and does not."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-
-def failing(times: int, **error: object) -> tuple[list[int], object]:
-    tries: list[int] = []
+def failing(times: int, **error: object) -> tuple[list[float], Callable[[], Awaitable[str]]]:
+    """A call that fails so often, and when it was tried."""
+    tries: list[float] = []
+    facts = {"code": "server-error", "retryable": True, **error}
 
     async def ask() -> str:
-        tries.append(1)
+        tries.append(asyncio.get_running_loop().time())
         if len(tries) <= times:
-            raise ModelError("busy", code="rate-limited", retryable=True, **error)  # type: ignore[arg-type]
+            raise ModelError("busy", **facts)  # type: ignore[arg-type]
         return "ok"
 
     return tries, ask
 
 
-async def test_a_failure_that_may_pass_is_tried_again_after_growing_waits() -> None:
-    sleeper = Sleeper()
+def refusing(times: int, wait_s: float | None = None) -> tuple[list[float], Callable[[], Awaitable[str]]]:
+    return failing(times, code="rate-limited", slows=True, wait_s=wait_s, details={"status": 429})
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(later - sooner, 3) for sooner, later in pairwise(times)]
+
+
+def test_a_failure_that_may_pass_is_tried_again_after_growing_waits() -> None:
     tries, ask = failing(4)
-    assert await Pacer(sleep=sleeper, jitter=lambda: 1.0).call(ask) == "ok"  # type: ignore[arg-type]
-    assert sleeper.slept == [0.5, 1.0, 2.0, 4.0]
-    assert len(tries) == 5
+    assert virtual_time.run(Pacer(jitter=lambda: 1.0).call(ask)) == "ok"
+    assert gaps(tries) == [0.5, 1.0, 2.0, 4.0]
 
 
-async def test_tries_are_bounded() -> None:
+def test_tries_are_bounded_in_number_and_in_time() -> None:
     tries, ask = failing(10**6)
     with pytest.raises(ModelError, match="busy"):
-        await Pacer(sleep=Sleeper(), jitter=lambda: 0.0).call(ask)  # type: ignore[arg-type]
-    assert len(tries) == 8
-
-
-async def test_a_failure_that_will_not_pass_is_raised_at_once() -> None:
-    sleeper = Sleeper()
-
-    async def ask() -> str:
-        raise ModelError("no", code="auth")
-
-    with pytest.raises(ModelError, match="no"):
-        await Pacer(sleep=sleeper).call(ask)
-    assert sleeper.slept == []
-
-
-async def test_an_absurd_wait_is_not_waited_for() -> None:
-    sleeper = Sleeper()
-    _, ask = failing(1, wait_s=86_400.0)
+        virtual_time.run(Pacer(jitter=lambda: 0.0).call(ask))
+    assert len(tries) == 24
+    tries, ask = failing(10**6)
     with pytest.raises(ModelError, match="busy"):
-        await Pacer(sleep=sleeper).call(ask)  # type: ignore[arg-type]
-    assert sleeper.slept == []
+        virtual_time.run(Pacer(jitter=lambda: 1.0).call(ask))
+    assert 500 < tries[-1] - tries[0] <= 600
 
 
-async def test_all_callers_wait_when_one_is_asked_to() -> None:
-    pacer = Pacer()
-    _, limited = failing(1, wait_s=0.3)
-    started: list[float] = []
-    began = time.monotonic()
+def test_refusals_are_bounded_in_number() -> None:
+    tries, ask = refusing(10**6)
+    with pytest.raises(ModelError, match="busy"):
+        virtual_time.run(Pacer().call(ask))
+    assert len(tries) == 40
 
-    async def other() -> str:
-        started.append(time.monotonic() - began)
-        return "ok"
 
-    async def late() -> None:
-        await asyncio.sleep(0.05)
-        await pacer.call(other)
+def test_a_failure_that_will_not_pass_is_raised_at_once() -> None:
+    tries, ask = failing(1, retryable=False, code="auth")
+    with pytest.raises(ModelError, match="busy"):
+        virtual_time.run(Pacer().call(ask))
+    assert len(tries) == 1
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(pacer.call(limited))  # type: ignore[arg-type]
-        group.create_task(late())
-    assert started[0] >= 0.3
+
+def test_a_pause_is_never_shorter_than_the_endpoint_asked() -> None:
+    tries, ask = refusing(3, wait_s=7.0)
+    virtual_time.run(Pacer(jitter=lambda: 0.0).call(ask))
+    assert all(gap >= 7.0 for gap in gaps(tries))
+
+
+def test_a_pause_of_more_than_ten_minutes_is_not_waited_for_where_nobody_is_told() -> None:
+    tries, ask = refusing(1, wait_s=3600.0)
+    with pytest.raises(ModelError, match="busy"):
+        virtual_time.run(Pacer().call(ask))
+    assert len(tries) == 1
+
+
+def test_a_run_waits_an_hour_and_says_until_when() -> None:
+    told: list[Throttled] = []
+    tries, ask = refusing(1, wait_s=3600.0)
+    virtual_time.run(Pacer(name="mine", listeners=[told.append]).call(ask))
+    assert 3600 <= gaps(tries)[0] <= 3601.1
+    assert told[0].name == "mine"
+    assert told[0].until == pytest.approx(time.time() + 3600, abs=5)
+
+
+def test_an_absurd_pause_is_not_waited_for() -> None:
+    tries, ask = refusing(1, wait_s=1e12)
+    with pytest.raises(ModelError, match="busy"):
+        virtual_time.run(Pacer(listeners=[lambda throttled: None]).call(ask))
+    assert len(tries) == 1
+
+
+def test_all_callers_wait_when_one_is_asked_to() -> None:
+    async def both() -> list[float]:
+        pacer = Pacer()
+        _, limited = refusing(1, wait_s=3.0)
+        others, other = failing(0)
+
+        async def late() -> None:
+            await asyncio.sleep(0.5)
+            await pacer.call(other)
+
+        began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pacer.call(limited))
+            group.create_task(late())
+        return [at - began for at in others]
+
+    assert virtual_time.run(both())[0] >= 3.0
+
+
+def test_what_an_endpoint_makes_a_line_wait_is_not_the_lines_time() -> None:
+    async def line() -> str:
+        _, ask = refusing(2, wait_s=100.0)
+        async with asyncio.timeout(5) as clock:
+            with on_the_clock(clock):
+                return await Pacer().call(ask)
+
+    assert virtual_time.run(line()) == "ok"
+
+
+def test_a_call_that_is_cancelled_in_line_leaves_its_place_to_the_next() -> None:
+    async def scene() -> list[str]:
+        pacer = Pacer(limit=Limit(requests_per_minute=60))
+        done: list[str] = []
+
+        async def ask(name: str) -> None:
+            async def say() -> None:
+                done.append(name)
+
+            await pacer.call(say)
+
+        tasks = [asyncio.create_task(ask(name)) for name in "abcd"]
+        await asyncio.sleep(0.5)
+        tasks[1].cancel()
+        await asyncio.sleep(1.0)
+        seen = list(done)
+        await asyncio.sleep(5.0)
+        assert done == ["a", "c", "d"]
+        return seen
+
+    assert virtual_time.run(scene()) == ["a", "c"]
 
 
 async def test_no_more_calls_than_slots_are_under_way() -> None:
@@ -104,6 +167,137 @@ async def test_no_more_calls_than_slots_are_under_way() -> None:
         for _ in range(8):
             group.create_task(pacer.call(ask))
     assert most == 2
+
+
+class Endpoint:
+    """Admits `rate` calls a second: a bucket that holds `burst` of them, or windows of so many seconds."""
+
+    def __init__(self, rate: float, *, burst: float = 0.0, window_s: float = 0.0, asks: str) -> None:
+        self.rate, self.burst, self.window_s, self.asks = rate, burst, window_s, asks
+        self.level, self.at, self.window = burst, 0.0, -1
+        self.heard: list[tuple[float, bool]] = []
+        self._random = random.Random(7)
+
+    async def ask(self) -> None:
+        await asyncio.sleep(0.002)
+        now = asyncio.get_running_loop().time()
+        if self.window_s:
+            window = int(now / self.window_s)
+            if window != self.window:
+                self.window, self.level = window, self.rate * self.window_s
+            opens_s = (window + 1) * self.window_s - now
+        else:
+            self.level = min(self.burst, self.level + (now - (self.at or now)) * self.rate)
+            self.at = now
+            opens_s = (1 - self.level) / self.rate
+        is_in = self.level >= 1
+        self.heard.append((now, is_in))
+        if not is_in:
+            wait_s = {"none": None, "seconds": float(-(-opens_s // 1)), "ms": opens_s}[self.asks]
+            raise ModelError(
+                "slow down",
+                code="rate-limited",
+                retryable=True,
+                slows=True,
+                wait_s=wait_s,
+                details={"status": 429},
+            )
+        self.level -= 1
+        await asyncio.sleep(self._random.uniform(0.1, 0.5))
+
+
+async def run_for(seconds: float, endpoint: Endpoint, in_flight: int) -> tuple[float, float]:
+    """What share of the rate was reached after ten seconds, and what share of calls was refused."""
+    clock = asyncio.get_running_loop().time
+    began, pacer = clock(), Pacer(jitter=random.Random(3).random)
+
+    async def work() -> None:
+        while True:
+            await pacer.call(endpoint.ask)
+
+    tasks = [asyncio.create_task(work()) for _ in range(in_flight)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    late = [is_in for at, is_in in endpoint.heard if at - began > 10]
+    return sum(late) / (seconds - 10) / endpoint.rate, 1 - sum(late) / len(late)
+
+
+@pytest.mark.parametrize("asks", ["none", "seconds", "ms"])
+@pytest.mark.parametrize("shape", ["small bucket", "bucket", "window"])
+@pytest.mark.parametrize(("rate", "in_flight"), [(5, 16), (20, 64), (100, 64)])
+def test_nine_tenths_of_a_rate_are_reached_and_few_calls_refused(
+    asks: str, shape: str, rate: float, in_flight: int
+) -> None:
+    shapes = {
+        "small bucket": {"burst": max(1.0, rate / 10)},
+        "bucket": {"burst": rate},
+        "window": {"window_s": 1.0},
+    }
+    endpoint = Endpoint(rate, asks=asks, **shapes[shape])
+    reached, refused = virtual_time.run(run_for(70, endpoint, in_flight))
+    assert reached >= 0.9
+    assert refused <= 0.05
+
+
+def test_what_the_connection_allows_is_not_exceeded() -> None:
+    async def scene() -> int:
+        calls, ask = failing(0)
+        pacer = Pacer(limit=Limit(requests_per_minute=120))
+
+        async def work() -> None:
+            while True:
+                await pacer.call(ask)
+
+        tasks = [asyncio.create_task(work()) for _ in range(8)]
+        await asyncio.sleep(30)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return len(calls)
+
+    assert 55 <= virtual_time.run(scene()) <= 61
+
+
+def test_tokens_a_minute_are_not_exceeded() -> None:
+    limit = Limit(tokens_per_minute=6000)
+    now, calls = 100.0, 0
+    while now < 160.0:
+        if wait_s := limit.take(now):
+            now += wait_s
+        else:
+            calls += 1
+            limit.admitted(200)
+    assert 6000 / 200 <= calls <= 6000 / 200 + 4
+
+
+def test_headers_that_say_nothing_is_left_make_callers_wait_for_what_they_need() -> None:
+    limit = Limit()
+    limit.observed(100.0, remaining=0, limit=60, reset_s=60.0, need=1.0)
+    assert limit.take(100.0) == pytest.approx(1.0)
+    limit = Limit()
+    limit.observed(100.0, remaining=0, limit=None, reset_s=8.0, need=1.0)
+    assert limit.take(100.0) == pytest.approx(8.0)
+    limit = Limit()
+    limit.observed(100.0, remaining=5, limit=60, reset_s=55.0, need=1.0)
+    assert limit.take(100.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1s", 1.0),
+        ("6m0s", 360.0),
+        ("17ms", 0.017),
+        ("1h2m3.5s", 3723.5),
+        ("2", 2.0),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_lengths_of_time_are_read_as_the_headers_write_them(text: str | None, seconds: float | None) -> None:
+    assert seconds_of(text) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(

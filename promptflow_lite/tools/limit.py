@@ -1,0 +1,198 @@
+"""How fast may one model be asked? A rate learned from what it admits and refuses; plain numbers, no clock.
+
+At first nothing holds calls back. From the first refusal on they leave at a rate: it doubles every second
+until the second refusal, and then follows CUBIC's curve (RFC 9438): cut to between what was admitted and what
+was refused, held near that, raised ever faster the longer nobody is refused. All state is a row of floats, so
+that the worker processes of a run can share it (`tools.board`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from contextlib import AbstractContextManager, nullcontext
+
+__all__ = ["FIELDS", "Limit"]
+
+_SLOT_S = 0.5
+_SLOTS = 20
+"""Calls are counted in slots of half a second, the last ten seconds of them."""
+_NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH, _RING = range(13)
+FIELDS = _RING + 2 * _SLOTS
+"""How many floats the state is."""
+
+_BELOW = 0.97
+"""Where the rate levels out, of the one that was refused."""
+_PROBING = 0.3
+_SPAN_S = 6.0
+_SPAN_PER_PAUSE = 12.0
+"""How long it takes to come back to the rate before a cut: the dearer a refusal, the later the next one."""
+_LONGEST_SPAN_S = 60.0
+_CATCH_UP_S = 0.05
+"""How late a call may leave without its place being lost: timers are late by a millisecond or more."""
+_SLOWEST = 1 / 60
+_PATIENT = 2
+"""Refusals in a row without any admission, after which a pause is made that nobody asked for."""
+_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
+_LONGEST_RESET_S = 60.0
+
+
+class Limit:
+    """What is known of a model's rate limit. Times are seconds on one monotonic clock.
+
+    Args:
+        state: `FIELDS` floats, all 0 at first.
+        lock: held while they change; processes that share them need one.
+        requests_per_minute: never ask more; `None`: as much as is admitted.
+        tokens_per_minute: the same for tokens, prompt and completion together.
+    """
+
+    def __init__(
+        self,
+        state: MutableSequence[float] | None = None,
+        lock: AbstractContextManager[object] | None = None,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+    ) -> None:
+        self._state: MutableSequence[float] = [0.0] * FIELDS if state is None else state
+        self._lock = lock or nullcontext()
+        self._most = (requests_per_minute or 0.0) / 60
+        self._tokens = (tokens_per_minute or 0.0) / 60
+
+    def rate(self, now: float) -> float:
+        """Calls a second; 0 for any number."""
+        state = self._state
+        if not state[_RATE]:
+            return self._most
+        passed = max(0.0, now - state[_SINCE])
+        if state[_CUTS] < 2:
+            grown = state[_RATE] * 2 ** min(passed, 60.0)
+        else:
+            beyond = passed / state[_SPAN] - 1
+            grown = (
+                state[_TOP]
+                + (state[_TOP] * _PROBING if beyond > 0 else state[_TOP] - state[_RATE]) * beyond**3
+            )
+        return min(grown, self._most) if self._most else grown
+
+    def closed_until(self) -> float:
+        """When the endpoint wants to be asked again."""
+        return self._state[_OPEN]
+
+    def take(self, now: float) -> float:
+        """0 if a call may leave now, which is counted; otherwise the seconds until it is worth asking."""
+        with self._lock:
+            state = self._state
+            wait_s = max(state[_OPEN] - now, self._tokens_wait_s(now) if self._tokens else 0.0)
+            if wait_s > 0:
+                return wait_s
+            rate = self.rate(now)
+            if rate:
+                at = max(state[_NEXT], now - _CATCH_UP_S)
+                if at > now:
+                    return at - now
+                state[_NEXT] = at + 1 / rate
+            self._count(now, 1.0)
+            if not state[_BEGAN]:
+                state[_BEGAN] = now
+            state[_LEVEL] -= state[_EACH]
+            return 0.0
+
+    def admitted(self, tokens: int | None = None) -> None:
+        """A call was let in; `tokens` is what it took, where that is known."""
+        state = self._state
+        if state[_STREAK]:
+            state[_STREAK] = 0.0
+        if self._tokens and tokens is not None:
+            with self._lock:
+                state[_LEVEL] -= tokens - state[_EACH]
+                state[_EACH] += 0.2 * (tokens - state[_EACH]) if state[_EACH] else tokens
+
+    def refused(self, now: float, sent_at: float, wait_s: float | None) -> None:
+        """A call was turned away because there were too many.
+
+        Args:
+            now: when that was heard.
+            sent_at: when it had left. One that left before the last cut teaches nothing new.
+            wait_s: how long the endpoint asked to be left alone; `None`: it did not.
+        """
+        with self._lock:
+            state = self._state
+            self._count(sent_at, -1.0)
+            is_news = not state[_RATE] or sent_at >= state[_SINCE]
+            if wait_s is None:
+                if not is_news:
+                    return
+                beyond = state[_STREAK] - _PATIENT
+                wait_s = min(_LONGEST_PAUSE_S, _PAUSE_S * 1.5 ** min(beyond, 20)) if beyond >= 0 else 0.0
+            state[_OPEN] = max(state[_OPEN], now + wait_s)
+            if is_news:
+                if not state[_STREAK]:  # refused again before any was admitted: wait, the rate is not why
+                    self._cut(now, wait_s)
+                state[_STREAK] += 1
+            state[_SINCE] = max(state[_SINCE], state[_OPEN])
+            state[_NEXT] = max(state[_NEXT], state[_OPEN])
+
+    def observed(
+        self, now: float, *, remaining: float, limit: float | None, reset_s: float, need: float
+    ) -> None:
+        """What the headers of an answer say is left, of requests or of tokens, until `reset_s` from now.
+
+        OpenAI's buckets fill all the time and are full at the reset. Where the limit is not said, the bucket
+        is taken for one that fills at the reset.
+
+        Args:
+            now: when they came.
+            remaining: what is left.
+            limit: what there is at most.
+            reset_s: when there is that much again.
+            need: what the next call takes.
+        """
+        if remaining >= need or reset_s <= 0:
+            return
+        share = min(1.0, (need - remaining) / (limit - remaining)) if limit and limit > remaining else 1.0
+        with self._lock:
+            self._state[_OPEN] = max(self._state[_OPEN], now + min(_LONGEST_RESET_S, reset_s * share))
+
+    @property
+    def tokens_a_call(self) -> float:
+        """What a call took lately; 0 where that is not counted."""
+        return self._state[_EACH]
+
+    def _count(self, at: float, more: float) -> None:
+        state, slot = self._state, int(at / _SLOT_S)
+        place = _RING + 2 * (slot % _SLOTS)
+        if state[place] != slot:
+            if more < 0:
+                return
+            state[place], state[place + 1] = slot, 0.0
+        state[place + 1] += more
+
+    def _cut(self, now: float, pause_s: float) -> None:
+        """Go on between what the endpoint admitted lately, its pauses included, and what it refused."""
+        state = self._state
+        oldest = int(now / _SLOT_S) - _SLOTS + 1
+        count = sum(state[at + 1] for at in range(_RING, FIELDS, 2) if state[at] >= oldest)
+        span_s = max(now - max(state[_BEGAN] or now, oldest * _SLOT_S), 0.2)
+        admitted = max(count, 1.0) / (span_s + pause_s)
+        if state[_RATE]:
+            refused = self.rate(now)
+            admitted = max(_SLOWEST, min(admitted, 0.98 * refused))
+            state[_RATE] = (
+                0.5 * (admitted + refused) if refused < 2 * admitted else (admitted * refused) ** 0.5
+            )
+            state[_RATE] = min(state[_RATE], _BELOW * refused)
+            state[_TOP] = _BELOW * refused
+        else:
+            state[_RATE] = admitted
+        state[_CUTS] += 1
+        state[_SPAN] = min(_LONGEST_SPAN_S, _SPAN_S + _SPAN_PER_PAUSE * pause_s)
+
+    def _tokens_wait_s(self, now: float) -> float:
+        state = self._state
+        most = 5 * self._tokens  # what may be saved up: five seconds' worth
+        passed = now - state[_LEVEL_AT] if state[_LEVEL_AT] else 5.0
+        state[_LEVEL] = min(most, state[_LEVEL] + passed * self._tokens)
+        state[_LEVEL_AT] = now
+        return -state[_LEVEL] / self._tokens
