@@ -408,9 +408,12 @@ def _wanted(filter: list[str] | None) -> dict[str, Any]:
 
 
 def _shown(document: Document) -> str:
+    from promptflow_lite.retrieval.document import place_of
+
     metadata = document.metadata
     place = " > ".join(str(metadata[key]) for key in ("source", "heading") if metadata.get(key))
-    head = f"{document.score:.3f}  {document.id}  ({place}, characters {metadata['start']}-{metadata['end']})"
+    at = ", ".join(filter(None, [place_of(metadata), f"characters {metadata['start']}-{metadata['end']}"]))
+    head = f"{document.score:.3f}  {document.id}  ({place}, {at})"
     return neutral("\n".join([head, *(f"    {line}" for line in document.content.splitlines())]))
 
 

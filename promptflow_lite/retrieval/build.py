@@ -6,10 +6,12 @@ import hashlib
 import os
 import sqlite3
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 
 from promptflow_lite.errors import InputError
@@ -279,8 +281,9 @@ def _read(
 
 def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[Row]:
     for number, made in enumerate(chunks, start=1):
-        above = [text.title, *made.heading] if text.title else [*made.heading]
-        heading = " > ".join(made.heading)
+        headings = [*text.heading, *made.heading]
+        above = [text.title, *headings] if text.title else headings
+        heading = " > ".join(headings)
         metadata = {
             **text.metadata,
             "document": text.id,
@@ -288,6 +291,9 @@ def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[Row]:
             "start": made.start,
             "end": made.end,
         }
+        if text.places:
+            place = bisect_right(text.places, made.start, key=itemgetter(0)) - 1
+            metadata[text.unit] = text.places[place][1]
         if text.title:
             metadata["title"] = text.title
         if heading:

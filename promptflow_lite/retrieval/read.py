@@ -31,6 +31,12 @@ class Text:
     title: str = ""
     markdown: bool = False
     """Whether lines that start with `#` are headings."""
+    heading: tuple[str, ...] = ()
+    """The headings above all of it, outermost first."""
+    unit: str = ""
+    """What `places` counts: `line` or `paragraph`, from 1, of the file."""
+    places: Sequence[tuple[int, int]] = ()
+    """Where in the content each such unit begins, and its number; in order, the first at 0."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -134,7 +140,13 @@ def _decoded(file: SourceFile) -> str:
 
 
 def _read_plain(file: SourceFile) -> list[Text]:
-    return [Text(_decoded(file), file.name, id=file.name, title=file.path.stem)]
+    content = _decoded(file)
+    return [Text(content, file.name, id=file.name, title=file.path.stem, unit="line", places=_lines(content))]
+
+
+def _lines(content: str) -> list[tuple[int, int]]:
+    starts = [0, *(match.end() for match in re.finditer("\n", content))]
+    return [(start, number) for number, start in enumerate(starts, start=1)]
 
 
 _FIRST_HEADING = re.compile(r"^# +(.+?)[ #]*\r?$", re.MULTILINE)
@@ -144,12 +156,19 @@ def _read_markdown(file: SourceFile) -> list[Text]:
     content = _decoded(file)
     heading = _FIRST_HEADING.search(content)
     title = heading.group(1) if heading else file.path.stem
-    return [Text(content, file.name, id=file.name, title=title, markdown=True)]
+    return [
+        Text(
+            content, file.name, id=file.name, title=title, markdown=True, unit="line", places=_lines(content)
+        )
+    ]
 
 
 def _read_html(file: SourceFile) -> list[Text]:
     page = read_page(_decoded(file))
-    return [Text(page.text, file.name, id=file.name, title=page.title or file.path.stem, markdown=True)]
+    title = page.title or file.path.stem
+    return [
+        Text(page.text, file.name, id=file.name, title=title, markdown=True, unit="line", places=page.lines)
+    ]
 
 
 def _read_pdf(file: SourceFile) -> list[Text]:
@@ -162,12 +181,46 @@ def _read_pdf(file: SourceFile) -> list[Text]:
         reader = PdfReader(file.path)
         title = (reader.metadata.title if reader.metadata else None) or file.path.stem
         pages = [page.extract_text() for page in reader.pages]
+        headings = _outline(reader, len(pages))
     except (PyPdfError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file.path}: not a PDF that can be read: {error}", code="bad-source") from error
     return [
-        Text(content, file.name, id=f"{file.name}:p{number}", title=str(title), metadata={"page": number})
-        for number, content in enumerate(pages, start=1)
+        Text(
+            content,
+            file.name,
+            id=f"{file.name}:p{number}",
+            title=str(title),
+            heading=heading,
+            metadata={"page": number},
+        )
+        for number, (content, heading) in enumerate(zip(pages, headings, strict=True), start=1)
     ]
+
+
+def _outline(reader: Any, count: int) -> list[tuple[str, ...]]:
+    """The bookmarks above each page: the first that points at it, else the last before it."""
+    first: dict[int, tuple[str, ...]] = {}
+    last: dict[int, tuple[str, ...]] = {}
+
+    def walk(items: Sequence[Any], above: tuple[str, ...]) -> None:
+        path = above
+        for item in items:
+            if isinstance(item, list):  # what stands below the bookmark before it
+                walk(item, path)
+                continue
+            path = (*above, " ".join(str(item.title).split()))
+            page = reader.get_destination_page_number(item)
+            if page is not None and 0 <= page < count:
+                first.setdefault(page, path)
+                last[page] = path
+
+    walk(reader.outline, ())
+    found: list[tuple[str, ...]] = []
+    current: tuple[str, ...] = ()
+    for page in range(count):
+        found.append(first.get(page, current))
+        current = last.get(page, current)
+    return found
 
 
 _MOST_BYTES = 256 * 2**20
@@ -186,9 +239,10 @@ def _read_docx(file: SourceFile) -> list[Text]:
             if sum(part.file_size for part in packed.infolist()) > _MOST_BYTES:
                 raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MB")
         document = docx.Document(str(file.path))
-        blocks = [
-            _table(part) if isinstance(part, Table) else _paragraph(part.text, part.style)
-            for part in document.iter_inner_content()
+        numbered = enumerate(document.iter_inner_content(), start=1)
+        parts = [
+            (_table(part) if isinstance(part, Table) else _paragraph(part.text, part.style), number)
+            for number, part in numbered
         ]
         title = document.core_properties.title.strip() or file.path.stem
     except (
@@ -199,7 +253,20 @@ def _read_docx(file: SourceFile) -> list[Text]:
         SyntaxError,
     ) as error:  # lxml's errors are SyntaxErrors
         raise InputError(f"{file.path}: not a DOCX that can be read: {error}", code="bad-source") from error
-    return [Text("\n\n".join(filter(None, blocks)), file.name, id=file.name, title=title, markdown=True)]
+    content, places = _joined([(block, number) for block, number in parts if block])
+    return [
+        Text(content, file.name, id=file.name, title=title, markdown=True, unit="paragraph", places=places)
+    ]
+
+
+def _joined(blocks: Sequence[tuple[str, int]]) -> tuple[str, list[tuple[int, int]]]:
+    """The blocks with a blank line between them, and where each begins with its number."""
+    places: list[tuple[int, int]] = []
+    at = 0
+    for block, number in blocks:
+        places.append((at, number))
+        at += len(block) + 2
+    return "\n\n".join(block for block, _ in blocks), places
 
 
 _HEADING_STYLE = re.compile(r"(?:(title)|heading ([1-9]))", re.IGNORECASE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.retrieval.document import Document
+from promptflow_lite.retrieval.document import Document, place_of
 from promptflow_lite.retrieval.tokenize import query_terms
 from promptflow_lite.tools.tool import tool
 
@@ -37,6 +37,8 @@ class Citation:
     id: str
     source: str
     heading: str
+    place: str
+    """Where the document begins in its source: `page 3`, `line 12`, `paragraph 4`, or empty if not known."""
     quote: str
     """The sentence of the document that shares most words with the claim."""
     start: int | None
@@ -198,6 +200,7 @@ def _citation(mark: _Mark, claim: str, passage: _Passage) -> Citation:
         document.id,
         source=str(document.metadata.get("source") or ""),
         heading=str(document.metadata.get("heading") or ""),
+        place=place_of(document.metadata),
         quote=document.content[start:end],
         start=None if offset is None else offset + start,
         end=None if offset is None else offset + end,

@@ -66,7 +66,7 @@ def test_search_shows_passages_with_their_place(folder: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert pf("index search m.index 掃除のしかた --top-k 1") == 0
     out = capsys.readouterr().out
-    assert "(lamp.md > Lamp > 掃除, characters " in out and "    布で拭きます。" in out
+    assert "(lamp.md > Lamp > 掃除, line 7, characters " in out and "    布で拭きます。" in out
 
 
 def test_what_was_done_is_told_as_json_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.build import build, delete, update
+from promptflow_lite.retrieval.document import place_of
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.retrieval.read import find_files, read_file
@@ -387,6 +388,8 @@ async def test_every_citation_of_every_format_is_found_at_its_place(
         if where["source"].endswith((".md", ".txt")):
             file = (manual / where["source"]).read_bytes().decode("utf-8-sig")
             assert file[where["start"] : where["end"]] == document.content
+            assert where["line"] == file.count("\n", 0, where["start"]) + 1
+        assert place_of(where).split()[0] == "line"
 
 
 async def test_words_of_japanese_are_found_in_another_form(tmp_path: Path, encoder: LocalEmbedder) -> None:

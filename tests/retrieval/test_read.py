@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import io
+import re
 import sys
 import zipfile
+from bisect import bisect_right
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promptflow_lite.errors import InputError, MissingExtra
+from promptflow_lite.retrieval.page import read_page
 from promptflow_lite.retrieval.read import SourceFile, Text, find_files, read_file
 
 _OBJECTS = (
@@ -62,7 +68,15 @@ def test_each_bad_source_is_complained_about(tmp_path: Path) -> None:
 
 def test_markdown_takes_its_title_from_the_first_heading(tmp_path: Path) -> None:
     assert read(tmp_path / "a.md", "intro\n# The Lamp #\ntext") == [
-        Text("intro\n# The Lamp #\ntext", "a.md", id="a.md", title="The Lamp", markdown=True)
+        Text(
+            "intro\n# The Lamp #\ntext",
+            "a.md",
+            id="a.md",
+            title="The Lamp",
+            markdown=True,
+            unit="line",
+            places=[(0, 1), (6, 2), (19, 3)],
+        )
     ]
 
 
@@ -82,6 +96,38 @@ def test_html_is_what_a_reader_sees_with_headings(tmp_path: Path) -> None:
         "one",
         "two",
         "a b",
+    ]
+
+
+_WORDS = st.text("abc京 \n\t", max_size=12)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["p", "h2", "b", "td", "script", "li", ""]), _WORDS), max_size=12))
+def test_every_word_of_html_knows_its_line_in_the_file(parts: list[tuple[str, str]]) -> None:
+    html = "".join(f"<{tag}\n>{text}</{tag}>" if tag else text for tag, text in parts)
+    page = read_page(html)
+    lines = html.split("\n")
+    for word in re.finditer(r"[abc京]+", page.text):
+        at = bisect_right(page.lines, word.start(), key=lambda place: place[0]) - 1
+        assert word[0][0] in lines[page.lines[at][1] - 1]
+
+
+def test_a_page_of_a_pdf_stands_under_its_bookmarks(tmp_path: Path) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="needs the extra pdf")
+    writer = pypdf.PdfWriter()
+    for _ in range(5):
+        writer.append(io.BytesIO(_pdf()))
+    lamp = writer.add_outline_item(title="The  lamp", page_number=1)
+    writer.add_outline_item(title="Reset", page_number=1, parent=lamp)
+    writer.add_outline_item(title="お手入れ", page_number=3, parent=lamp)
+    writer.write(tmp_path / "a.pdf")
+    pages = read_file(SourceFile(tmp_path / "a.pdf", "a.pdf"))
+    assert [page.heading for page in pages] == [
+        (),
+        ("The lamp",),
+        ("The lamp", "Reset"),
+        ("The lamp", "お手入れ"),
+        ("The lamp", "お手入れ"),
     ]
 
 
@@ -151,6 +197,14 @@ def test_a_docx_keeps_headings_and_tables_in_their_order(tmp_path: Path) -> None
     assert text.content == (
         "# Lamp\n\nSwitch it on.\n\n## Care\n\npart | care\nshade | soft cloth\nonce\n\n布で拭きます。"
     )
+    assert text.unit == "paragraph"
+    assert [(text.content[at:].split()[0], number) for at, number in text.places] == [
+        ("#", 1),
+        ("Switch", 2),
+        ("##", 3),
+        ("part", 4),
+        ("布で拭きます。", 5),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"no zip at all", b"PK\x05\x06" + b"\0" * 18])

@@ -20,7 +20,7 @@ from tests.tools.flows import folder
 RESET = Document(
     "## Reset\n\nHold the button for ten seconds. The lamp blinks twice.",
     "lamp#1",
-    metadata={"source": "lamp.md", "heading": "Lamp > Reset", "start": 100},
+    metadata={"source": "lamp.md", "heading": "Lamp > Reset", "start": 100, "line": 9},
 )
 CARE = Document(
     "電源を切ってから、やわらかい布で拭きます。水は使いません。", "care", metadata={"source": "care.md"}
@@ -37,6 +37,7 @@ def test_a_mark_becomes_a_citation_with_quote_and_place() -> None:
             id="lamp#1",
             source="lamp.md",
             heading="Lamp > Reset",
+            place="line 9",
             quote="The lamp blinks twice.",
             start=143,
             end=165,
