@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,14 +35,18 @@ def names_in(module: str) -> frozenset[str] | None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
-                found |= {n.value for n in names if isinstance(n, ast.Constant)}
+                found |= set(_texts(names))
             case ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.List(elts=names)):
-                found |= {n.value for n in names if isinstance(n, ast.Constant)}
+                found |= set(_texts(names))
             case ast.Call(func=ast.Name(id="names_of"), args=[_, ast.Dict(keys=keys)]):
-                found |= {k.value for k in keys if isinstance(k, ast.Constant)}
+                found |= set(_texts(keys))
             case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
                 found.add(name)
     return frozenset(found)
+
+
+def _texts(nodes: Iterable[ast.expr | None]) -> Iterator[str]:
+    return (n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
 def _file_of(module: str) -> Path | None:

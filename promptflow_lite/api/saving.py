@@ -56,7 +56,7 @@ def save_flex(
 def _yaml(data: Mapping[str, Any]) -> str:
     from ruamel.yaml import YAML  # noqa: PLC0415  # heavy: first use
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     stream = io.StringIO()

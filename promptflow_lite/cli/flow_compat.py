@@ -13,11 +13,11 @@ from promptflow_lite.cli.flow import Output
 from promptflow_lite.errors import UserError
 
 if TYPE_CHECKING:
-    from promptflow_lite.api.compatibility import Finding
+    from promptflow_lite.api.compatibility import Finding, Verdict
 
 app = Group("Make, check, try and look at flows.")
 
-_WORDS = {"runs": "runs", "warnings": "runs, with warnings", "fails": "does not run"}
+_WORDS: dict[Verdict, str] = {"runs": "runs", "warnings": "runs, with warnings", "fails": "does not run"}
 _PAINTS: dict[str, Any] = {"runs": "green", "warnings": "yellow", "fails": "red"}
 
 

@@ -200,12 +200,18 @@ def _wrong_in(about: Mapping[str, Any]) -> Iterator[str]:
     accepts = callable(found) and of_signature(found).accepts_extra
     inputs: Mapping[str, Any] = about.get("inputs") or {}
     for name, said in inputs.items():
-        if name not in known and not accepts:
+        if name not in known and not accepts and not _is_of_editor(said):
             yield f"input {name!r} is no parameter of {about['function']!r}"
         yield from _wrong_setting(name, said if isinstance(said, Mapping) else {}, inputs)
     for name, param in known.items():
-        if param.required and name not in inputs and name not in ("self", "cls"):
+        is_given = name in ("self", "cls") or param.type == "prompt_template"
+        if param.required and name not in inputs and not is_given:
             yield f"parameter {name!r} of {about['function']!r} is not among its inputs"
+
+
+def _is_of_editor(said: Any) -> bool:
+    """Whether an input is only a field of an editor, of which another input is generated."""
+    return isinstance(said, Mapping) and said.get("input_type") == "uionly_hidden"
 
 
 def _wrong_with(function: Callable[..., Any]) -> Iterator[str]:

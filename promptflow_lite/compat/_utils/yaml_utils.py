@@ -28,7 +28,7 @@ def load_yaml_string(text: str) -> Any:
 
 def dump_yaml(value: Any, stream: IO[str] | None = None, **how: Any) -> str | None:
     """YAML of `value`: written to `stream`, or returned; `how` is taken for Prompt flow's sake."""
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     if stream is not None:
