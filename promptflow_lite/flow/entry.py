@@ -81,7 +81,7 @@ def read_entry(text: str, file: str, name: str) -> Signature | None:
         if name in _names_of(statement):
             found = statement
     if isinstance(found, _Function):
-        return _of_function(found, tree)
+        return _of_function(found, tree, file)
     if isinstance(found, ast.ClassDef):
         return _Class(found, tree, file).signature()
     if found is not None or _defines_unseen(tree):
@@ -140,7 +140,8 @@ def _defines_unseen(tree: ast.Module) -> bool:
     return any(isinstance(s, _Function) and s.name == "__getattr__" for s in tree.body)
 
 
-def _of_function(function: _Function, tree: ast.Module) -> Signature:
+def _of_function(function: _Function, tree: ast.Module, file: str) -> Signature:
+    _check_annotations(function, tree, file)
     inputs, is_whole = _inputs_of(function.args)
     return Signature(function.lineno, False, inputs, _outputs_of(function.returns, tree), is_whole=is_whole)
 
@@ -166,6 +167,7 @@ class _Class:
         aggregate = self.method("__aggregate__")
         if aggregate is not None and len(_without_self(aggregate).args) != 1:
             raise self.complaint("'__aggregate__' takes one parameter: the results of the lines", aggregate)
+        _check_annotations(call, self.tree, self.file)
         inputs, is_whole = _inputs_of(_without_self(call))
         return Signature(
             line=self.body.lineno,
@@ -213,6 +215,34 @@ class _Class:
 
     def complaint(self, message: str, at: ast.stmt) -> FlowError:
         return FlowError([Diagnostic("bad-entry", message, Mark(self.file, at.lineno, at.col_offset + 1))])
+
+
+def _check_annotations(function: _Function, tree: ast.Module, file: str) -> None:
+    """Refuse what no data can be, and what no output can be made of: objects of the script's own classes.
+
+    Prompt flow: _core/tool_meta_generator.py `validate_interface`, which refuses more.
+    """
+    classes = {s.name: s for s in _statements(tree.body) if isinstance(s, ast.ClassDef)}
+    found: list[Diagnostic] = []
+    for arg in (*function.args.args, *function.args.kwonlyargs):
+        name = _last(arg.annotation) if isinstance(arg.annotation, ast.Name) else ""
+        if name == "object" or (name in classes and not _is_typed_dict(classes[name])):
+            message = f"no data is a {name!r}, which {arg.arg!r} asks for"
+            hint = "annotate it with dict, or not at all"
+            found.append(Diagnostic("bad-entry", message, Mark(file, arg.lineno, arg.col_offset + 1), hint))
+    returns = function.returns
+    made = classes.get(_last(returns)) if isinstance(returns, ast.Name) else None
+    if returns is not None and made is not None and not (made.bases or _is_dataclass(made)):
+        message = f"no outputs can be made of a {made.name!r}"
+        hint = "return a dataclass, a dict or a value"
+        mark = Mark(file, returns.lineno, returns.col_offset + 1)
+        found.append(Diagnostic("bad-entry", message, mark, hint))
+    if found:
+        raise FlowError(found)
+
+
+def _is_typed_dict(owner: ast.ClassDef) -> bool:
+    return any(_last(base) == "TypedDict" for base in owner.bases)
 
 
 def _without_self(function: _Function) -> ast.arguments:
@@ -304,7 +334,7 @@ def _fields_of(returns: ast.expr | None, tree: ast.Module) -> dict[str, ast.expr
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
             return _typed_dict(statement.value)
         if isinstance(statement, ast.ClassDef) and (
-            _is_dataclass(statement) or any(_last(base) == "TypedDict" for base in statement.bases)
+            _is_dataclass(statement) or _is_typed_dict(statement)
         ):
             return {
                 s.target.id: s.annotation

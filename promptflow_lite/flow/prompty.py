@@ -187,7 +187,7 @@ def check_prompt(flow: Flow, connections: Collection[str] | None = None) -> list
         return list(error.diagnostics)
     found: list[Diagnostic] = []
     named = prompt.configuration.get("connection") if isinstance(prompt.configuration, dict) else None
-    if connections is not None and isinstance(named, str) and named not in {*connections, "local"}:
+    if connections is not None and isinstance(named, str) and named != "local" and named not in connections:
         hint = near_miss(named, connections) or "'pf connection list' shows those that exist"
         place = flow.at("model", "configuration", "connection")
         found.append(Diagnostic("unknown-connection", f"no connection is named {named!r}", place, hint))
@@ -214,7 +214,10 @@ def _flow_of(
                       with_files(dict(changes), folder, (), complaints.add))  # fmt: skip
     data = complaints.fields(front, _PROMPTY, (), "a prompty")
     model = complaints.fields(data.get("model", {}), _MODEL, ("model",), "a model")
-    sample = _mapping(data.get("sample", {}), ("sample",), complaints)
+    sample = data.get("sample", {})
+    if isinstance(sample, str) and sample.endswith(".json"):  # Prompt flow takes the bare name, too
+        sample = with_files(f"${{file:{sample}}}", folder, ("sample",), complaints.add)
+    sample = _mapping(sample, ("sample",), complaints)
     inputs = _inputs(data.get("inputs", {}), sample, complaints)
     outputs = _outputs(data.get("outputs", {}), complaints)
     prompt = Prompt(

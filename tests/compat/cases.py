@@ -158,7 +158,7 @@ def _code(checkout: Path) -> Iterator[Case]:
     for path, kind in places(checkout):
         file = checkout / path
         init = init_of(file) if kind == "flex" else None
-        yield Case(path, kind, lines=lines_beside(file), init=init)
+        yield Case(path, kind, lines=lines_beside(file, is_asked=kind == "asked"), init=init)
 
 
 def _swept(checkout: Path, folder: str) -> Iterator[Case]:

@@ -55,8 +55,11 @@ def places(checkout: Path) -> Iterator[tuple[str, str]]:
                 yield path, "flex"
 
 
-def lines_beside(file: Path) -> list[Mapping[str, Any]]:
-    """The inputs that lie beside a flow, each over samples of its types; and none, for its sample."""
+def lines_beside(file: Path, *, is_asked: bool = False) -> list[Mapping[str, Any]]:
+    """The inputs that lie beside a flow, each over samples of its types; and none, for its sample.
+
+    The original's executor does not know the sample of a prompty; its Python class does.
+    """
     flow = _load(file)
     needed = (
         {} if flow is None else {n: s for n, s in flow.inputs.items() if s.default is None and not s.optional}
@@ -64,7 +67,8 @@ def lines_beside(file: Path) -> list[Mapping[str, Any]]:
     base = {name: _sample(spec) for name, spec in needed.items()}
     rows = [row for name in _DATA for row in _rows(file.parent / name)]
     known = [{k: v for k, v in row.items() if flow is None or k in flow.inputs} for row in rows]
-    lines: list[Mapping[str, Any]] = [{}, base, *({**base, **row} for row in known if row)]
+    none: list[Mapping[str, Any]] = [] if file.suffix == ".prompty" and not is_asked else [{}]
+    lines: list[Mapping[str, Any]] = [*none, base, *({**base, **row} for row in known if row)]
     return [line for index, line in enumerate(lines) if line not in lines[:index]][:_LINES]
 
 

@@ -21,6 +21,11 @@ def code_kind(name: str) -> str:
 def without_usage(requests: Sequence[Sequence[Any]]) -> list[Any]:
     """The requests without the wish for a count of tokens, which only one side sends with a stream."""
     return [
-        [path, {key: value for key, value in body.items() if key != "stream_options"}]
+        [path, {key: _number(value) for key, value in body.items() if key != "stream_options"}]
         for path, body in requests
     ]
+
+
+def _number(value: Any) -> Any:
+    """1 and 1.0 are one number, and two texts."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -84,7 +84,9 @@ def flex(case: dict[str, Any]) -> dict[str, Any]:
     server = _begin(case)
     flow = load_flow(case["path"])
     output = tempfile.mkdtemp()
-    with TestSubmitter(flow, FlowContext()).init(stream_log=False, output_path=output) as submitter:
+    with TestSubmitter(flow, FlowContext()).init(
+        stream_log=False, output_path=output, init_kwargs=case.get("init") or {}
+    ) as submitter:
         executor = FlowExecutor.create(
             Path(submitter.flow.path),
             submitter._connections,

@@ -142,6 +142,8 @@ def _answer(path: str, body: dict[str, Any], fixed: str | None) -> dict[str, Any
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
     if path.endswith("/chat/completions"):
         choice["message"] = _message(body, fixed)
+        if choice["message"].get("tool_calls"):
+            choice["finish_reason"] = "tool_calls"
         kind = "chat.completion"
     else:
         choice["text"] = _said(body, fixed)
