@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.flow.builtin import MODULES, PROVIDERS, unknown_built_in
 from promptflow_lite.flow.includes import locate
 from promptflow_lite.flow.parameters import APIS, takes_prompt
 from promptflow_lite.flow.refs import Ref
@@ -66,6 +67,9 @@ class _Checker:
             )
         elif source is not None and source.path is not None and "path" in needs:
             yield from self.file(source.path)
+        if source is not None and source.tool is not None and "tool" in needs:
+            yield from self.package_tool(source.tool)
+        yield from self.model_tool()
         if self.node.type == "llm" and self.node.api not in (None, *APIS):
             message = f"api is one of {', '.join(APIS)}, got {self.node.api!r}"
             yield self.complaint("unknown-api", message, "api", hint=near_miss(self.node.api or "", APIS))
@@ -76,6 +80,28 @@ class _Checker:
         if name not in self.connections and name != "local":
             hint = near_miss(name, self.connections) or "'pf connection list' shows those that exist"
             yield self.complaint("unknown-connection", f"no connection is named {name!r}", *path, hint=hint)
+
+    def package_tool(self, tool_id: str) -> Iterator[Diagnostic]:
+        """Prompt flow's own tools are known by name; other packages are asked when the flow is bound."""
+        wrong = None if self.node.type == "retrieval" else unknown_built_in(tool_id)
+        if wrong is not None:
+            code, message, hint = wrong
+            yield self.complaint(code, message, "source", "tool", hint=hint)
+
+    def model_tool(self) -> Iterator[Diagnostic]:
+        """`module` and `provider` of an llm node change nothing; one that cannot be right is said."""
+        module, provider = self.node.module, self.node.provider
+        if self.node.type != "llm":
+            return
+        if module is not None and module not in MODULES:
+            severity: Severity = "error" if module.startswith("promptflow.") else "warning"
+            message = f"Prompt flow has no module {module!r} of model tools"
+            hint = near_miss(module, MODULES) or "leave it out: the connection decides"
+            yield self.complaint("unknown-module", message, "module", hint=hint, severity=severity)
+        if provider is not None and provider not in PROVIDERS:
+            message = f"{provider!r} is no provider of models; the connection decides"
+            hint = near_miss(provider, PROVIDERS) or f"one of {', '.join(PROVIDERS)}, or leave it out"
+            yield self.complaint("unknown-provider", message, "provider", hint=hint, severity="warning")
 
     def file(self, path: str) -> Iterator[Diagnostic]:
         if Path(path).is_absolute() or posixpath.normpath(path).startswith(".."):

@@ -24,9 +24,9 @@ from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_N
 from promptflow_lite.tools.prompt import template_of
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
-from promptflow_lite.tools.wire import ask, stream
+from promptflow_lite.tools.wire import ask, gather, stream
 
-__all__ = ["make"]
+__all__ = ["Caller", "Compose", "make", "read_parameters"]
 
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Template variables to the part of the request that holds the prompt."""
@@ -44,13 +44,13 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     if known is None:
         raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
     connection, why = _connection(node, connections, at)
-    compose, variables = _compose(node, flow, api, is_local=connection.TYPE == "local")
+    compose, variables = _compose(node, flow, api, connection.TYPE)
     fixed, moving, complaints = _parameters(node, known, variables, _model_name(node, connection), at)
     complaints += _model_complaints(node, connection, at)
     if complaints:
         raise FlowError(complaints)
     model = model_of(connection, _literal_model(node, connection))
-    caller = _Caller(
+    caller = Caller(
         connection=connection,
         api=api,
         compose=compose,
@@ -101,8 +101,11 @@ def _inline(body: Mapping[str, Any]) -> Connection:
     return make_connection("", body, {})
 
 
-def _compose(node: Node, flow: Flow, api: str, *, is_local: bool) -> tuple[Compose, frozenset[str]]:
-    """What makes the prompt of the variables, and their names.
+def _compose(node: Node, flow: Flow, api: str, kind: str) -> tuple[Compose, frozenset[str]]:
+    """What makes the prompt of the variables, and their names. `kind` is the connection's type.
+
+    For Azure's chat the text of a list is that of its items, a line each (Prompt flow: aoai.py
+    `convert_to_chat_list`); for the others it is Python's.
 
     An input named `prompt` takes the place of the template (`flow.parameters.takes_prompt`): a literal is a
     template itself; the text of another node is sent with its roles, and not read as a template once more.
@@ -114,7 +117,7 @@ def _compose(node: Node, flow: Flow, api: str, *, is_local: bool) -> tuple[Compo
     if api == "completion":
         plain = text_template.compile(text, file)
         return (lambda values: {"prompt": plain.render(values)}), frozenset(plain.variables)
-    chat = compile_chat(text, file)
+    chat = compile_chat(text, file, lists_as_lines=kind == "azure_open_ai")
 
     def messages(values: Mapping[str, Any]) -> dict[str, Any]:
         return {"messages": [message.to_openai() for message in chat.render(values)]}
@@ -122,7 +125,7 @@ def _compose(node: Node, flow: Flow, api: str, *, is_local: bool) -> tuple[Compo
     def local_messages(values: Mapping[str, Any]) -> dict[str, Any]:
         return {"messages": [_closed(message.to_openai()) for message in chat.render(values)]}
 
-    return local_messages if is_local else messages, frozenset(chat.variables)
+    return local_messages if kind == "local" else messages, frozenset(chat.variables)
 
 
 def _closed(message: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +169,26 @@ def _parameters(
     return fixed, moving, complaints
 
 
+def read_parameters(api: str, given: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The parameters of a call as the request has them, defaults filled in.
+
+    Args:
+        api: `chat` or `completion`.
+        given: by name; what says nothing is left out.
+        kind: the connection's type.
+
+    Raises:
+        ModelError: a value is none for its parameter (`bad-request`).
+    """
+    known = {"chat": CHAT, "completion": COMPLETION}[api]
+    values = {name: _read(name, known[name], value) for name, value in given.items() if value not in _EMPTY}
+    defaults = {**DEFAULTS[api], **({"n": 1} if api == "chat" and kind == "azure_open_ai" else {})}
+    return {**defaults, **{name: value for name, value in values.items() if value is not None}}
+
+
+_EMPTY: tuple[Any, ...] = (None, "", {}, [])
+
+
 def _with_defaults(api: str, fixed: Mapping[str, Any], node: Node, connection: Connection) -> dict[str, Any]:
     left_out = {name for name, value in node.inputs.items() if value is None}
     defaults = {name: value for name, value in DEFAULTS[api].items() if name not in left_out}
@@ -195,8 +218,19 @@ def _model_complaints(node: Node, connection: Connection, at: _Place) -> list[Di
     return [at.complaint("missing-argument", message, "inputs", hint="set inputs.deployment_name")]
 
 
-class _Caller:
-    """The callable of one llm node."""
+class Caller:
+    """The callable of one llm node.
+
+    Args:
+        connection: of a language model.
+        api: `chat` or `completion`.
+        compose: makes the prompt's part of the request.
+        fixed: parameters of the request, read.
+        moving: how to read those among the inputs.
+        parameters: the names of inputs that are no variables of the prompt.
+        model: which, where the inputs name none.
+        streams: whether the answer comes in parts; `None`: as the running node is asked to.
+    """
 
     def __init__(
         self,
@@ -208,6 +242,7 @@ class _Caller:
         moving: Mapping[str, Parameter],
         parameters: frozenset[str],
         model: str | None,
+        streams: bool | None = None,
     ) -> None:
         self._connection = connection
         self._operation = "chat/completions" if api == "chat" else "completions"
@@ -217,9 +252,11 @@ class _Caller:
         self._moving = moving
         self._parameters = parameters
         self._model = model
+        self._streams = streams
         self._endpoints: dict[str | None, Endpoint] = {}
 
     def __call__(self, **inputs: Any) -> Awaitable[Any]:
+        """What the model says for these inputs."""
         return self._call(inputs)
 
     async def _call(self, inputs: dict[str, Any]) -> Any:
@@ -237,11 +274,16 @@ class _Caller:
         if endpoint.model is not None:
             body["model"] = endpoint.model
         scope = current.get()
-        is_wanted = scope is not None and scope.stream
+        is_wanted = self._streams
+        if is_wanted is None:
+            is_wanted = scope is not None and scope.stream
         if (is_wanted or endpoint.stops_if_streaming) and "tools" not in body and "functions" not in body:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-            parts = text_parts(stream(endpoint, self._operation, body), body, scope)
-            return parts if is_wanted else "".join([part async for part in parts])
+            if is_wanted:
+                return text_parts(stream(endpoint, self._operation, body), body, scope)
+            return await gather(
+                endpoint, self._operation, body, lambda events: text_parts(events, body, scope)
+            )
         return await ask(endpoint, self._operation, body, lambda answer: self._answer(answer, body, scope))
 
     async def _endpoint(self, model: str | None) -> Endpoint:

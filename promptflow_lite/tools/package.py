@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from promptflow_lite import aliases
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, near_miss
+from promptflow_lite.flow.builtin import unknown_built_in
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.registry import Registry
 from promptflow_lite.tools import frames
@@ -25,7 +26,7 @@ from promptflow_lite.tools.prompt import template_of
 from promptflow_lite.tools.python import of_function, of_provider
 from promptflow_lite.tools.tool import Made, Tool, mark_of
 
-__all__ = ["MakeOf", "make"]
+__all__ = ["MakeOf", "make", "refusal_of"]
 
 
 class MakeOf(Protocol):
@@ -46,15 +47,14 @@ _OURS = {
 }
 """Prompt flow's built-in tools that this house has, by the name of the plugin that does the same."""
 
-_REFUSED = {
-    "promptflow.tools.aoai_gpt4v": "use an llm node with image parts",
-    "promptflow.tools.openai_gpt4v": "use an llm node with image parts",
-    "promptflow.tools.open_model_llm": "use an llm node with an open_ai connection whose base_url it is",
-    "promptflow.tools.serpapi": "call the service from a python node",
-    "promptflow.tools.azure_content_safety": "call the service from a python node",
-    "promptflow_vectordb": "use a retrieval node",
-    "content_safety_text": "call the service from a python node",
-}
+_RENAMED = {"content_safety_text.tools.content_safety_text_tool.": "promptflow.tools.azure_content_safety."}
+"""What tools were called in packages that are gone."""
+
+
+def refusal_of(tool_id: str) -> str | None:
+    """What to use in the place of a tool of Prompt flow that this house has not; `None` for any other."""
+    wrong = unknown_built_in(tool_id)
+    return wrong[2] or wrong[1] if wrong is not None else None
 
 
 def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
@@ -83,15 +83,16 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
 
 
 def _find(tool_id: str, mark: Mark) -> tuple[Callable[..., Any], type | None]:
+    for old, new in _RENAMED.items():
+        tool_id = f"{new}{tool_id[len(old) :]}" if tool_id.startswith(old) else tool_id
     ours = Registry("tools")
     name = _OURS.get(tool_id, tool_id)
     if name in ours.names():
         return _one_of(ours.get(name), name, mark), None
-    refused = next((why for prefix, why in _REFUSED.items() if tool_id.startswith(prefix)), None)
-    if refused is not None:
-        raise _wrong(
-            "tool-not-supported", f"the tool {tool_id!r} is not part of promptflow_lite", mark, refused
-        )
+    wrong = unknown_built_in(tool_id)
+    if wrong is not None:
+        code, message, hint = wrong
+        raise _wrong(code, message, mark, hint)
     described = _package_tools(mark)
     if tool_id in described:
         about = described[tool_id]

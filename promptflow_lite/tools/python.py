@@ -118,10 +118,15 @@ def of_provider(
     tool = of_signature(bound)
     params = {**setup, **tool.params}
 
-    def call(**inputs: Any) -> Any:
-        return bound(**{name: value for name, value in inputs.items() if name not in setup})
+    streaming = mark_of(method)
+    option = streaming.streaming_option_parameter if streaming else None
 
-    return Tool(tool.name, call, params, tool.mode, tool.accepts_extra, tool.description)
+    def call(**inputs: Any) -> Any:
+        given = {name: value for name, value in inputs.items() if name not in setup}
+        return bound(**({option: is_streaming, **given} if option else given))
+
+    whole = Tool(tool.name, call, params, tool.mode, tool.accepts_extra, tool.description)
+    return _with_call(whole, call, leave_out=(option,)) if option else whole
 
 
 def import_script(path: Path, name: str, *, folder: Path) -> ModuleType:

@@ -136,6 +136,24 @@ CHECKING = {
             "  api: chatt  # unknown-api\n  inputs: {q: hi}\n"
         )
     ),
+    "unknown-module": Case(
+        dag(
+            "nodes:\n- name: n\n  type: llm\n  source: {type: code, path: ask.jinja2}\n"
+            "  api: chat\n  module: promptflow.tools.aoai.11  # unknown-module\n  inputs: {q: hi}\n"
+        )
+    ),
+    "unknown-provider": Case(
+        dag(
+            "nodes:\n- name: n\n  type: llm\n  source: {type: code, path: ask.jinja2}\n"
+            "  api: chat\n  provider: AzureOpenAl  # unknown-provider warning\n  inputs: {q: hi}\n"
+        )
+    ),
+    "unknown-tool": Case(
+        dag(
+            "nodes:\n- name: n\n  type: python\n"
+            "  source: {type: package, tool: promptflow.tools.serpapi.search_11}  # unknown-tool\n"
+        )
+    ),
     "script-syntax": Case(dag(f"nodes:\n{NODE}"), {"run.py": "x = (  # script-syntax\n"}),
     "no-tool": Case(dag(f"nodes:\n{NODE.strip()}  # no-tool\n"), {"run.py": "def run():\n    return 1\n"}),
     "many-tools": Case(

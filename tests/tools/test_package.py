@@ -107,8 +107,10 @@ async def test_a_tool_is_found_by_any_of_its_ids(
         ("their.ad", "unknown-tool"),
         ("tools_for_tests.tools.ad", "unknown-tool"),
         ("tools_for_tests.tools.NUMBER", "unknown-tool"),
-        ("promptflow.tools.serpapi.SerpAPI.search", "tool-not-supported"),
-        ("promptflow.tools.aoai_gpt4v.AzureOpenAI.chat", "tool-not-supported"),
+        ("promptflow.tools.serpapi.SerpAPI.searches", "unknown-tool"),
+        ("promptflow.tools.serpapi11.SerpAPI.search", "unknown-tool"),
+        ("promptflow.tools.open_model_llm.OpenModelLLM.call", "tool-not-supported"),
+        ("promptflow_vectordb.tool.common_index_lookup.search", "tool-not-supported"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(tmp_path: Path, package: Path, tool: str, code: str) -> None:

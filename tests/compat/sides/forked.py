@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import re
 import select
 import signal
 import sys
@@ -14,6 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_PLACES = re.compile(r"http://127\.0\.0\.1:\d+|/tmp/[\w./-]*?(?=examples/|src/)|/tmp/[\w-]+")
+"""What differs between two runs: the server's port, and the folders of copies."""
 
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -74,6 +79,10 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, str | int | float):
-        return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _PLACES.sub("<place>", value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, int | float):
+        return value
     return str(value) if type(value).__name__ == "Image" else f"<{type(value).__name__}>"

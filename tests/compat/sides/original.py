@@ -94,9 +94,9 @@ def _line(result: Any) -> dict[str, Any]:
 
 
 def _aggregation(executor: Any, done: list[Any]) -> dict[str, Any]:
-    keys = {key for _, result in done for key in result.aggregation_inputs}
-    given = {key: [result.aggregation_inputs[key] for _, result in done] for key in keys}
-    inputs = {key: [values[key] for values, _ in done] for key in (done[0][0] if done else {})}
+    keys = executor._aggregation_inputs_references
+    given = {key: [result.aggregation_inputs.get(key) for _, result in done] for key in keys}
+    inputs = {key: [values.get(key) for values, _ in done] for key in executor._flow.inputs}
     try:
         result = executor.exec_aggregation(inputs, given)
     except Exception as error:
