@@ -8,6 +8,8 @@ passages that were not found before, and for filters.
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sqlite3
 import threading
 import weakref
@@ -75,7 +77,7 @@ class Info:
         """What the `meta` table holds."""
         said = json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
         if (found := said.get("format", 1)) != FORMAT:
-            raise ValueError(f"it has format {found}; this version reads format {FORMAT}")
+            raise _OtherFormat(found, said.get("sources", ()))
         return cls(**{**said, "sources": tuple(said["sources"])})
 
 
@@ -91,6 +93,14 @@ class KnownFile(NamedTuple):
     """Nanoseconds; 0 where that is not to be relied on."""
     digest: str
     """SHA-256 of its bytes."""
+
+
+class _OtherFormat(ValueError):
+    """The file is of another version of this package."""
+
+    def __init__(self, found: int, sources: Sequence[str]) -> None:
+        super().__init__(f"it has format {found}; this version reads format {FORMAT}")
+        self.sources = sources
 
 
 class _Passage(NamedTuple):
@@ -136,7 +146,7 @@ class Index:
             raise InputError(
                 f"{path}: not an index that this version reads ({error})",
                 code="index-unreadable",
-                hint=_how_to_build(path),
+                hint=_how_to_build(path, getattr(error, "sources", ())),
             ) from error
 
     @contextmanager
@@ -389,5 +399,7 @@ def _scored(scores: Vectors, rows: Any) -> list[tuple[int, float]]:
     return list(zip(rows.tolist(), scores[rows].tolist(), strict=True))
 
 
-def _how_to_build(path: Path) -> str:
-    return f"build it with: pf index build SOURCE --output {path}"
+def _how_to_build(path: Path, sources: Sequence[str] = ()) -> str:
+    """The command; `sources` as an index remembers them, relative to its folder."""
+    named = " ".join(shlex.quote(os.path.normpath(path.parent / source)) for source in sources) or "SOURCE"
+    return f"build it with: pf index build {named} --output {path}"

@@ -9,12 +9,14 @@ from typing import Any
 
 from promptflow_lite.errors import MissingExtra
 
-__all__ = ["dictionary", "words"]
+__all__ = ["dictionary", "surfaces", "words"]
 
 _LONGEST = 10_000
 """Characters at a time; SudachiPy takes 49,149 bytes at most."""
 _GRAMMAR = frozenset({"助詞", "助動詞", "補助記号", "記号", "空白"})
 """Particles, auxiliaries, marks and blanks: they stand in nearly every passage."""
+
+_MARKS = frozenset({"補助記号", "記号", "空白"})
 
 # A tokenizer of SudachiPy refuses two threads at once.
 _LOCK = threading.Lock()
@@ -44,6 +46,22 @@ def words(text: str) -> list[str]:
                 morpheme.normalized_form()
                 for morpheme in morphemes
                 if morpheme.part_of_speech()[0] not in _GRAMMAR
+            ]
+    return found
+
+
+def surfaces(text: str) -> list[str]:
+    """The morphemes of `text` in order, as they are written, without marks and blanks.
+
+    Raises:
+        MissingExtra: SudachiPy or its dictionary is not installed.
+    """
+    found: list[str] = []
+    for start in range(0, len(text), _LONGEST):
+        with _LOCK:
+            morphemes = list(_tokenizer().tokenize(text[start : start + _LONGEST]))
+            found += [
+                morpheme.surface() for morpheme in morphemes if morpheme.part_of_speech()[0] not in _MARKS
             ]
     return found
 

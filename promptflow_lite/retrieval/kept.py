@@ -91,7 +91,7 @@ class Kept:
         with suppress(sqlite3.Error):
             done = done or not self._connection.execute("select exists (select 1 from vectors)").fetchone()[0]
         if done:
-            # The journal first: the file is sound without it; the other way round a kill would leave it behind.
+            # The journal first: the file is sound without it, and a kill in between leaves no orphan.
             self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
         self._connection.close()

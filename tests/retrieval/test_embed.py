@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from promptflow_lite.errors import MissingExtra, NodeError
-from promptflow_lite.retrieval.embed import LocalEmbedder, RemoteEmbedder
+from promptflow_lite.errors import InputError, MissingExtra, NodeError
+from promptflow_lite.retrieval.build import build
+from promptflow_lite.retrieval.embed import Embedder, LocalEmbedder, RemoteEmbedder
+from promptflow_lite.retrieval.index import Index
+from promptflow_lite.retrieval.retriever import IndexRetriever
 
 
 def test_local_vectors_have_length_one_and_the_texts_order(encoder: LocalEmbedder) -> None:
@@ -57,3 +63,54 @@ async def test_vectors_that_do_not_fit_the_texts_are_refused(rows: list[list[flo
     with pytest.raises(NodeError) as caught:
         await RemoteEmbedder("m", call).embed(["a", "b"])
     assert caught.value.code == "bad-embedding"
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "passage"),
+    [
+        ("intfloat/multilingual-e5-small", "query: ", "passage: "),
+        ("nomic-embed-text-v1.5", "search_query: ", "search_document: "),
+        ("intfloat/multilingual-e5-large-instruct", "", ""),
+        ("text-embedding-3-small", "", ""),
+    ],
+)
+@pytest.mark.parametrize("remote", [True, False])
+async def test_a_model_that_tells_queries_from_passages_is_told(
+    tmp_path: Path, model: str, query: str, passage: str, remote: bool
+) -> None:
+    given: list[str] = []
+
+    class Mine:
+        name, dimension = model, 2
+
+        def embed(self, texts: Sequence[str]) -> Any:
+            given.extend(texts)
+            return np.array([[1.0, 0.0]] * len(texts), dtype=np.float32)
+
+    async def call(texts: list[str]) -> list[list[float]]:
+        given.extend(texts)
+        return [[1.0, 0.0]] * len(texts)
+
+    embedder: Embedder = RemoteEmbedder(model, call) if remote else Mine()
+    (tmp_path / "a.txt").write_text("The lamp blinks.")
+    await build([str(tmp_path / "a.txt")], tmp_path / "m.index", embedder=embedder)
+    retriever = IndexRetriever(Index(tmp_path / "m.index"), embedder)
+    await retriever.retrieve("What blinks?", mode="vector")
+    retriever.close()
+    assert given == [f"{passage}a\nThe lamp blinks.", f"{query}What blinks?"]
+
+
+async def test_a_connection_whose_model_makes_other_vectors_now_is_refused(tmp_path: Path) -> None:
+    length = 3
+
+    async def call(texts: list[str]) -> list[list[float]]:
+        return [[1.0] * length] * len(texts)
+
+    (tmp_path / "a.txt").write_text("The lamp blinks.")
+    await build([str(tmp_path / "a.txt")], tmp_path / "m.index", embedder=RemoteEmbedder("m", call))
+    retriever = IndexRetriever(Index(tmp_path / "m.index"), RemoteEmbedder("m", call))
+    length = 4
+    with pytest.raises(InputError, match="expected a query vector of 3 numbers by m, got one of 4") as caught:
+        await retriever.retrieve("lamp", mode="vector")
+    assert caught.value.code == "index-embedder"
+    retriever.close()

@@ -195,7 +195,17 @@ def test_an_index_of_another_version_is_refused(index: Index) -> None:
     with sqlite3.connect(index.path) as connection:
         connection.execute("update meta set value = json_set(value, '$.format', 99)")
     connection.close()
-    with pytest.raises(InputError, match="format 99"):
+    with pytest.raises(InputError, match="it has format 99; this version reads format 3") as caught:
+        Index(index.path)
+    source = index.path.parent / "rows.jsonl"
+    assert caught.value.hint == f"build it with: pf index build {source} --output {index.path}"
+
+
+def test_an_index_of_the_first_version_is_refused_as_such(index: Index) -> None:
+    with sqlite3.connect(index.path) as connection:
+        connection.execute("update meta set value = json_remove(value, '$.format', '$.text_column')")
+    connection.close()
+    with pytest.raises(InputError, match="format 1;"):
         Index(index.path)
 
 
