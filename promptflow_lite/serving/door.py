@@ -32,6 +32,7 @@ _SECURITY = (
 )
 _OPEN = frozenset({"/", "/health"})
 """What is answered without a key: whether it serves, and the page, which asks for the key itself."""
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Closing:
 
     def __init__(self) -> None:
         self.begun = False
+        self.refuses = True
+        """Whether new requests get 503; otherwise they are answered, and their connections closed."""
 
 
 class Door:
@@ -131,12 +134,14 @@ class Door:
                 "expected a key: 'Authorization: Bearer KEY' or 'api-key: KEY'",
                 headers=[(b"www-authenticate", b"Bearer")],
             )
-        if self._closing.begun and call.path != "/metrics":
+        if self._closing.begun and not self._closing.refuses:
+            call.extra.append(_CLOSE)
+        elif self._closing.begun and call.path != "/metrics":
             raise Refusal(
                 503,
                 "closing",
                 "the server is going down",
-                headers=[(b"retry-after", b"1"), (b"connection", b"close")],
+                headers=[(b"retry-after", b"1"), _CLOSE],
             )
 
     def _may_call(self, origin: str, host: str) -> bool:

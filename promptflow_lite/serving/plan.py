@@ -38,6 +38,7 @@ class Plan:
     max_queue: int = 256
     queue_wait_s: float = 30.0
     max_body_bytes: int = 8 * 1024 * 1024
+    body_s: float = 15.0
     grace_s: float = 30.0
     keys: tuple[str, ...] = ()
     """As hashes: a plan goes from process to process."""
@@ -89,7 +90,7 @@ class Plan:
                 hosts=self.hosts,
                 origins=self.origins,
             ),
-            limits=Limits(body_bytes=self.max_body_bytes),
+            limits=Limits(body_bytes=self.max_body_bytes, body_s=self.body_s),
             feedback=Path(file),
             only=settings().response_fields,
         )

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -19,6 +20,7 @@ from promptflow_lite.serving.protocol import Connection
 __all__ = ["Server", "is_loopback", "listen"]
 
 _KEEP_ALIVE_S = 30
+_LINGER_S = 1.0
 
 
 class Server(uvicorn.Server):
@@ -44,6 +46,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=Connection,
+                loop="asyncio",
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -74,16 +77,23 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight, and meanwhile 503 to what is new; then close."""
+        self._closing.begun = True
         if self.leaves_at_once:
-            for server in self.servers:
-                server.close()
-        else:
-            self._closing.begun = True
+            self._closing.refuses = False
+            self._stop_accepting()
+            await asyncio.sleep(_LINGER_S)  # what was accepted a moment ago has yet to say what it wants
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace_s):
                 while self._is_busy() and not self.force_exit:  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+
+    def _stop_accepting(self) -> None:
+        """Leave new connections to the others; closing the server would drop those that are half accepted."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
 
     def _is_busy(self) -> bool:
         connections = [c for c in self.server_state.connections if isinstance(c, Connection)]
@@ -91,7 +101,10 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Hear SIGINT and SIGTERM; the caller turns them into an exit code."""
+        """Hear SIGINT and SIGTERM; the caller turns them into an exit code. Only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

@@ -10,7 +10,7 @@ from pathlib import Path
 from promptflow_lite.errors import UserError
 from promptflow_lite.flow.load import load_flow
 
-__all__ = ["changes"]
+__all__ = ["Stamps", "changes", "stamps"]
 
 _LOOK_S = 0.5
 _SKIPPED = frozenset({"__pycache__", "node_modules", "venv"})
@@ -19,17 +19,17 @@ _MOST = 20_000
 Stamps = dict[str, tuple[int, int]]
 
 
-async def changes(source: Path) -> AsyncIterator[list[str]]:
+async def changes(source: Path, seen: Stamps) -> AsyncIterator[list[str]]:
     """The names of the files that changed, each time that some did and then rested for a moment.
 
     Args:
         source: a flow's folder, or its file; what the flow includes from elsewhere is watched too.
+        seen: how the files were when the flow was loaded.
     """
-    seen = await asyncio.to_thread(_stamps, source)
     before = seen
     while True:
         await asyncio.sleep(_LOOK_S)
-        now = await asyncio.to_thread(_stamps, source)
+        now = await asyncio.to_thread(stamps, source)
         if now == before and now != seen:
             names = sorted({name for name, _ in seen.items() ^ now.items()})
             seen = now
@@ -37,7 +37,8 @@ async def changes(source: Path) -> AsyncIterator[list[str]]:
         before = now
 
 
-def _stamps(source: Path) -> Stamps:
+def stamps(source: Path) -> Stamps:
+    """When each file of the flow was written, and its size."""
     found: Stamps = {}
     for root in _roots(source):
         if root.is_file():

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from typing import IO
 
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.serving.one import make
@@ -25,7 +26,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    plan = Plan.of_json(sys.stdin.buffer.readline())
+    orders = os.fdopen(0, "rb", buffering=0)  # a buffer would swallow the orders that come after the plan
+    plan = Plan.of_json(orders.readline())
     plan.configure_log()
     try:
         deployment = plan.deployment()
@@ -35,15 +37,13 @@ def main() -> int:
         return 2
     bound = socket.socket(fileno=int(sys.argv[1]))
     bound.setblocking(False)
-    asyncio.run(_serve(server, bound))
+    asyncio.run(_serve(server, bound, orders))
     return 0
 
 
-async def _serve(server: Server, bound: socket.socket) -> None:
+async def _serve(server: Server, bound: socket.socket, orders: IO[bytes]) -> None:
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), orders)
 
     async def obey() -> None:
         word = (await reader.readline()).strip()
@@ -51,9 +51,9 @@ async def _serve(server: Server, bound: socket.socket) -> None:
         server.end()
 
     async with asyncio.TaskGroup() as group:
-        orders = group.create_task(obey())
+        obeying = group.create_task(obey())
         await server.serve(sockets=[bound])
-        orders.cancel()
+        obeying.cancel()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from prometheus_client import multiprocess
 
 from promptflow_lite.serving.metrics import SHARED
 from promptflow_lite.serving.plan import Plan
-from promptflow_lite.serving.watch import changes
+from promptflow_lite.serving.watch import Stamps, changes, stamps
 
 __all__ = ["serve"]
 
@@ -109,12 +109,13 @@ class _Crew:
         for sig in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sig, self._end, sig)
         async with asyncio.TaskGroup() as self._group:
+            seen = stamps(Path(self._plan.source)) if reload else {}
             fresh = await self._start()
             if fresh is None:
                 return 128 + self._signal if self._signal else 2
             self._serving = fresh
             on_ready()
-            watcher = self._group.create_task(self._watch()) if reload else None
+            watcher = self._group.create_task(self._watch(seen)) if reload else None
             await self._ended.wait()
             if watcher is not None:
                 watcher.cancel()
@@ -131,11 +132,13 @@ class _Crew:
 
     async def _start(self) -> list[_Worker] | None:
         """New workers, all ready; `None` where one of them was not, and then none is left."""
-        fresh = [await self._spawn() for _ in range(self._size)]
-        async with asyncio.TaskGroup() as group:
-            ready = [group.create_task(worker.is_ready()) for worker in fresh]
-        if all(task.result() for task in ready):
-            return fresh
+        fresh = [await self._spawn()]  # the first alone: it says once what is wrong with the flow
+        if await fresh[0].is_ready():
+            fresh += [await self._spawn() for _ in range(self._size - 1)]
+            async with asyncio.TaskGroup() as group:
+                ready = [group.create_task(worker.is_ready()) for worker in fresh[1:]]
+            if all(task.result() for task in ready):
+                return fresh
         for worker in fresh:
             worker.is_leaving = True
             worker.kill()
@@ -159,6 +162,8 @@ class _Crew:
         assert process.stdin is not None  # noqa: S101  # it is a pipe
         process.stdin.write(self._plan.to_json() + b"\n")
         self._group.create_task(self._tend(worker))
+        if self._ended.is_set():  # while it was made
+            worker.kill()
         return worker
 
     async def _tend(self, worker: _Worker) -> None:
@@ -181,8 +186,8 @@ class _Crew:
                 await asyncio.wait_for(self._ended.wait(), pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _watch(self) -> None:
-        async for names in changes(Path(self._plan.source)):
+    async def _watch(self, seen: Stamps) -> None:
+        async for names in changes(Path(self._plan.source), seen):
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             self._say(f"{shown} changed: loading the flow anew")
             fresh = await self._start()

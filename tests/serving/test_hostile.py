@@ -1,0 +1,292 @@
+"""Strangers at the door: always a 4xx that says little, and the others are served on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows_of import echo, write
+from tests.serving.served import Served, raw
+
+JSON = {"content-type": "application/json"}
+_SLOW = """\
+import asyncio
+from promptflow_lite import tool
+
+
+@tool
+async def echo(text: str, times: int) -> str:
+    await asyncio.sleep(0.5)
+    return text
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(echo(tmp_path_factory.mktemp("flows") / "echo"), max_body_bytes=100_000) as server:
+        yield server
+        assert server.score({"text": "still here"}) == (200, {"text": "still here"})
+
+
+def _code(text: bytes) -> str:
+    return str(json.loads(text)["error"]["code"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "inputs.text: missing; expected a string"),
+        ({"text": None}, "inputs.text: expected a string, got null"),
+        ({"text": ["a"]}, "inputs.text: expected a string, got a list"),
+        ({"text": "a", "times": "three"}, "inputs.times: expected an int, got 'three'"),
+        ({"text": "a", "times": 1e300}, None),
+        ({"text": "a", "times": {}}, "inputs.times: expected an int, got {}"),
+        ([], "expected an object of inputs by name: text, times"),
+        ("text", "expected an object of inputs by name: text, times"),
+        (3, "expected an object of inputs by name: text, times"),
+    ],
+)
+def test_wrong_inputs_are_refused_with_the_field(served: Served, inputs: Any, message: str | None) -> None:
+    if message is None:  # an int it is, but text cannot be repeated so often
+        assert served.score(inputs)[0] == 500
+        return
+    status, answer = served.score(inputs)
+    assert (status, answer["error"]["message"]) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "bad-json"),
+        (b"", 400, "missing-input"),
+        (b"\xff\xfe", 400, "bad-json"),
+        (b'{"text": NaN}', 400, "bad-json"),
+        (b'{"text": "\\ud800"}', 400, "bad-json"),
+        (b'{"text":' + b"[" * 10_000 + b"]" * 10_000 + b"}", 400, "bad-json"),
+        (b'{"text": "a", "more":' + b"[" * 200 + b"]" * 200 + b"}", 400, "too-deep"),
+        (b'{"text": "' + b"a" * 100_000 + b'"}', 413, "body-too-large"),
+        (b'{"text": "a", "i": {"data:image/png;path": "/etc/passwd"}}', 400, "image-by-path"),
+        (b'{"text": "a", "i": [{"d\\u0061ta:image/png;p\\u0061th": "x"}]}', 400, "image-by-path"),
+    ],
+)
+def test_wrong_bodies_are_refused(served: Served, body: bytes, status: int, code: str) -> None:
+    response, text = served.call("POST", "/score", body, JSON)
+    assert (response.status, _code(text)) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonp"],
+)
+def test_only_json_comes_in(served: Served, kind: str) -> None:
+    response, text = served.call("POST", "/score", b'{"text": "a"}', {"content-type": kind})
+    assert (response.status, _code(text)) == (415, "not-json")
+
+
+def test_what_the_caller_does_not_take_is_not_sent(served: Served) -> None:
+    assert served.score({"text": "a"}, accept="text/html")[0] == 406
+    assert served.score({"text": "a"}, accept="text/html, */*;q=0.1")[0] == 200
+
+
+def test_a_body_of_a_hundred_megabytes_is_refused_unread(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        head = "POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: 100000000\r\n\r\n".encode())
+        assert b"413 Request Entity Too Large" in connection.recv(4096)
+
+
+def test_a_body_without_a_length_is_cut_off_at_the_limit(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        head = "POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
+        for _ in range(30):
+            connection.sendall(chunk)
+        assert b" 413 " in connection.recv(4096)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/page/../app.py",
+        "/static/..%5c..%5cetc",
+        "//score",
+        "/score/",
+        "/SCORE",
+        "/v1/models/../../etc/passwd",
+        "/%00",
+        "/score%0d%0ax-injected:%201",
+    ],
+)
+def test_other_paths_lead_nowhere(served: Served, path: str) -> None:
+    answer = raw(served.port, f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"x-injected" not in answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost : localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
+        b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_a_400(served: Served, data: bytes) -> None:
+    answer = raw(served.port, data, half_close=False)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert _code(answer.partition(b"\r\n\r\n")[2]) == "bad-request"
+
+
+def test_a_head_without_end_is_cut_off(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+        try:
+            for n in range(2000):
+                connection.sendall(f"x-{n}: {'a' * 100}\r\n".encode())
+            answer = connection.recv(4096)
+        except ConnectionError:  # cut off while we were still sending
+            return
+        assert b" 431 " in answer or not answer
+
+
+def test_a_request_id_that_could_be_a_header_is_not_echoed(served: Served) -> None:
+    for given in ("a b", "x" * 200, "å", "<script>"):
+        response, _ = served.call("GET", "/health", headers={"x-request-id": given})
+        assert response.getheader("x-request-id") != given
+    response, _ = served.call("GET", "/health", headers={"x-request-id": "order-7_a.b"})
+    assert response.getheader("x-request-id") == "order-7_a.b"
+
+
+def test_a_trace_is_echoed_if_it_is_one(served: Served) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    response, _ = served.call("GET", "/health", headers={"traceparent": trace})
+    assert response.getheader("traceparent") == trace
+    response, _ = served.call("GET", "/health", headers={"traceparent": "00-zz"})
+    assert response.getheader("traceparent") is None
+
+
+def test_every_answer_has_the_security_headers(served: Served) -> None:
+    for method, path in (("GET", "/health"), ("GET", "/nothing"), ("PUT", "/score"), ("GET", "/")):
+        response, _ = served.call(method, path)
+        assert response.getheader("x-content-type-options") == "nosniff"
+        assert response.getheader("x-frame-options") == "DENY"
+        assert response.getheader("access-control-allow-origin") is None
+    assert "default-src 'none'" in (response.getheader("content-security-policy") or "")
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "127.0.0.1.evil.example", "localhost.evil", ""])
+def test_another_host_is_not_answered(served: Served, host: str) -> None:
+    response, text = served.call("GET", "/health", headers={"host": host})
+    assert (response.status, _code(text)) == (403, "forbidden-host")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example.com", "null", "http://127.0.0.1", "http://localhost:1"]
+)
+def test_a_page_of_another_site_may_not_call(served: Served, origin: str) -> None:
+    response, text = served.call("POST", "/score", {"text": "a"}, {"origin": origin})
+    assert (response.status, _code(text)) == (403, "forbidden-origin")
+    response, _ = served.call(
+        "OPTIONS", "/score", headers={"origin": origin, "access-control-request-method": "POST"}
+    )
+    assert response.status == 403
+
+
+def test_the_own_page_may_call(served: Served) -> None:
+    assert served.score({"text": "a"}, origin=served.url)[0] == 200
+
+
+def test_a_node_that_fails_tells_no_trace_no_path_and_no_words_of_its_own(tmp_path: Path) -> None:
+    tool = "from promptflow_lite import tool\n\n\n@tool\ndef echo(text: str, times: int) -> str:\n"
+    tool += "    raise ValueError(f'{__file__} sk-very-secret-key')\n"
+    flow = echo(tmp_path / "failing")
+    write(flow, echo__py=tool)
+    with Served(flow) as failing:
+        status, answer = failing.score({"text": "a"})
+    assert (status, answer) == (
+        500,
+        {"error": {"code": "node-error", "message": "node 'echo' failed; the server's log says why"}},
+    )
+
+
+def test_a_deep_output_is_still_json(tmp_path: Path) -> None:
+    flow = echo(tmp_path / "deep")
+    tool = "from promptflow_lite import tool\n\n\n@tool\ndef echo(text: str, times: int) -> object:\n"
+    tool += "    value: list = []\n    for _ in range(times):\n        value = [value]\n    return value\n"
+    write(flow, echo__py=tool)
+    with Served(flow) as deep:
+        assert deep.score({"text": "a", "times": 400})[0] == 200
+
+
+async def test_a_thousand_at_once_are_answered_or_told_to_come_back(tmp_path: Path) -> None:
+    flow = echo(tmp_path / "slow")
+    write(flow, echo__py=_SLOW)
+    body = b'{"text": "a"}'
+    request = (
+        b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    with Served(flow, max_concurrency=64, max_queue=256) as slow:
+
+        async def one() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", slow.port)
+            writer.write(request)
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one()) for _ in range(1000)]
+        answers = [task.result() for task in tasks]
+        done = [a for a in answers if a.startswith(b"HTTP/1.1 200 ")]
+        told = [a for a in answers if a.startswith(b"HTTP/1.1 429 ")]
+        assert len(done) >= 320
+        assert len(done) + len(told) == 1000
+        assert all(b"\r\nretry-after: " in answer for answer in told)
+        assert slow.score({"text": "after"}) == (200, {"text": "after"})
+
+
+def test_half_closed_and_idle_connections_do_no_harm(served: Served) -> None:
+    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(200)]
+    half = []
+    for connection in idle[:100]:
+        connection.sendall(b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\n{")
+        connection.shutdown(socket.SHUT_WR)
+        half.append(connection)
+    began = time.monotonic()
+    assert served.score({"text": "a"})[0] == 200
+    assert time.monotonic() - began < 5
+    for connection in idle:
+        connection.close()
+
+
+def test_a_slow_head_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    from promptflow_lite.serving import protocol
+
+    monkeypatch.setattr(protocol, "_HEAD_S", 0.3)
+    head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    assert raw(served.port, head).startswith(b"HTTP/1.1 408 ")
+    assert raw(served.port, b"") == b""
+
+
+def test_a_slow_body_is_cut_off(tmp_path: Path) -> None:
+    with Served(echo(tmp_path / "echo"), body_s=0.3) as impatient:
+        head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        answer = raw(impatient.port, head + b"content-length: 50\r\n\r\n{")
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert _code(answer.partition(b"\r\n\r\n")[2]) == "slow-body"
