@@ -249,8 +249,10 @@ class _Batch:
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
-        self.arrived = 0
-        """Results of this execution."""
+        self.first: list[str] = []
+        """How the first lines of this execution ended: codes of failures, nothing for the completed ones."""
+        self.hopeless: Failure | None = None
+        """Why none of the other lines can complete."""
         self.suspects: set[Key] = set()
         """Lines that were under way when a process of this run died, and have no record yet."""
         self.in_flight: InFlight | None = None
@@ -361,9 +363,7 @@ class _Batch:
                 await self.journal.add(result)
                 if marks is not None:
                     marks.end((result.line_number or 0, result.repeat))
-                self.arrived += 1
-                if self.arrived == _FIRST_LINES:  # they may stop the run, and are known once they are safe
-                    await self.journal.drain()
+                self._look_at_first(result)
 
     async def _execute_suspects(self) -> None:
         """The lines that this run's process may have died of: where they can kill no more than a worker."""
@@ -400,7 +400,7 @@ class _Batch:
     def _too_many_failed(self) -> Failure | None:
         limit, tally = self.run.error_threshold, self.tally
         if limit is None:
-            return self._none_can_complete()
+            return self.hopeless
         if not 0 <= limit < tally.failed:
             return None
         return Failure("error-threshold", f"{tally.failed} lines failed; error_threshold is {limit}")
@@ -411,15 +411,20 @@ class _Batch:
         message = f"the lines took longer than {self.run.batch_timeout_s:g} s"
         return Failure(_BATCH_TIMEOUT, f"{message}; pf run resume {self.run.name}  goes on")
 
-    def _none_can_complete(self) -> Failure | None:
-        """A wrong key fails every line alike: the first few say so."""
-        tally = self.tally
-        enough = min(_FIRST_LINES, len(self.prepared.lines))
-        if tally.completed or tally.failed < enough or not tally.reasons.keys() <= _HOPELESS:
-            return None
-        code = tally.reasons.most_common(1)[0][0]
-        message = f"the first {tally.failed} lines failed with {code}, which no other line would escape"
-        return Failure(code, f"{message}; mend it, then  pf run resume {self.run.name} --retry-failed")
+    def _look_at_first(self, result: LineResult) -> None:
+        """A wrong key fails every line alike: the first few say so, before they are safe, for calls cost."""
+        if len(self.first) == _FIRST_LINES or self.run.error_threshold is not None:
+            return
+        self.first.append(result.error.code if result.error else "")
+        enough = len(self.first) == min(_FIRST_LINES, len(self.prepared.lines))
+        if enough and _HOPELESS.issuperset(self.first):
+            code = self.first[0]
+            message = (
+                f"the first {len(self.first)} lines failed with {code}, which no other line would escape"
+            )
+            hint = f"mend it, then  pf run resume {self.run.name} --retry-failed"
+            self.hopeless = Failure(code, f"{message}; {hint}")
+            self.stop.ask(code)
 
     async def _finish(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)

@@ -248,6 +248,7 @@ class _Desk:
                 self._suspect([sent], f"worker {child.number} ran out of memory")
                 return
         await self._done.put(result)
+        await asyncio.sleep(0)  # it is kept before the next line begins: a kill repeats what is in flight
 
     async def _died(self, child: Child) -> None:
         reason, trace = await child.ended()

@@ -63,6 +63,14 @@ def _is_alive(pid: int) -> bool:
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+def _end(pids: Sequence[int]) -> bool:
+    """Whether they end within 5 seconds."""
+    give_up = time.monotonic() + 5
+    while any(map(_is_alive, pids)) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return not any(map(_is_alive, pids))
+
+
 async def test_lines_run_in_other_processes_and_so_does_the_aggregation(
     tmp_path: Path, store: RunStore
 ) -> None:
@@ -135,10 +143,7 @@ async def test_programs_that_a_tool_started_end_with_the_run(tmp_path: Path, sto
     await _run(tmp_path, store, ["child"])
     started = int(_records(store)[0]["outputs"]["said"].lower().removeprefix("t") or 0)
     assert started
-    give_up = time.monotonic() + 5
-    while _is_alive(started) and time.monotonic() < give_up:
-        await asyncio.sleep(0.02)
-    assert not _is_alive(started)
+    assert _end([started])
 
 
 async def test_what_python_c_and_programs_print_goes_to_the_line(
@@ -261,10 +266,7 @@ def test_workers_end_when_the_process_of_their_run_is_killed(tmp_path: Path, hom
         leader.wait(10)
     pids = [int(row.split()[1]) for row in calls.read_text().splitlines()]
     assert leader.pid not in pids
-    give_up = time.monotonic() + 5
-    while any(map(_is_alive, pids)) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    assert not any(map(_is_alive, pids))
+    assert _end(pids)
 
 
 def test_a_line_that_killed_a_run_of_one_process_kills_it_only_once(tmp_path: Path, home: Path) -> None:
