@@ -60,6 +60,7 @@ class Kept:
             raise unwritable(output, error) from error
 
     def _hold(self) -> None:
+        self._connection.execute("pragma page_size = 16384")  # as in `retrieval.write`
         self._connection.execute("pragma locking_mode = exclusive")
         self._connection.execute("pragma synchronous = normal")
         with self._connection:
