@@ -35,6 +35,7 @@ WALKS = [
     "docs/how-to/retrieval.md",
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",
+    "docs/how-to/compare.md",
     "docs/how-to/langchain.md",
     "docs/how-to/cite.md",
     "docs/compat.md",

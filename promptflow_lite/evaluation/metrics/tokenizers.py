@@ -1,0 +1,78 @@
+"""How is a text cut before it is scored? Tokenizers by name, one of which looks at the script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from promptflow_lite.errors import MissingExtra
+from promptflow_lite.retrieval.japanese import surfaces
+from promptflow_lite.retrieval.tokenize import tokens
+
+__all__ = ["TOKENIZERS", "Tokenize", "Tokenizer", "tokenizer"]
+
+Tokenize = Callable[[str], list[str]]
+"""A text as tokens, in order; full-width and half-width forms are equal, case does not count."""
+
+Tokenizer = Literal["auto", "mixed", "words", "characters", "japanese"]
+
+_JAPANESE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff々]")
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def words(text: str) -> list[str]:
+    """What stands between white space, punctuation included: for scripts with spaces."""
+    return _normal(text).split()
+
+
+def characters(text: str) -> list[str]:
+    """Every character but white space."""
+    return [character for character in _normal(text) if not character.isspace()]
+
+
+def japanese(text: str) -> list[str]:
+    """The words of Japanese as SudachiPy cuts them, what is not Japanese as `mixed` does.
+
+    Raises:
+        MissingExtra: SudachiPy is not installed.
+    """
+    found: list[str] = []
+    for token in surfaces(_normal(text)):
+        found += [token] if _JAPANESE.search(token) else tokens(token)
+    return found
+
+
+TOKENIZERS: dict[str, Tokenize] = {
+    "mixed": tokens,
+    "words": words,
+    "characters": characters,
+    "japanese": japanese,
+}
+"""By name. `mixed`: words where a script has spaces, a character each where it has none."""
+
+
+def tokenizer(name: Tokenizer, texts: Sequence[str] = ()) -> tuple[str, Tokenize]:
+    """The tokenizer of that name, and the name to keep with the figure.
+
+    Args:
+        name: `auto` takes the words of Japanese where a text is Japanese and SudachiPy (the extra `ja`) is
+            installed, and `mixed` otherwise.
+        texts: what is to be scored; `auto` looks at it.
+
+    Raises:
+        MissingExtra: it needs a package that is not installed.
+    """
+    if name != "auto":
+        return name, TOKENIZERS[name]
+    if any(_JAPANESE.search(text) for text in texts):
+        try:
+            japanese("語")
+        except MissingExtra:
+            return "mixed", tokens
+        return "japanese", japanese
+    return "mixed", tokens
