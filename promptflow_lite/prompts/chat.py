@@ -27,7 +27,12 @@ __all__ = ["ChatTemplate", "PromptText", "compile_chat", "trust"]
 ROLES = ("system", "user", "assistant", "function", "tool")
 _MAX_TOOL_CALLS = 1024 * 1024
 
-_LINE_START = r"(?im)^(?P<lead>[^\S\n]*(?:\{[%#](?:(?!\{[%#]).)*?[%#]\}[^\S\n]*)*)"
+_END = r"\{%[-+]?\s*end(?:macro|set)\s*[-+]?%\}"
+_DEFINED = rf"(?:(?!\{{%[-+]?\s*(?:macro|set)\b)[^\n])*?{_END}"
+"""The end of a macro, or of a text that is set, with what is in it: none of it is shown where it stands."""
+_DEFINITION = rf"\{{%[-+]?\s*(?:macro|set)\b(?:(?!\{{%[-+]?\s*end)[^\n])*{_END}"
+_TAG = r"\{[%#](?:(?!\{[%#]).)*?[%#]\}"
+_LINE_START = rf"(?im)^(?P<lead>[^\S\n]*(?:{_DEFINED})?[^\S\n]*(?:(?:{_DEFINITION}|{_TAG})[^\S\n]*)*)"
 _ROLE_LINE = re.compile(
     _LINE_START + rf"(?P<head>\#?[^\S\n]*(?P<role>{'|'.join(ROLES)})[^\S\n]*:)(?=[^\S\n]*\n)"
 )

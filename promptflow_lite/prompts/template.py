@@ -93,7 +93,7 @@ class Template:
                 as a connection; `template-limit`.
         """
         try:
-            kind = _Lines if lists_as_lines else list
+            kind = _Lines if lists_as_lines else _Items
             context = {
                 name: plain(values[name], name, adapt, kind) for name in self.variables if name in values
             }
@@ -110,8 +110,22 @@ class Template:
         )
 
 
+_CHANGING: Mapping[type, frozenset[str]] = {
+    list: frozenset({"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"}),
+    dict: frozenset({"clear", "pop", "popitem", "setdefault", "update"}),
+}
+"""The methods by which a template may change what it has made itself."""
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """The sandbox, with operators that could ask for any amount of memory held back."""
+    """The sandbox, with operators that could ask for any amount of memory held back.
+
+    A template may change the lists and mappings that it makes (`{% set _ = found.append(x) %}`), which are of
+    these very types; data are of types of their own (`plain`), and stay as they are.
+    """
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr in _CHANGING.get(type(obj), ()) or super().is_safe_attribute(obj, attr, value)
 
     intercepted_binops = frozenset({"*", "**"})
 
@@ -135,7 +149,15 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
-class _Lines(list[Any]):
+class _Items(list[Any]):
+    """A list of the data; a template may not change it."""
+
+
+class _Fields(dict[str, Any]):
+    """A mapping of the data."""
+
+
+class _Lines(_Items):
     """A list whose text is that of its items, a line each. Prompt flow: common.py `ChatInputList`."""
 
     def __str__(self) -> str:
@@ -149,7 +171,7 @@ class _ImageName(str):
     __repr__ = str.__str__
 
 
-def plain(value: Any, name: str, adapt: Adapt, list_kind: type[list[Any]] = list) -> Any:
+def plain(value: Any, name: str, adapt: Adapt, list_kind: type[_Items] = _Items) -> Any:
     """`value` as data that a template may read.
 
     Raises:
@@ -163,10 +185,10 @@ def plain(value: Any, name: str, adapt: Adapt, list_kind: type[list[Any]] = list
     if isinstance(value, str):
         return adapt(value)
     if isinstance(value, dict | MappingProxyType):
-        return {
-            key if type(key) is str else str(key): plain(item, name, adapt, list_kind)
+        return _Fields(
+            (key if type(key) is str else str(key), plain(item, name, adapt, list_kind))
             for key, item in value.items()
-        }
+        )
     if isinstance(value, list | tuple):
         return list_kind(plain(item, name, adapt, list_kind) for item in value)
     if isinstance(value, Mapping):
@@ -176,7 +198,7 @@ def plain(value: Any, name: str, adapt: Adapt, list_kind: type[list[Any]] = list
     if hasattr(kind, "__dataclass_fields__"):
         fields = kind.__dataclass_fields__
         shown = (key for key in fields if not key.startswith("_"))
-        return {key: plain(getattr(value, key), name, adapt, list_kind) for key in shown}
+        return _Fields((key, plain(getattr(value, key), name, adapt, list_kind)) for key in shown)
     converted = to_plain(value)
     return converted if type(converted) in _SCALARS else plain(converted, name, adapt, list_kind)
 

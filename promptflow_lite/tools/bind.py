@@ -163,11 +163,11 @@ def _overridden(flow: Flow, overrides: Mapping[str, Mapping[str, Any]]) -> Flow:
 
 
 def _with(node: Node, changes: Mapping[str, Any]) -> Node:
-    """The node with other inputs; `connection` is the node's own unless it has an input of that name."""
+    """The node with other inputs; `connection` is a key of llm and retrieval nodes, and else an input."""
     inputs = dict(node.inputs)
     update: dict[str, Any] = {}
     for name, value in changes.items():
-        if name == "connection" and name not in inputs:
+        if name == "connection" and node.type in ("llm", "retrieval"):
             update["connection"] = value
         else:
             inputs[name] = Ref.in_flow(value) if Ref.is_reference(value) else value

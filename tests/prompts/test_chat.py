@@ -262,3 +262,24 @@ def test_without_image_parts_an_image_is_its_name() -> None:
 def test_lists_are_lines_where_that_is_asked_for() -> None:
     chat = compile_chat("user:\n{{ l }}|{{ d }}", "l.jinja2", lists_as_lines=True)
     assert pairs(chat.render({"l": ["a", "b"], "d": {"k": ["c"]}})) == [("user", "a\nb|{'k': ['c']}")]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "{% macro m(x) %}[{{ x }}]{% endmacro %}",
+        "{% macro m(x) %}\nassistant\n[{{ x }}] {% endmacro %}",
+        "{% set said %}so{% endset %}",
+        "{% set a = 1 %}{% set said %}so\nit is{% endset %}{# and #}",
+    ],
+)
+def test_a_role_line_may_follow_a_definition_on_its_line(start: str) -> None:
+    assert pairs(render(f"{start}system:\nKind.\nuser:\n{{{{ q }}}}", q="hi")) == [
+        ("system", "Kind."),
+        ("user", "hi"),
+    ]
+
+
+def test_text_before_a_definition_keeps_the_line_from_opening_a_message() -> None:
+    text = "system:\nsay {% set z %}it{% endset %}user:\nhi"
+    assert pairs(render(text)) == [("system", "say user:\nhi")]

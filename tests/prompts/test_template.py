@@ -154,3 +154,18 @@ def test_opaque_mappings_are_refused() -> None:
             return 1
 
     assert failure("{{ x }}", x=Opaque()).code == "template-value"
+
+
+def test_a_template_may_change_the_lists_and_mappings_that_it_makes() -> None:
+    text = (
+        "{% set found = [] %}{% set by = {} %}{% for x in xs %}{% set _ = found.append(x * 2) %}"
+        "{% set _ = by.update({x: found|length}) %}{% endfor %}{{ found }} {{ by }}"
+    )
+    assert template.compile(text, "t").render({"xs": [1, 2]}) == "[2, 4] {1: 1, 2: 2}"
+
+
+@pytest.mark.parametrize("change", ["xs.append(3)", "xs[0].append(3)", "d.update({'a': 2})", "d.l.pop()"])
+def test_data_in_a_template_are_read_only(change: str) -> None:
+    with pytest.raises(NodeError) as raised:
+        template.compile(f"{{% set _ = {change} %}}", "t").render({"xs": [[1], 2], "d": {"a": 1, "l": [1]}})
+    assert raised.value.code == "template-error"

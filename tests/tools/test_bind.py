@@ -120,6 +120,12 @@ def test_an_enum_lists_its_choices(tmp_path: Path) -> None:
     assert (complaint.code, complaint.hint) == ("wrong-type", "did you mean 'short'?")
 
 
+async def test_the_connection_of_a_python_node_is_an_input_that_need_not_be_there(tmp_path: Path) -> None:
+    script = ASK.replace("conn", "connection")
+    bound = bind(one_node(tmp_path, script, "{n: 2}"), KNOWN, overrides={"n": {"connection": "mine"}})
+    assert (await run_line(bound, {})).outputs == {"y": "k 2"}
+
+
 async def test_overrides_replace_inputs_and_connections(tmp_path: Path) -> None:
     bound = bind(
         one_node(tmp_path, ASK, "{conn: elsewhere, n: 2}"), KNOWN, overrides={"n": {"conn": "mine", "n": "7"}}
