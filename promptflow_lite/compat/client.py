@@ -9,6 +9,7 @@ from typing import Any
 
 from promptflow_lite.compat._missing import names_of
 from promptflow_lite.compat.called import CalledFlow
+from promptflow_lite.compat.given import flow_of
 from promptflow_lite.compat.operations.connections import ConnectionOperations
 from promptflow_lite.compat.operations.flows import FlowOperations
 from promptflow_lite.compat.operations.runs import RunOperations
@@ -70,7 +71,7 @@ class PFClient:
         """Run a flow over data, to its end.
 
         Args:
-            flow: a flow's folder or file, or `module:callable`.
+            flow: a flow's folder or file, `module:callable`, or something to call.
             data: a file: jsonl, json, csv, tsv.
             run: the run this one builds on.
             column_mapping: flow input to `${data.column}`, `${run.outputs.column}` or a literal.
@@ -133,7 +134,7 @@ class PFClient:
     ) -> Any:
         """The outputs of a flow for one line, or the output of one node."""
         return self.flows.test(
-            flow_of(flow, None),
+            flow_of(flow),
             inputs=inputs,
             variant=variant,
             node=node,
@@ -154,11 +155,6 @@ def load_flow(source: str | Path, **others: Any) -> CalledFlow:
         UserErrorException: no flow is there, or its files are wrong.
     """
     return CalledFlow(source)
-
-
-def flow_of(flow: str | Path | Callable[..., Any], code: str | Path | None) -> str | Path:
-    """Where a flow is: a path as it is."""
-    return flow if isinstance(flow, str | Path) else str(flow)
 
 
 __getattr__ = names_of(

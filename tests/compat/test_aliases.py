@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,8 +65,8 @@ def test_an_unknown_module_is_not_found_and_says_where_to_look(name: str) -> Non
 
 
 def test_an_unknown_name_is_an_import_error_that_says_where_to_look() -> None:
-    with pytest.raises(ImportError, match=r"promptflow\.core\.Prompty .*docs/compat\.md"):
-        exec("from promptflow.core import Prompty")
+    with pytest.raises(ImportError, match=r"promptflow\.core\.Nothing .*docs/compat\.md"):
+        exec("from promptflow.core import Nothing")
 
 
 def test_a_probe_for_a_private_name_gets_an_attribute_error() -> None:
@@ -90,3 +91,45 @@ def test_a_script_runs_under_the_aliases(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("beside ['a', 'b']\n", "")
+
+
+def _run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "promptflow_lite.compat", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd)
+
+
+def test_a_module_runs_under_the_aliases_and_its_exit_code_passes(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        "import sys\nfrom promptflow.core import tool\nprint(__name__, sys.argv[1:])\nsys.exit(5)\n"
+    )
+    done = _run("-m", "job", "x", cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == ("__main__ ['x']\n", "", 5)
+
+
+def test_the_code_of_a_notebook_runs_commands_passed_over(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["text"]},
+        {
+            "cell_type": "code",
+            "source": ["%pip install promptflow\n", "from promptflow.core import tool\n", "x = 1"],
+        },
+        {"cell_type": "code", "source": ["%%bash\n", "rm -rf nothing"]},
+        {
+            "cell_type": "code",
+            "source": "import asyncio\nawait asyncio.sleep(0)\ndisplay(x + 1)\nprint(open('d').read())",
+        },
+    ]
+    folder = tmp_path / "nb"
+    folder.mkdir()
+    (folder / "d").write_text("beside it")
+    (folder / "n.ipynb").write_text(json.dumps({"cells": cells}))
+    done = _run("nb/n.ipynb", cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == ("2\nbeside it\n", "", 0)
+
+
+def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
+    assert "there is no file 'no.py'" in _run("no.py", cwd=tmp_path).stderr
+    assert "usage" in _run(cwd=tmp_path).stderr
+    (tmp_path / "fails.py").write_text("raise ValueError('mine')\n")
+    done = _run("fails.py", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ValueError: mine")

@@ -210,3 +210,48 @@ def test_a_script_of_the_client_runs_as_a_program(echo: Path, data: Path, tmp_pa
         timeout=120,
     )
     assert (done.stdout, done.returncode) == ("Completed\n", 7), done.stderr
+
+
+CALLABLES = """\
+from promptflow.client import PFClient
+
+
+class Chat:
+    def __init__(self, word):
+        self.word = word
+
+    def __call__(self, text: str, times: int = 2):
+        return {"answer": f"{self.word} {text * times}"}
+
+    def __aggregate__(self, line_results):
+        return {"count": len(line_results)}
+
+
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+if __name__ == "__main__":
+    client = PFClient()
+    run = client.run(flow=Chat("hey"), data="data.jsonl")
+    print(client.get_metrics(run), client.get_details(run)["outputs.answer"].tolist())
+    print(client.get_details(client.run(flow=shout, data="data.jsonl"))["outputs.output"].tolist())
+    print(client.test(flow=Chat("yo"), inputs={"text": "q"}), client.test(flow=shout, inputs={"text": "q"}))
+"""
+
+
+def test_functions_and_objects_of_a_script_are_flows(data: Path, tmp_path: Path) -> None:
+    script = tmp_path / "callables.py"
+    script.write_text(CALLABLES)
+    done = subprocess.run(
+        [sys.executable, "-m", "promptflow_lite.compat", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.stdout.splitlines() == [
+        "{'count': 3} ['hey aa', 'hey badbad', 'hey cc']",
+        "['A', 'BAD', 'C']",
+        "{'answer': 'yo qq'} Q",
+    ], done.stderr
