@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,8 @@ class Prompt:
     """Where the template begins."""
     front: dict[str, Any] = field(default_factory=dict, repr=False)
     """The front matter, files read, changes made."""
+    warnings: tuple[Diagnostic, ...] = ()
+    """What is wrong with it and stops nothing."""
 
     @property
     def model(self) -> str | None:
@@ -185,7 +187,7 @@ def check_prompt(flow: Flow, connections: Collection[str] | None = None) -> list
         chat = compile_chat(template_of(prompt), prompt.file, images=True, lists_as_lines=True)
     except FlowError as error:
         return list(error.diagnostics)
-    found: list[Diagnostic] = []
+    found = list(prompt.warnings)
     named = prompt.configuration.get("connection") if isinstance(prompt.configuration, dict) else None
     if connections is not None and isinstance(named, str) and named != "local" and named not in connections:
         hint = near_miss(named, connections) or "'pf connection list' shows those that exist"
@@ -208,16 +210,18 @@ def _flow_of(
 ) -> tuple[Flow, list[Diagnostic]]:
     complaints = Complaints(document)
     folder = path.parent.absolute()
+    warnings: tuple[Diagnostic, ...] = ()
     front = document.data if document.data is not None else {}
     if isinstance(front, dict):
-        front = _over(with_files(front, folder, (), complaints.add),
-                      with_files(dict(changes), folder, (), complaints.add))  # fmt: skip
+        own, told = dict(front), Complaints(document)
+        own["sample"] = _sample(front.get("sample"), folder, told)
+        front = _over(
+            with_files(own, folder, (), complaints.add), with_files(dict(changes), folder, (), complaints.add)
+        )
+        warnings = tuple(replace(complaint, severity="warning") for complaint in told.found)
     data = complaints.fields(front, _PROMPTY, (), "a prompty")
     model = complaints.fields(data.get("model", {}), _MODEL, ("model",), "a model")
-    sample = data.get("sample", {})
-    if isinstance(sample, str) and sample.endswith(".json"):  # Prompt flow takes the bare name, too
-        sample = with_files(f"${{file:{sample}}}", folder, ("sample",), complaints.add)
-    sample = _mapping(sample, ("sample",), complaints)
+    sample = _mapping(data.get("sample", {}), ("sample",), complaints)
     inputs = _inputs(data.get("inputs", {}), sample, complaints)
     outputs = _outputs(data.get("outputs", {}), complaints)
     prompt = Prompt(
@@ -230,6 +234,7 @@ def _flow_of(
         file=document.file,
         line=line,
         front=front if isinstance(front, dict) else {},
+        warnings=warnings,
     )
     name = re.sub(r"[^\w\- ]", "_", path.stem) or "prompt"
     name = f"{name}_" if name in ("inputs", "flow") else name
@@ -257,6 +262,14 @@ def _flow_of(
         folder=folder,
     )  # fmt: skip
     return flow, complaints.found
+
+
+def _sample(value: Any, folder: Path, told: Complaints) -> Any:
+    """The sample, its file read; one whose file is not there is none, which matters to those who use it."""
+    if isinstance(value, str) and value.endswith(".json"):  # Prompt flow takes the bare name, too
+        value = f"${{file:{value.removeprefix('file:')}}}"
+    found = with_files(value, folder, ("sample",), told.add)
+    return None if told.found and found is value else found
 
 
 def _is_json(parameters: Mapping[str, Any]) -> bool:

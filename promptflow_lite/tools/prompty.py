@@ -31,7 +31,7 @@ from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
-from promptflow_lite.tools.wire import ask, stream
+from promptflow_lite.tools.wire import ask, gather, stream
 
 __all__ = ["Asking", "asking_of", "make", "rendered"]
 
@@ -54,6 +54,10 @@ _VARIABLES = {
 """What a configuration that says nothing takes from the environment, as in Prompt flow."""
 _ENV = re.compile(r"\$\{env:(.*)\}")
 _IMAGE = re.compile(r"data:image/([^;]*);(path|base64|url):\s*(.*)", re.DOTALL)
+_MESSAGE = dict.fromkeys(
+    ("content", "refusal", "role", "annotations", "audio", "function_call", "tool_calls")
+)
+"""The keys of a message as the openai package writes them, which users' code may ask for."""
 _OF_THE_CLIENT = ("extra_headers", "extra_body", "extra_query", "timeout", "stream")
 
 
@@ -160,8 +164,9 @@ class Asking:
             return _chunks(stream(endpoint, operation, body), is_completion=is_completion)
         if is_plain and (is_wanted or endpoint.stops_if_streaming):
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-            parts = text_parts(stream(endpoint, operation, body), body, scope)
-            return parts if is_wanted else "".join([part async for part in parts])
+            if is_wanted:
+                return text_parts(stream(endpoint, operation, body), body, scope)
+            return await gather(endpoint, operation, body, lambda events: text_parts(events, body, scope))
 
         def understood(answer: dict[str, Any]) -> Any:
             said = (of_completion if is_completion else of_chat)(answer, body, scope)
@@ -201,7 +206,7 @@ class Asking:
         if isinstance(said, dict):
             calls = said.get("tool_calls") or said.get("function_call")
             if calls:
-                return said
+                return {**_MESSAGE, **said}
             said = said.get("content") or ""
         if not _is_json(self.parameters):
             return said
