@@ -117,11 +117,11 @@ def test_an_unmodified_flow_validates_without_importing_anything(flow: Path) -> 
 def test_a_name_that_is_not_there_is_told_before_anything_runs(
     flow: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (flow / "count.py").write_text("from promptflow.core import Prompty, tool\n" + COUNT)
+    (flow / "count.py").write_text("from promptflow.core import Nothing, tool\n" + COUNT)
     assert _pf("flow", "test", "--flow", flow) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "promptflow.core.Prompty is not part of promptflow_lite; docs/compat.md lists what is" in err
+    assert "promptflow.core.Nothing is not part of promptflow_lite; docs/compat.md lists what is" in err
     assert "count.py" in err
 
 
