@@ -448,6 +448,8 @@ def _count(number: int, noun: str) -> str:
 _LABELS = {
     "read": "files read",
     "embed": "chunks embedded",
+    "index": "chunks cut into words",
+    "write": "chunks written",
     "question": "questions embedded",
     "ask": "questions asked",
     "push": "passages pushed",

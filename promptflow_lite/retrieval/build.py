@@ -26,7 +26,7 @@ from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
 __all__ = ["Built", "Progress", "build", "delete", "sources_of", "update"]
 
 Progress = Callable[[str, int, int], None]
-"""Told the stage (`read`, `embed`), how much of it is done, and of how much."""
+"""Told the stage (`read`, `embed`, `index`, `write`), how much of it is done, and of how much."""
 
 _BATCH = 64
 _RACY_NS = 2_000_000_000
@@ -119,6 +119,7 @@ async def build(
                 changes,
                 lambda digest: known.get(digest) or kept.vector(digest),
                 base=base.path if base is not None else None,
+                progress=progress,
             )
         except (OSError, sqlite3.Error) as error:
             raise unwritable(output, error) from error

@@ -9,7 +9,7 @@ Passages are numbered by row: their place in the order of the index. Why not by 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,17 +68,18 @@ def postings_of(
     import numpy as np  # noqa: PLC0415  # heavy: first use
 
     vocabulary = list(base.vocabulary) if base is not None else []
-    numbers = {word: number for number, word in enumerate(vocabulary)}
-    word_of, row_of, count_of, lengths = array("i"), array("i"), array("H"), array("i")
-    first = int(kept.sum()) if base is not None else 0
-    for row, said in enumerate(passages, start=first):
+    numbers: defaultdict[str, int] = defaultdict(None, ((word, n) for n, word in enumerate(vocabulary)))
+    numbers.default_factory = numbers.__len__  # a new word gets the next number
+    word_of, count_of, lengths, different = array("i"), array("i"), array("i"), array("i")
+    for said in passages:
+        each = Counter(said)
+        word_of.extend(map(numbers.__getitem__, each))
+        count_of.extend(each.values())
         lengths.append(len(said))
-        for word, count in Counter(said).items():
-            word_of.append(numbers.setdefault(word, len(numbers)))
-            row_of.append(row)
-            count_of.append(min(count, _MOST))
-    new = (np.frombuffer(each, each.typecode) for each in (word_of, row_of, count_of, lengths))
-    words, rows, counts, sizes = new
+        different.append(len(each))
+    words, counts, sizes = (np.frombuffer(of, of.typecode) for of in (word_of, count_of, lengths))
+    first = int(kept.sum()) if base is not None else 0
+    rows = np.repeat(np.arange(first, first + len(lengths), dtype=np.int32), different)
     if base is not None:
         stays = kept[base.rows]
         moved = np.cumsum(kept, dtype=np.int32) - 1
@@ -95,7 +96,7 @@ def postings_of(
         named,
         starts.astype(_TYPES["starts"]),
         rows[order].astype(_TYPES["rows"]),
-        counts[order].astype(_TYPES["counts"]),
+        np.minimum(counts[order], _MOST).astype(_TYPES["counts"]),
         sizes.astype(_TYPES["lengths"]),
     )
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -81,7 +81,13 @@ class Changes:
 
 
 def write(
-    output: Path, info: Info, changes: Changes, vector: Callable[[str], bytes], *, base: Path | None
+    output: Path,
+    info: Info,
+    changes: Changes,
+    vector: Callable[[str], bytes],
+    *,
+    base: Path | None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Info:
     """Put the index at `output` in one step: what stood there stays until the new one is whole.
 
@@ -91,6 +97,7 @@ def write(
         changes: to `base`.
         vector: the vector of a digest.
         base: the index that it is a changed copy of; None begins with an empty one.
+        progress: told the stage (`index`, `write`), how much of it is done, and of how much.
 
     Raises:
         OSError, sqlite3.Error: it cannot be written.
@@ -108,7 +115,7 @@ def write(
                 connection.executescript("pragma page_size = 16384")
                 connection.executescript(_SCHEMA)
             with connection:
-                info = _apply(connection, info, changes, vector)
+                info = _apply(connection, info, changes, vector, progress)
             _shrink(connection)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
@@ -123,17 +130,28 @@ def _apply(
     info: Info,
     changes: Changes,
     vector: Callable[[str], bytes],
+    progress: Callable[[str, int, int], None],
 ) -> Info:
+    total = sum(len(read.rows) for read in changes.read)
     before = _keys(connection)
     for file in changes.gone:
         _remove(connection, file)
-    _index_words(connection, before, changes, analyzer(info.tokenizer))
+    _index_words(
+        connection,
+        before,
+        changes,
+        analyzer(info.tokenizer),
+        lambda done: progress("index", done, total),
+    )
     connection.executemany(
         "update files set size = ?, modified = ? where path = ?",
         [(file.size, file.modified, file.path) for file in changes.touched],
     )
+    written = 0
     for read in changes.read:
         _add(connection, read, vector)
+        written += len(read.rows)
+        progress("write", written, total)
     counts = [
         connection.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608  # constant names
         for table in ("files", "documents", "chunks")
@@ -182,12 +200,23 @@ def _remove(connection: sqlite3.Connection, file: KnownFile) -> None:
 
 
 def _index_words(
-    connection: sqlite3.Connection, before: Sequence[int], changes: Changes, terms: Terms
+    connection: sqlite3.Connection,
+    before: Sequence[int],
+    changes: Changes,
+    terms: Terms,
+    progress: Callable[[int], None],
 ) -> None:
     """Bring the words up to date: of the passages `before` some are gone by now; new ones follow the rest."""
     import numpy as np  # noqa: PLC0415  # heavy: first use
 
-    added = (stems([*terms(row.headings), *terms(row.content)]) for read in changes.read for row in read.rows)
+    def words_of_each() -> Iterator[list[str]]:
+        done = 0
+        for read in changes.read:
+            yield from (stems([*terms(row.headings), *terms(row.content)]) for row in read.rows)
+            done += len(read.rows)
+            progress(done)
+
+    added = words_of_each()
     if before:
         kept = np.isin(before, _keys(connection))
         words = postings_of(added, base=read_postings(connection), kept=kept)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.words import Postings, Words, postings_of
 
+bm25s = pytest.importorskip("bm25s", reason="a development dependency")
+
 PASSAGES = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), min_size=1, max_size=12)
 
 
 @given(PASSAGES.filter(lambda passages: any(passages)), st.sets(st.sampled_from("abcdefghxy"), min_size=1))
 def test_scores_are_those_of_bm25s(passages: list[list[str]], query: set[str]) -> None:
-    bm25s = pytest.importorskip("bm25s", reason="a development dependency")
     plain = bm25s.BM25(k1=1.2, b=0.75, method="lucene")
     plain.index(passages, show_progress=False)
     known = sorted(query & {word for passage in passages for word in passage})
