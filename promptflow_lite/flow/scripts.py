@@ -33,6 +33,8 @@ class ScriptTool:
     """The parameters that are annotated with a connection class."""
     accepts_extra: bool
     """Whether it takes `**kwargs`, or what it takes cannot be read."""
+    assistants: frozenset[str] = frozenset()
+    """The parameters that are annotated with Prompt flow's `AssistantDefinition`."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,12 @@ def _tool(function: _Function, owner: ast.ClassDef | None, names: _Names) -> Scr
     name = f"{owner.name}.{function.name}" if owner else function.name
     if accepts_extra:
         required = required if not others - _TRANSPARENT else frozenset()
-    return ScriptTool(name, function.lineno, params, required, connections, accepts_extra)
+    assistants = frozenset(
+        a.arg
+        for a in args.args
+        if a.annotation is not None and "AssistantDefinition" in ast.unparse(a.annotation)
+    )
+    return ScriptTool(name, function.lineno, params, required, connections, accepts_extra, assistants)
 
 
 def _signature(args: ast.arguments) -> tuple[tuple[str, ...], frozenset[str], frozenset[str], bool]:

@@ -144,6 +144,10 @@ class _Checker:
         for name, value in given.items():
             if name in tool.connections:
                 yield from self.connection(value, "inputs", name)
+            if name in tool.assistants:
+                message = "assistants are not supported"
+                hint = "ask the model in an llm node, with 'tools'"
+                yield self.complaint("not-supported", message, "inputs", name, hint=hint)
             if name not in tool.params and not tool.accepts_extra:
                 hint = near_miss(name, tool.params) or f"it takes: {', '.join(tool.params) or 'nothing'}"
                 message = f"the tool {tool.name!r} has no parameter {name!r}"

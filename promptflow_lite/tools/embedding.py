@@ -8,6 +8,9 @@ from promptflow_lite.tools.tool import tool
 
 __all__ = ["embedding"]
 
+_OPENAI_MODEL = "text-embedding-ada-002"
+"""What Prompt flow's tool asks OpenAI for where a node names no model."""
+
 
 @tool
 async def embedding(
@@ -27,5 +30,6 @@ async def embedding(
         ModelError: the endpoint refused or gave something else.
         UserError: Azure, and no deployment is named.
     """
-    [vector] = await embed(connection, [input], deployment_name or model or None)
+    unsaid = _OPENAI_MODEL if connection.TYPE == "open_ai" else None
+    [vector] = await embed(connection, [input], deployment_name or model or unsaid)
     return vector

@@ -258,3 +258,18 @@ def test_no_user_code_is_imported(tmp_path: Path) -> None:
     case = Case(dag(f"nodes:\n{NODE}"), {"run.py": TOOL + "\nraise SystemExit(9)\n"})
     assert complaints(case, tmp_path) == []
     assert not any("pf_main" in name or name == "run" for name in set(sys.modules) - before)
+
+
+def test_a_node_that_takes_an_assistant_is_refused_by_name(tmp_path: Path) -> None:
+    script = (
+        "from promptflow.core import tool\nfrom promptflow.contracts.types import AssistantDefinition\n\n"
+        "@tool\ndef run(who: AssistantDefinition):\n    return who\n"
+    )
+    case = Case(
+        dag(
+            "nodes:\n- {type: python, source: {type: code, path: run.py}, name: n, inputs: {who: who.yaml}}\n"
+        ),
+        {"run.py": script},
+    )
+    found = [(c.code, c.severity, c.mark.line if c.mark else 0) for c in complaints(case, tmp_path)]
+    assert ("not-supported", "error", 3) in found
