@@ -168,34 +168,51 @@ def _envelope(request_id: str, kind: str, model: str) -> dict[str, Any]:
 
 
 def _conversation(messages: Any) -> tuple[Any, tuple[tuple[Any, Any], ...], list[str]]:
-    """The last question, the turns before it, and the messages that a flow does not hear."""
+    """The last question, the turns before it, and the messages that a flow does not hear.
+
+    Answers after the last question are not heard: the question is answered anew. Where the user said nothing,
+    the last message is the question.
+    """
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages: expected a list with at least one message", "messages")
     ignored: list[str] = []
-    turns: list[tuple[list[Any], list[Any]]] = []
+    turns: list[_Turn] = []
     for at, message in enumerate(messages):
         where = f"messages[{at}]"
         role = message.get("role") if isinstance(message, dict) else None
-        match role:
-            case "system" | "developer":
-                _parts(message.get("content"), where)
-                ignored.append(where)
-            case "user":
-                if not turns or turns[-1][1]:
-                    turns.append(([], []))
-                turns[-1][0].append(_parts(message.get("content"), where))
-            case "assistant":
-                if message.get("tool_calls") or message.get("function_call"):
-                    raise _wrong(f"{where}: a flow calls its own tools", "messages")
-                if not turns:
-                    turns.append(([], []))
-                turns[-1][1].append(_parts(message.get("content") or "", where))
-            case _:
-                raise _wrong(f"{where}.role: expected system, developer, user or assistant", "messages")
-    if not turns or turns[-1][1]:
-        raise _wrong("messages: the last one is not the user's", "messages")
-    *before, (question, _) = turns
-    return _joined(question), tuple((_joined(q), _joined(a)) for q, a in before), ignored
+        if role not in ("system", "developer", "user", "assistant"):
+            raise _wrong(f"{where}.role: expected system, developer, user or assistant", "messages")
+        if message.get("tool_calls") or message.get("function_call"):
+            raise _wrong(f"{where}: a flow calls its own tools", "messages")
+        empty = "" if role == "assistant" else None
+        content = _parts(message.get("content") if message.get("content") is not None else empty, where)
+        if role in ("system", "developer"):
+            ignored.append(where)
+            continue
+        if not turns or (role == "user" and turns[-1].answers):
+            turns.append(_Turn())
+        turns[-1].add(role, content, where)
+    if not any(turn.questions for turn in turns):
+        return content, (), [f"messages[{n}]" for n in range(len(messages) - 1)]
+    while not turns[-1].questions:
+        ignored += turns.pop().said
+    last = turns.pop()
+    ignored += last.said[len(last.questions) :]
+    return _joined(last.questions), tuple((_joined(t.questions), _joined(t.answers)) for t in turns), ignored
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Questions in a row, and the answers in a row that follow them."""
+
+    questions: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """Where each of them stands among the messages."""
+
+    def add(self, role: str, content: Any, where: str) -> None:
+        (self.questions if role == "user" else self.answers).append(content)
+        self.said.append(where)
 
 
 def _parts(content: Any, where: str) -> str | list[Any]:

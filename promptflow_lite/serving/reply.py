@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,11 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except (TypeError, ValueError):
-        return orjson.dumps(to_plain(value))
+        plain = to_plain(value)
+    try:
+        return orjson.dumps(plain)
+    except TypeError:  # an int of more than 64 bits
+        return json.dumps(plain, ensure_ascii=False).encode()
 
 
 async def send_json(out: Send, status: int, value: Any, headers: Sequence[Header] = ()) -> None:

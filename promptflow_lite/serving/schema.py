@@ -21,7 +21,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "bool": {"type": "boolean"},
     "string": {"type": "string"},
     "list": {"type": "array", "items": {}},
-    "object": {"type": "object", "additionalProperties": True},
+    "object": {"title": "object"},  # or whatever else is JSON: Prompt flow refuses nothing here
     "image": {
         "type": "object",
         "description": "one key that says the type, as in data:image/png;base64, and the base64 text; or "
@@ -32,6 +32,7 @@ _TYPES: dict[str, dict[str, Any]] = {
         "example": {"data:image/png;base64": "iVBORw0KGgo="},
     },
 }
+_TURN = {"$ref": "#/components/schemas/Turn"}
 _LARGEST_SAMPLE = 1024 * 1024
 
 _ERROR = {
@@ -123,6 +124,7 @@ def document_of(
                 "Inputs": _inputs(flow),
                 "Outputs": _outputs(flow, outputs),
                 "Error": _ERROR,
+                "Turn": _turn(flow),
                 **_OTHERS,
             },
         },
@@ -151,10 +153,22 @@ def _inputs(flow: Flow) -> dict[str, Any]:
     required = [n for n, spec in flow.inputs.items() if spec.default is None and n != history]
     return {
         "type": "object",
-        "properties": {name: _property(spec) for name, spec in flow.inputs.items()},
+        "properties": {
+            name: {**_property(spec), **({"items": _TURN} if name == history else {})}
+            for name, spec in flow.inputs.items()
+        },
         **({"required": required} if required else {}),
         "example": example_of(flow),
     }
+
+
+def _turn(flow: Flow) -> dict[str, Any]:
+    """One turn of a chat's history, in Prompt flow's form."""
+    if flow.chat_input is None or flow.chat_output is None:
+        return _object()
+    inputs = _object([flow.chat_input], **{flow.chat_input: {}})
+    outputs = _object([flow.chat_output], **{flow.chat_output: {}})
+    return _object(["inputs", "outputs"], inputs=inputs, outputs=outputs)
 
 
 def _outputs(flow: Flow, shown: list[str]) -> dict[str, Any]:
@@ -175,8 +189,6 @@ def _property(spec: FlowInput) -> dict[str, Any]:
         made["enum"] = to_plain(spec.enum)
     if spec.default is not None:
         made["default"] = to_plain(spec.default)
-    if spec.is_chat_history:
-        made["items"] = {"$ref": "#/components/schemas/Turn"}
     return made
 
 
@@ -251,7 +263,7 @@ def _post(
     }
 
 
-_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS = {"text/event-stream": {"schema": {"description": "server-sent events, each with JSON as its data"}}}
 _OF_POST = ("400", "401", "403", "408", "413", "415", "429", "503")
 
 
@@ -291,16 +303,15 @@ _MESSAGE = _object(
     content={"oneOf": [_STRING, {"type": "array", "items": _PART}]},
 )
 _OTHERS: dict[str, Any] = {
-    "Turn": _object(None, inputs={"type": "object"}, outputs={"type": "object"}),
     "Health": _object(["status", "version"], status=_STRING, version=_STRING),
     "Version": _object(["status", "version"], status=_STRING, version=_STRING, build_info=_STRING),
     "Models": _object(["data"], object=_STRING, data={"type": "array", "items": {"type": "object"}}),
     "Chat": _object(
         ["messages"],
-        model=_STRING,
+        model={"type": "string", "nullable": True},
         messages={"type": "array", "minItems": 1, "items": _MESSAGE},
-        stream={"type": "boolean"},
-        inputs={"type": "object", "description": "the flow's other inputs"},
+        stream={"type": "boolean", "nullable": True},
+        inputs={"type": "object", "description": "the flow's other inputs", "nullable": True},
     ),
     "Completion": _object(
         ["id", "choices", "usage"],
@@ -311,9 +322,14 @@ _OTHERS: dict[str, Any] = {
     ),
     "Feedback": _object(
         None,
-        request_id={"type": "string", "description": "the x-request-id of the answer", "maxLength": 128},
+        request_id={
+            "type": "string",
+            "description": "the x-request-id of the answer",
+            "maxLength": 128,
+            "nullable": True,
+        },
         score={"oneOf": [{"type": "number"}, {"type": "boolean"}], "nullable": True},
-        comment={"type": "string", "maxLength": 10000},
+        comment={"type": "string", "maxLength": 10000, "nullable": True},
     ),
     "FeedbackReceived": _object(["status"], status=_STRING),
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs
+
+import orjson
 
 from promptflow_lite.engine.events import Chunk, NodeEnded, NodeStarted
 from promptflow_lite.engine.results import LineResult, NodeRun
@@ -138,23 +140,44 @@ def _wants_nodes(scope: Scope) -> bool:
 
 
 def check_inputs(flow: Flow, inputs: Mapping[str, Any]) -> None:
-    """Refuse what only a file of the author's may say.
+    """Refuse values of another JSON type than the schema says, and what only a file of the author's may say.
 
-    Null, a list or an object for a string, which Prompt flow turns into the text of a Python value; and the
-    path of an image.
+    Text that reads as the type (`"3"` for an int) is taken, as by Prompt flow; what it would cut (3.9 for an
+    int) or turn into the text of a Python value (null for a string) is not.
 
     Raises:
         Refusal: 400, every such input.
     """
-    wrong = []
-    for name, spec in flow.inputs.items():
-        value = inputs.get(name, "")
-        if spec.type == "string" and (value is None or isinstance(value, dict | list)):
-            wrong.append(f"inputs.{name}: expected a string, got {_kind(value)}")
-        elif spec.type == "image" and isinstance(value, str) and not _brings_image(value):
-            wrong.append(f"inputs.{name}: expected an image as base64 text or by its address")
+    wrong = [
+        f"inputs.{name}: {complaint}"
+        for name, spec in flow.inputs.items()
+        if name in inputs and (complaint := _complaint(name, spec.type, inputs[name], flow))
+    ]
     if wrong:
         raise Refusal(400, "wrong-input", "\n".join(wrong), param="inputs")
+
+
+def _complaint(name: str, kind: str, value: Any, flow: Flow) -> str | None:
+    expected, accepts = _ACCEPTS.get(kind, ("", None))
+    if accepts is not None and not isinstance(value, str) and not accepts(value):
+        return f"expected {expected}, got {_kind(value)}"
+    if kind == "image" and isinstance(value, str) and not _brings_image(value):
+        return "expected an image as base64 text or by its address"
+    if name == flow.chat_history and not _is_history(value, flow):
+        turn = f"{{'inputs': {{{flow.chat_input!r}: ...}}, 'outputs': {{{flow.chat_output!r}: ...}}}}"
+        return f"expected a list of turns, each {turn}"
+    return None
+
+
+_ACCEPTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "string": ("a string", lambda value: False),
+    "int": ("an int", lambda value: type(value) is int or (type(value) is float and value.is_integer())),
+    "double": ("a double", lambda value: type(value) in (int, float)),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
+    "list": ("a list", lambda value: isinstance(value, list)),
+    "image": ("an image", lambda value: isinstance(value, dict)),
+}
+"""What each type takes beside text."""
 
 
 def _brings_image(text: str) -> bool:
@@ -166,8 +189,24 @@ def _brings_image(text: str) -> bool:
         return False
 
 
+def _is_history(value: Any, flow: Flow) -> bool:
+    """Whether a chat flow's templates can read it; text is left to the flow, which takes JSON there."""
+    if flow.chat_input is None or flow.chat_output is None or isinstance(value, str):
+        return True
+    return isinstance(value, list) and all(
+        isinstance(turn, dict)
+        and all(
+            isinstance(turn.get(side), dict) and name in turn[side]
+            for side, name in (("inputs", flow.chat_input), ("outputs", flow.chat_output))
+        )
+        for turn in value
+    )
+
+
 def _kind(value: Any) -> str:
-    return "null" if value is None else "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, dict | list):
+        return "a list" if isinstance(value, list) else "an object"
+    return orjson.dumps(value).decode()
 
 
 def _names(flow: Flow) -> str:

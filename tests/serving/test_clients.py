@@ -110,6 +110,19 @@ def test_earlier_messages_become_the_chat_history(client: openai.OpenAI, model: 
     assert answer.headers["x-ignored"] == "messages[0], temperature"
 
 
+def test_what_follows_the_last_question_is_answered_anew(client: openai.OpenAI, model: ModelServer) -> None:
+    messages: list[Any] = [_user("first"), {"role": "assistant", "content": "half an ans"}]
+    answer = client.chat.completions.with_raw_response.create(model="support", messages=messages)
+    assert [m["content"] for m in model.requests[-1].body["messages"]] == ["You are scripted.", "first"]
+    assert answer.headers["x-ignored"] == "messages[1]"
+
+
+def test_a_system_message_alone_is_the_question(client: openai.OpenAI, model: ModelServer) -> None:
+    messages: list[Any] = [{"role": "system", "content": "say hi"}]
+    answer = client.chat.completions.create(model="support", messages=messages)
+    assert answer.choices[0].message.content == "echo: say hi"
+
+
 def test_other_inputs_of_the_flow_come_beside_the_messages(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match=r"inputs\.tone: expected a string"):
         client.chat.completions.create(

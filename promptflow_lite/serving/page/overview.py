@@ -141,7 +141,7 @@ def _table(schema: Document) -> str:
     required = schema.get("required", ())
     rows = []
     for name, field in schema.get("properties", {}).items():
-        kind = field.get("type", "")
+        kind = field.get("type", field.get("title", ""))
         asked = "required" if name in required else ""
         if "default" in field:
             asked = f"default {json.dumps(field['default'], ensure_ascii=False)[:100]}"
