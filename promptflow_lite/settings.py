@@ -28,6 +28,10 @@ class Settings:
     """`PF_LOCAL_MODEL`: the embedded model that `local` serves when nothing else is said: name or path."""
     models: Path
     """`PF_MODELS`: where weights are cached; default `<home>/models`."""
+    caching: bool = False
+    """`PF_CACHE`: `on` keeps the answers of models, and asks for none that is kept."""
+    prices: Path | None = None
+    """`PF_PRICES`: a file of prices that go over the known ones; default `<home>/prices.yaml`."""
     tracking: bool = True
     """`PF_TRACKING`: `off` tells no tracker (MLflow) of runs."""
     step_summary: Path | None = None
@@ -41,6 +45,11 @@ class Settings:
     def connections(self) -> Path:
         """The folder of connection files."""
         return self.home / "connections"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what can be made again."""
+        return self.home / "cache"
 
     @property
     def runs(self) -> Path:
@@ -60,6 +69,8 @@ class Settings:
             batch_timeout_s=float(environ.get("PF_BATCH_TIMEOUT_SEC") or 0) or None,
             model=environ.get("PF_LOCAL_MODEL") or None,
             models=Path(models).expanduser() if models else folder / "models",
+            caching=(environ.get("PF_CACHE") or "off").lower() not in ("off", "0", "false", "no"),
+            prices=Path(environ["PF_PRICES"]).expanduser() if environ.get("PF_PRICES") else None,
             tracking=(environ.get("PF_TRACKING") or "on").lower() not in ("off", "0", "false", "no"),
             step_summary=Path(summary) if summary else None,
             serve_keys=tuple(

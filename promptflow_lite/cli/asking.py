@@ -23,7 +23,16 @@ from promptflow_lite.settings import settings
 
 __all__ = ["Options", "init_of", "request", "variables"]
 
-_VALUES = ("sample", "shuffle_seed", "repeats", "skip_bad_lines", "batch_timeout")
+_VALUES = (
+    "sample",
+    "shuffle_seed",
+    "repeats",
+    "skip_bad_lines",
+    "batch_timeout",
+    "cache",
+    "max_cost",
+    "max_tokens",
+)
 _CHOICE = ("sample", "shuffle_seed", "repeats", "skip_bad_lines")
 _OF_THE_EARLIER = ("flow", "data", "run", "variant", "column_mapping", "connections", "limit", *_CHOICE)
 """What a run that resumes from another takes from it."""
@@ -48,6 +57,7 @@ class Options:
     settings: Sequence[str] | None = None
     resume_from: str | None = None
     concurrency: int | None = None
+    executor: str | None = None
     workers: int | None = None
     worker_memory: int | None = None
     line_timeout: float | None = None
@@ -58,6 +68,9 @@ class Options:
     shuffle_seed: int | None = None
     repeats: int | None = None
     skip_bad_lines: bool | None = None
+    cache: bool | None = None
+    max_cost: float | None = None
+    max_tokens: int | None = None
     file: Path | None = None
 
 
@@ -130,11 +143,15 @@ def _typed(options: Options) -> dict[str, Any]:
         "display_name": options.display_name,
         "resume_from": options.resume_from,
         "concurrency": options.concurrency,
+        "executor": options.executor,
         "workers": options.workers,
         "worker_memory": options.worker_memory,
         "line_timeout": options.line_timeout,
         "error_threshold": options.error_threshold,
         "batch_timeout": options.batch_timeout,
+        "cache": options.cache,
+        "max_cost": options.max_cost,
+        "max_tokens": options.max_tokens,
         "limit": options.limit,
         "sample": options.sample,
         "shuffle_seed": options.shuffle_seed,

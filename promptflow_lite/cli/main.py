@@ -29,6 +29,7 @@ GROUPS = {
     "config": "Settings of this home: where runs are kept.",
     "tool": "Tools of packages and of flows: make, list and check them.",
     "model": "The weights of embedded models.",
+    "cache": "Answers of models that are kept.",
     "index": "Search indexes over your documents.",
 }
 """The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""

@@ -67,6 +67,14 @@ _Workers = Annotated[
         help="Run the flow's code in this many processes: all cores, and a crash costs one line.",
     ),
 ]
+_Executor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="ray|ADDRESS",
+        help="Run lines on a Ray cluster: this one, ray://HOST:10001 or HOST:6379.  [default: this machine]",
+    ),
+]
 _WorkerMemory = Annotated[
     int | None,
     typer.Option("--worker-memory", min=1, metavar="MB", help="What a worker process may take at most."),
@@ -90,6 +98,24 @@ _ErrorThreshold = Annotated[
         min=-1,
         help="Stop when more lines than this have failed, and exit 0 up to it; -1: never mind failed lines.",
     ),
+]
+_Cache = Annotated[
+    bool | None,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the models' answers, and pay for none that is kept (pf cache).  [default: PF_CACHE]",
+        show_default=False,
+    ),
+]
+_MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost", min=0.000001, metavar="USD", help="Stop when so much is spent; resume goes on."
+    ),
+]
+_MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, metavar="N", help="Stop after so many tokens; resume goes on."),
 ]
 _LogFormat = Annotated[
     LogFormat, typer.Option("--log-format", help="How progress and logs are told: for people, or as JSON.")
@@ -183,6 +209,7 @@ def create(
         ),
     ] = None,
     concurrency: _Concurrency = None,
+    executor: _Executor = None,
     workers: _Workers = None,
     worker_memory: _WorkerMemory = None,
     line_timeout: _LineTimeout = None,
@@ -206,12 +233,21 @@ def create(
     skip_bad_lines: Annotated[
         bool, typer.Option("--skip-bad-lines", help="Leave bad records of the data out, and say which.")
     ] = False,
+    cache: _Cache = None,
+    max_cost: _MaxCost = None,
+    max_tokens: _MaxTokens = None,
     stream: Annotated[
         bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
     ] = False,
     file: Annotated[
         Path | None,
         typer.Option("--file", "-f", metavar="YAML", help="A run file; options go over its keys."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source", metavar="DIR", help="Take over a run's folder from elsewhere, Prompt flow's too."
+        ),
     ] = None,
     no_tracking: _NoTracking = False,
     log_format: _LogFormat = LogFormat.text,
@@ -223,6 +259,10 @@ def create(
     twice leaves at once; either way `pf run resume NAME` goes on. Exit code 0: done; 1: failed; 2: wrong
     use or a wrong file; 3: done, but some lines failed; 128+n: ended by signal n.
     """
+    if source is not None:
+        from promptflow_lite.cli.run_records import take_over
+
+        return take_over(source, name, display_name, tags, output)
     from promptflow_lite.cli.asking import Options, request
     from promptflow_lite.cli.running import Session
 
@@ -241,6 +281,7 @@ def create(
         settings=settings_,
         resume_from=resume_from,
         concurrency=concurrency,
+        executor=executor,
         workers=workers,
         worker_memory=worker_memory,
         line_timeout=line_timeout,
@@ -251,6 +292,9 @@ def create(
         shuffle_seed=shuffle_seed,
         repeats=repeats,
         skip_bad_lines=skip_bad_lines,
+        cache=cache,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
         file=file,
     )
     session = Session(
@@ -288,11 +332,15 @@ def resume(
         ),
     ] = None,
     concurrency: _Concurrency = None,
+    executor: _Executor = None,
     workers: _Workers = None,
     worker_memory: _WorkerMemory = None,
     line_timeout: _LineTimeout = None,
     batch_timeout: _BatchTimeout = None,
     error_threshold: _ErrorThreshold = None,
+    cache: _Cache = None,
+    max_cost: _MaxCost = None,
+    max_tokens: _MaxTokens = None,
     stream: Annotated[
         bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
     ] = False,
@@ -312,11 +360,15 @@ def resume(
     )
     changes = {
         "concurrency": concurrency,
+        "executor": executor,
         "workers": workers,
         "worker_memory_mb": worker_memory,
         "line_timeout_s": line_timeout,
         "batch_timeout_s": batch_timeout,
         "error_threshold": error_threshold,
+        "cache": cache,
+        "max_cost": max_cost,
+        "max_tokens": max_tokens,
     }
     return session.resume(
         _one(name, named),
@@ -545,7 +597,7 @@ def cancel(name: _Name = None, named: _Named = None, output: _Out = Output.table
 def delete(
     name: _Name = None,
     named: _Named = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", "--assume-yes", help="Do not ask.")] = False,
     output: _Out = Output.table,
 ) -> None:
     """Delete a run: its folder with its journal and results. What MLflow was told stays there."""

@@ -19,7 +19,18 @@ from promptflow_lite.runs.records import dumps, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 
-__all__ = ["COLUMNS", "Details", "as_json", "exit_code", "metrics", "row", "store", "text", "value"]
+__all__ = [
+    "COLUMNS",
+    "Details",
+    "as_json",
+    "dollars",
+    "exit_code",
+    "metrics",
+    "row",
+    "store",
+    "text",
+    "value",
+]
 
 COLUMNS = ("name", "status", "lines", "failed", "seconds", "created", "metrics")
 _COLOURS = {
@@ -73,8 +84,10 @@ def text(run: Run, store: RunStore, *, whole: bool = False) -> str:
     """
     facts = [("run", run.name), ("status", _status(run)), *(_asked(run) if whole else ())]
     facts += [("lines", _lines(run)), ("time", f"{seconds(run):.1f} s")]
-    if run.usage.get("calls"):
+    if run.usage.get("calls") or run.usage.get("reused"):
         facts.append(("tokens", _tokens(run)))
+    if run.cost is not None:
+        facts.append(("cost", f"{dollars(run.cost)} (prices: {', '.join(run.prices)})"))
     facts += _metrics(run)
     facts.append(("results", str(store.folder(run.name))))
     facts += _mlflow(run)
@@ -115,10 +128,17 @@ def _lines(run: Run) -> str:
 
 def _tokens(run: Run) -> str:
     usage = run.usage
-    return (
-        f"{usage['total_tokens']:,} in {usage['calls']:,} model calls "
-        f"({usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out)"
-    )
+    parts = [f"{usage['prompt_tokens']:,} in", f"{usage['completion_tokens']:,} out"]
+    if cached := usage.get("cached_tokens"):
+        parts.append(f"{cached:,} of the prompts kept by the provider")
+    told = f"{usage['total_tokens']:,} in {usage['calls']:,} model calls ({', '.join(parts)})"
+    reused = usage.get("reused")
+    return f"{told}; {reused:,} answers from the cache" if reused else told
+
+
+def dollars(amount: float) -> str:
+    """US dollars for people: cents and their hundredths, or two figures of what is less."""
+    return f"${amount:,.4f}" if amount >= 0.01 or not amount else f"${amount:.2g}"
 
 
 def _metrics(run: Run) -> Iterator[tuple[str, str]]:

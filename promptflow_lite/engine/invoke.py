@@ -67,9 +67,9 @@ async def invoke(
         run.seconds = perf_counter() - began
         current.reset(token)
         usage = scope.usage
-        if usage.calls or usage.prompt_tokens or usage.completion_tokens:
+        if usage.calls or usage.prompt_tokens or usage.completion_tokens or usage.reused:
             run.usage = usage
-        run.model = scope.model
+        run.model, run.endpoint = scope.model, scope.endpoint
 
 
 def failure_of(error: BaseException, node: str | None) -> Failure:

@@ -56,6 +56,8 @@ class NodeRun:
     model: str | None = None
     logs: str = ""
     """What its tool printed, where the node ran by itself; otherwise the line has it."""
+    endpoint: str | None = None
+    """The address of the model that answered; `local` is the embedded one's."""
 
 
 @dataclass(slots=True)

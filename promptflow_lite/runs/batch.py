@@ -19,6 +19,7 @@ from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.events import LineEnded, Log
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import InputError, UserError
+from promptflow_lite.registry import Registry
 from promptflow_lite.runs import lock, snapshot
 from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
 from promptflow_lite.runs.in_flight import InFlight
@@ -26,13 +27,17 @@ from promptflow_lite.runs.job import Executor, FlowJob, Line, Tracker
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
+from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.processes import ProcessExecutor
 from promptflow_lite.runs.records import Key, decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import LineCounts, Run
+from promptflow_lite.runs.spending import Account, spent_up
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import IN_FLIGHT, JOURNAL, RunStore, copy_completed, write_json, write_outputs
 from promptflow_lite.runs.tally import Tally, accounted
+from promptflow_lite.settings import settings
+from promptflow_lite.tools.scope import Usage, caching
 from promptflow_lite.tools.wire import listening
 
 __all__ = ["resume_batch", "run_batch", "tell"]
@@ -195,9 +200,14 @@ def _job(prepared: Prepared, store: RunStore) -> FlowJob:
 
 
 def _executor(prepared: Prepared, connections: ConnectionProvider) -> Executor:
-    if prepared.run.workers is None:
+    where, workers = prepared.run.executor, prepared.run.workers
+    if where is not None:
+        name, address = ("ray", where) if ":" in where else (where, None)
+        made: Executor = Registry("executors").get(name)(connections, address=address, workers=workers)
+        return made
+    if workers is None:
         return LocalExecutor(connections, prepared.flow)
-    return ProcessExecutor(connections, workers=prepared.run.workers)
+    return ProcessExecutor(connections, workers=workers)
 
 
 def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
@@ -208,6 +218,12 @@ def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
             code="run-changed",
             hint=f"start a new run, or go on all the same: pf run resume {then.name} --force",
         )
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    counts = dataclasses.asdict(usage)
+    del counts["cost"]
+    return {**counts, "total_tokens": usage.total_tokens}
 
 
 def _marked(lines: Iterable[Line], marks: InFlight) -> Iterator[Line]:
@@ -245,6 +261,7 @@ class _Batch:
         self.stop = stop or Stop()
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
+        self.account = Account(Prices.of(settings()), self.note)
         self.run = prepared.run
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
@@ -276,7 +293,7 @@ class _Batch:
         try:
             todo, count = self._todo(retry_failed)
             self._begin(count)
-            with listening(self.emit):
+            with listening(self.emit), caching(self.prepared.job.cache):
                 await self._lines(todo)
                 await self.journal.drain()
                 if self.tally.count < len(self.prepared.lines):
@@ -337,6 +354,8 @@ class _Batch:
     async def _lines(self, todo: Iterable[Line]) -> None:
         """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
         self.stop.when_asked(self._hurry)
+        if (failure := spent_up(self.run, self.tally.usage)) is not None:
+            self.stop.ask(failure.code)
         limit = self.run.batch_timeout_s
         loop = asyncio.get_running_loop()
         timer = None if limit is None else loop.call_later(limit, self.stop.ask, _BATCH_TIMEOUT)
@@ -360,7 +379,7 @@ class _Batch:
         lines = todo if executor.is_isolated or marks is None else _marked(todo, marks)
         async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
             async for result in results:
-                await self.journal.add(result)
+                await self.journal.add(self.account.charge(result))
                 if marks is not None:
                     marks.end((result.line_number or 0, result.repeat))
                 self._look_at_first(result)
@@ -388,13 +407,13 @@ class _Batch:
             which = key_text((result.line_number or 0, result.repeat))
             self.log(f"line {which} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
-        failure = self._too_many_failed()
+        failure = self._too_many_failed() or spent_up(self.run, self.tally.usage)
         if failure is not None:
             self.stop.ask(failure.code)
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
-        error = self._too_many_failed() or self._too_long()
+        error = self._too_many_failed() or spent_up(self.run, self.tally.usage) or self._too_long()
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
     def _too_many_failed(self) -> Failure | None:
@@ -447,6 +466,9 @@ class _Batch:
         if self.aggregates:
             result = await self.executor.aggregate(self.tally.in_order(), self.emit)
             result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
+            self.account.charge_nodes(result.node_runs)
+            for node_run in result.node_runs.values():
+                self.tally.usage.add(node_run.usage or Usage())
             write_json(self.folder / "aggregation.json", self._redacted(result), self.store.disk)
             return result
         metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
@@ -481,7 +503,9 @@ class _Batch:
                     skipped=len(self.prepared.skipped) + self.unscored,
                 ),
                 "failures": dict(self.tally.reasons.most_common()),
-                "usage": {**dataclasses.asdict(usage), "total_tokens": usage.total_tokens},
+                "usage": _counts(usage),
+                "cost": usage.cost,
+                "prices": sorted({*self.run.prices, *self.account.sources}),
             }
         )
         self.store.save(self.run)

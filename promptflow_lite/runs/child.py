@@ -23,7 +23,9 @@ from promptflow_lite.errors import Diagnostic, FlowError, Mark, PromptflowError,
 from promptflow_lite.runs.frames import Frames, Message, pack
 from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key
+from promptflow_lite.tools.pacing import Throttled
 from promptflow_lite.tools.scope import Printed
+from promptflow_lite.tools.wire import tell
 
 __all__ = ["Child", "Sent"]
 
@@ -170,13 +172,27 @@ class Child:
         self._send(message)
 
     async def receive(self, until: float | None = None) -> Message | None:
-        """What it says next, `None` once it is gone.
+        """What it says next, `None` once it is gone. That an endpoint makes it wait is passed on.
 
         Raises:
             TimeoutError: it has said nothing by `until`, on the loop's clock.
         """
-        async with asyncio.timeout_at(until):
-            return await self._frames.queue.get()
+        while True:
+            async with asyncio.timeout_at(until):
+                message = await self._frames.queue.get()
+            match message:
+                case {"throttled": body}:
+                    self._excuse(Throttled(**body))
+                    if until is None:
+                        continue
+            return message
+
+    def _excuse(self, throttled: Throttled) -> None:
+        """What its lines wait for an endpoint is not their time."""
+        tell(throttled)
+        pause_s = max(0.0, (throttled.until or 0.0) - time.time())
+        for sent in self.in_flight.values():
+            sent.began = max(sent.began, asyncio.get_running_loop().time() + pause_s)
 
     async def ended(self) -> tuple[str, str | None]:
         """How it ended (killed now, if it has not), for people, and the stack that it left."""

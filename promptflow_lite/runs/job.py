@@ -57,6 +57,8 @@ class FlowJob(BaseModel):
     """The run's own folder: images that nodes give are kept there."""
     memory_mb: int | None = None
     """What a worker process may take at most (its address space); `None` sets no limit."""
+    cache: str | None = None
+    """The folder where answers of models are kept; empty for nowhere, `None` as the settings say."""
     board: str | None = None
     """A folder that the worker processes of a run share while they live, such as for pacing; `None` where
     there is one process."""

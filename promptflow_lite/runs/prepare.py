@@ -25,6 +25,7 @@ from promptflow_lite.runs.outcome import Outcome
 from promptflow_lite.runs.records import Key, dumps
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore
+from promptflow_lite.settings import settings
 
 __all__ = ["Prepared", "differences", "prepare"]
 
@@ -63,6 +64,7 @@ class Prepared:
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
             memory_mb=self.run.worker_memory_mb,
+            cache=None if self.run.cache is None else str(settings().cache) if self.run.cache else "",
             folders=self.folders,
         )
 

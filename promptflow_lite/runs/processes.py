@@ -219,6 +219,8 @@ class _Desk:
                     await self._take(child, decode(body), count)
                 case {"bug": text}:
                     raise RuntimeError(text)
+                case {"throttled": _}:  # its lines have more time now
+                    continue
                 case {"disk": [number, text]}:
                     raise OSError(number, text)
                 case _:

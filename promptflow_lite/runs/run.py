@@ -65,6 +65,8 @@ class Run(BaseModel):
     """Leave bad records of the data out, instead of refusing it."""
     concurrency: int = Field(default=16, ge=1)
     """Lines in flight."""
+    executor: str | None = None
+    """Who executes lines: a plugin's name such as `ray`, or a Ray cluster's address; `None`: this machine."""
     line_timeout_s: float = Field(default=600.0, gt=0)
     workers: int | None = Field(default=None, ge=1)
     """Processes that run the user's code; `None`: the run's own."""
@@ -72,6 +74,12 @@ class Run(BaseModel):
     """What each of them may take at most."""
     batch_timeout_s: float | None = Field(default=None, gt=0)
     """How long the lines may take in all; those that are missing then are left to `pf run resume`."""
+    cache: bool | None = None
+    """Keep the answers of models, and ask for none that is kept; `None`: as the settings say."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """US dollars after which no more lines are taken."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """The same for tokens, prompt and completion together."""
     error_threshold: int | None = Field(default=None, ge=-1)
     """Azure ML's: stop when more lines than this have failed; -1: never mind failed lines."""
     display_name: str | None = None
@@ -101,6 +109,10 @@ class Run(BaseModel):
     """Failed lines by code, the commonest first."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     usage: dict[str, int] = Field(default_factory=dict)
+    cost: float | None = None
+    """US dollars, of the models whose price is known."""
+    prices: list[str] = Field(default_factory=list)
+    """Where those prices come from."""
     fingerprint: dict[str, str] = Field(default_factory=dict)
     """SHA-256 by part: `flow`, `data`, `mapping`, `variant`."""
     error: dict[str, Any] | None = None

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from traceback import format_exc
 from typing import Any
@@ -36,7 +37,9 @@ from promptflow_lite.runs.records import decode
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.scope import caching
 from promptflow_lite.tools.tool import BoundFlow
+from promptflow_lite.tools.wire import listening
 
 __all__ = ["main"]
 
@@ -93,7 +96,8 @@ async def _serve(channel: socket.socket) -> None:
             send(_refusal(error))
             return
         send({"ready": list(bound.notes)})
-        with Home(bound.folder):
+        throttled = listening(lambda told: send({"throttled": asdict(told)}), board=job.board)
+        with Home(bound.folder), caching(job.cache), throttled:
             await _work(bound, frames, job, send)
         await close(bound)
     finally:

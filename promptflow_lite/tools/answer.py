@@ -90,11 +90,15 @@ def _garbage(what: str) -> ModelError:
 def _count(answer: Mapping[str, Any], scope: NodeScope | None) -> None:
     if scope is None:
         return
-    scope.usage.calls += 1
+    counted = scope.usage
+    counted.calls += 1
     usage = answer.get("usage")
     if isinstance(usage, Mapping):
-        scope.usage.prompt_tokens += int(usage.get("prompt_tokens") or 0)
-        scope.usage.completion_tokens += int(usage.get("completion_tokens") or 0)
+        counted.prompt_tokens += int(usage.get("prompt_tokens") or 0)
+        counted.completion_tokens += int(usage.get("completion_tokens") or 0)
+        details = usage.get("prompt_tokens_details")
+        if details:
+            counted.cached_tokens += int(details.get("cached_tokens") or 0)
     model = answer.get("model")
     if isinstance(model, str):
         scope.model = model

@@ -205,8 +205,7 @@ class Pacer:
             wait_s = self.limit.take(now)
             if wait_s > 0:
                 self._timer = loop.call_later(wait_s, self._serve)
-                if wait_s > _TELL_EVERY_S:
-                    self._tell(now)
+                self._tell(now)
                 return
             self._line.popleft().set_result(None)
 

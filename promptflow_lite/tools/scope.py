@@ -16,7 +16,9 @@ __all__ = [
     "Printed",
     "Surroundings",
     "Usage",
+    "answers",
     "around",
+    "caching",
     "current",
     "deadlines",
     "is_streaming",
@@ -34,7 +36,13 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
-    """Requests that were answered."""
+    """Requests that were answered, and paid for."""
+    cached_tokens: int = 0
+    """Tokens of prompts that the provider had kept, and charges less for; part of `prompt_tokens`."""
+    reused: int = 0
+    """Requests that our own cache answered; their tokens are not counted."""
+    cost: float | None = None
+    """US dollars; `None` where no price is known."""
 
     @property
     def total_tokens(self) -> int:
@@ -46,6 +54,15 @@ class Usage:
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
         self.calls += other.calls
+        self.cached_tokens += other.cached_tokens
+        self.reused += other.reused
+        if other.cost is not None:
+            self.cost = other.cost + (self.cost or 0.0)
+
+    def take_over(self, other: Usage) -> None:
+        """Be as `other`."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
 
 
 class Printed:
@@ -92,9 +109,25 @@ class NodeScope:
     """The model that answered last, as the endpoint names it."""
     printed: Printed | None = None
     """Where the prints of the node's tool go; `None` leaves them on the terminal."""
+    endpoint: str | None = None
+    """The address that answered; `local` is the embedded model's."""
 
 
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
+
+
+answers: ContextVar[str | None] = ContextVar("promptflow_lite.answers", default=None)
+"""The folder where answers of models are kept; empty for nowhere, `None` as the settings say."""
+
+
+@contextmanager
+def caching(folder: str | None) -> Iterator[None]:
+    """Keep answers in `folder` and look them up there; empty: nowhere; `None`: as the settings say."""
+    token = answers.set(folder)
+    try:
+        yield
+    finally:
+        answers.reset(token)
 
 
 Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]

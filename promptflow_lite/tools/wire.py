@@ -6,25 +6,28 @@ Path, authorization and body are the same: `tests/tools/test_wire.py` sends each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import orjson
 
+from promptflow_lite.tools.board import Board
+from promptflow_lite.tools.cache import Cache, cache_in_use, key_of
 from promptflow_lite.tools.endpoint import Endpoint
 from promptflow_lite.tools.failure import ModelError, seconds_of
 from promptflow_lite.tools.limit import Limit
 from promptflow_lite.tools.pacing import Pacer, Throttled
+from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.transport import EventStream, Header, connect, post
 
 if TYPE_CHECKING:
     from wreq import Client
 
-__all__ = ["ask", "gather", "listening", "once", "stream"]
+__all__ = ["ask", "gather", "listening", "once", "stream", "tell"]
 
 T = TypeVar("T")
 Listener = Callable[[Throttled], object]
@@ -35,7 +38,10 @@ class _Shared:
     """What all callers of models on one event loop share."""
 
     pacers: dict[tuple[Any, ...], Pacer] = field(default_factory=dict)
+    under_way: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Requests whose answers will be kept: whoever asks the same meanwhile waits for them."""
     listeners: list[Listener] = field(default_factory=list)
+    board: Board | None = None
 
     @cached_property
     def client(self) -> Client:
@@ -62,17 +68,27 @@ async def ask(
         ModelError: the endpoint refused, or did not answer sensibly in time.
     """
     shared = _shared()
+    _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
 
-    async def tried() -> T:
+    async def tried() -> tuple[T, dict[str, Any]]:
         answer, header = await post(shared.client, endpoint, url, payload)
         value = understand(answer)
         _observe(pacer.limit, header)
-        return value
+        return value, answer
 
-    return await pacer.call(tried)
+    cache = cache_in_use()
+    if cache is None:
+        return (await pacer.call(tried))[0]
+    async with _Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
+        if kept.answer is not None:
+            with _unpaid():
+                return understand(kept.answer)
+        value, answer = await pacer.call(tried)
+        cache.put(kept.key, endpoint, body, answer)
+        return value
 
 
 async def once(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +109,31 @@ async def stream(
     Raises:
         ModelError: as `ask`; also when the stream breaks off before its end.
     """
+    cache = cache_in_use()
+    if cache is None:
+        async for event in _streamed(endpoint, operation, body):
+            yield event
+        return
+    async with _Lookup(_shared(), cache, key_of(endpoint, operation, body)) as kept:
+        if kept.answer is not None:
+            with _unpaid():
+                pass
+            for event in kept.answer:
+                yield {name: value for name, value in event.items() if name != "usage"}
+            return
+        events = []
+        async for event in _streamed(endpoint, operation, body):
+            events.append(event)
+            yield event
+        if _is_whole(events):
+            cache.put(kept.key, endpoint, body, events)
+
+
+async def _streamed(
+    endpoint: Endpoint, operation: str, body: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
     shared = _shared()
+    _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
@@ -130,28 +170,115 @@ async def gather(
         ModelError: as `ask`.
     """
     shared = _shared()
+    _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
 
-    async def tried() -> str:
-        events = await EventStream.open(shared.client, endpoint, url, payload)
-        try:
-            return "".join([part async for part in parts(aiter(events))])
-        finally:
-            await events.close()
+    async def tried() -> tuple[str, list[dict[str, Any]]]:
+        stream = await EventStream.open(shared.client, endpoint, url, payload)
+        events: list[dict[str, Any]] = []
 
-    return await _pacer(shared, endpoint, body).call(tried)
+        async def noted() -> AsyncIterator[dict[str, Any]]:
+            async for event in stream:
+                events.append(event)
+                yield event
+
+        try:
+            return "".join([part async for part in parts(noted())]), events
+        finally:
+            await stream.close()
+
+    pacer = _pacer(shared, endpoint, body)
+    cache = cache_in_use()
+    if cache is None:
+        return (await pacer.call(tried))[0]
+    async with _Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
+        if kept.answer is not None:
+            with _unpaid():
+                return "".join([part async for part in parts(_each(kept.answer))])
+        text, events = await pacer.call(tried)
+        cache.put(kept.key, endpoint, body, events)
+        return text
+
+
+class _Lookup:
+    """What is kept under a key, once nobody else on this loop is asking for the same."""
+
+    def __init__(self, shared: _Shared, cache: Cache, key: str) -> None:
+        self.key = key
+        self.answer: Any = None
+        self._under_way = shared.under_way
+        self._cache = cache
+        self._is_first = False
+
+    async def __aenter__(self) -> _Lookup:
+        while (other := self._under_way.get(self.key)) is not None:
+            await other.wait()
+        self.answer = self._cache.get(self.key)
+        if self.answer is None:
+            self._under_way[self.key] = asyncio.Event()
+            self._is_first = True
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._is_first:
+            self._under_way.pop(self.key).set()
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Be told when calls on this event loop have to wait; they then wait for as long as the endpoint asks."""
+def _unpaid() -> Iterator[None]:
+    """Count what is understood within as one answer of the cache, and none of its tokens."""
+    scope = current.get()
+    paid = None if scope is None else replace(scope.usage)
+    try:
+        yield
+    finally:
+        if scope is not None and paid is not None:
+            paid.reused += 1
+            scope.usage.take_over(paid)
+
+
+async def _each(events: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for event in events:
+        yield event
+
+
+def _is_whole(events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a streamed answer ended as answers do, and not for a filter or a refusal."""
+    choices = [choice for event in events for choice in event.get("choices") or ()]
+    if any((choice.get("delta") or {}).get("refusal") for choice in choices):
+        return False
+    return any(choice.get("finish_reason") not in (None, "content_filter") for choice in choices)
+
+
+def tell(throttled: Throttled) -> None:
+    """Pass on what a worker process has to say to those who listen on this event loop."""
+    for listener in list(_shared().listeners):
+        listener(throttled)
+
+
+@contextmanager
+def listening(listener: Listener, *, board: str | None = None) -> Iterator[None]:
+    """Be told when calls on this event loop have to wait; they then wait for as long as the endpoint asks.
+
+    Args:
+        listener: is told.
+        board: the folder where the processes of a run share what they learn; `None`: this one is alone.
+    """
+    if board is not None:
+        _shared().board = Board.open(board)
     listeners = _shared().listeners
     listeners.append(listener)
     try:
         yield
     finally:
         listeners.remove(listener)
+
+
+def _note(endpoint: Endpoint) -> None:
+    scope = current.get()
+    if scope is not None:
+        scope.endpoint = "local" if endpoint.stops_if_streaming else endpoint.base_url
 
 
 def _shared() -> _Shared:
@@ -166,8 +293,12 @@ def _pacer(shared: _Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pace
     key = (*endpoint.identity, body.get("model"))
     pacer = shared.pacers.get(key)
     if pacer is None:
+        state = None if shared.board is None else shared.board.row(key)
         limit = Limit(
-            requests_per_minute=endpoint.requests_per_minute, tokens_per_minute=endpoint.tokens_per_minute
+            state,
+            shared.board.lock if shared.board is not None and state is not None else None,
+            requests_per_minute=endpoint.requests_per_minute,
+            tokens_per_minute=endpoint.tokens_per_minute,
         )
         pacer = shared.pacers[key] = Pacer(
             endpoint.max_in_flight, limit=limit, name=endpoint.name, listeners=shared.listeners
