@@ -96,7 +96,7 @@ def _said(body: dict[str, Any], fixed: str | None) -> str:
         return fixed
     text = _text_of(body)
     if (body.get("response_format") or {}).get("type") == "json_object":
-        return '{"name": "John", "answer": "5"}'
+        return '{"name": "John", "answer": "5", "score": "4", "explanation": "so", "apology": 1}'
     found = next((answer for pattern, answer in _ANSWERS if re.search(pattern, text, re.I | re.S)), None)
     messages = body.get("messages") or [{"content": body.get("prompt")}]
     last = messages[-1].get("content")
