@@ -1,0 +1,69 @@
+"""Lines on a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from promptflow_lite.engine.results import LineResult, Status
+from promptflow_lite.flow.load import load_flow
+from promptflow_lite.integrations.ray_worker import LineWorker, Shipped
+from promptflow_lite.runs import snapshot
+from promptflow_lite.runs.job import FlowJob
+from promptflow_lite.runs.records import decode, dumps, loads
+from tests.runs.flows import shout_flow
+
+ENDS_S = 120.0
+HAS_RAY = find_spec("ray") is not None
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="ray is not installed: pip install 'promptflow_lite[ray]'")
+def test_a_node_that_is_lost_costs_its_lines_in_flight_and_no_more(tmp_path: Path) -> None:
+    from tests.integrations.ray_cluster import IN_FLIGHT, LINES
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integrations.ray_cluster", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=ENDS_S,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["status"] == "Completed"
+    assert found["records"] == list(range(LINES))
+    expected = [{"line_number": number, "shout": f"T{number}T{number}"} for number in range(LINES)]
+    assert found["outputs"] == expected
+    assert found["metrics"]["count"] == LINES
+    assert LINES < len(found["calls"]) <= LINES + IN_FLIGHT
+    assert "runs again elsewhere" in found["log"]
+    assert found["died"] == [2, {"worker-died": 1}]
+
+
+async def test_a_flow_that_the_machine_does_not_have_is_unpacked(tmp_path: Path) -> None:
+    flow = shout_flow(tmp_path / "here" / "shout")
+    (tmp_path / "here" / "shared.py").write_text("LOUD = '!'\n")
+    files = {name: path.read_bytes() for name, path in snapshot.files(load_flow(flow))[0].items()}
+    shipped = Shipped("shout", "", {**files, "../shared.py": b"LOUD = '!'\n"}, "digest")
+    job = FlowJob(flow=str(tmp_path / "elsewhere" / "shout"))
+    worker = LineWorker(job.model_dump_json().encode(), {}, shipped)
+    assert "pid" in await worker.open()
+    record, images = await worker.run(dumps({"number": 3, "inputs": {"text": "a"}, "repeat": 1}))
+    result = decode(loads(record))
+    assert isinstance(result, LineResult)
+    assert (result.line_number, result.repeat, result.status) == (3, 1, Status.Completed)
+    assert (result.outputs, images) == ({"shout": "AA"}, {})
+
+
+async def test_a_flow_that_is_wrong_is_said_by_the_actor(tmp_path: Path) -> None:
+    flow = shout_flow(tmp_path / "shout")
+    (flow / "shout.py").write_text("import nothing_of_that_name\n")
+    worker = LineWorker(FlowJob(flow=str(flow)).model_dump_json().encode(), {}, None)
+    said = await worker.open()
+    assert "shout.py" in str(said["diagnostics"])
