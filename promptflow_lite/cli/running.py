@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -26,6 +27,10 @@ from promptflow_lite.runs.stop import Stop
 from promptflow_lite.settings import settings
 
 __all__ = ["Session"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LEAVE_S = 5.0
+"""Seconds in which tasks end that were told to; user code may catch its cancellation and go on."""
 
 
 class Session:
@@ -50,7 +55,7 @@ class Session:
         self._stop = Stop()
         self._signal: int | None = None
         self._name = ""
-        self._begun = False
+        self._leave: Callable[[], Any] = lambda: None
 
     def create(self, asked: Run, reuse: Run | None) -> int:
         """Execute a new run; the exit code."""
@@ -112,10 +117,14 @@ class Session:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what a user's module prints is no result of ours
                 run = asyncio.run(self._with_signals(work))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, KeyboardInterrupt):
             self._report.end()
         except OSError as error:
-            raise PromptflowError(f"the run cannot be kept: {error}", code="disk") from error
+            hint = f"what is done is safe; once the disk is well:  pf run resume {name}"
+            known = name in self.store.names()
+            raise PromptflowError(
+                f"the run cannot be kept: {error}", code="disk", hint=hint if known else None
+            ) from error
         finally:
             self._report.end()
         if run is None:
@@ -132,20 +141,27 @@ class Session:
         return showing.exit_code(run)
 
     async def _with_signals(self, work: Coroutine[Any, Any, Run]) -> Run:
-        loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal, number, task.cancel)
+        self._leave = task.cancel
         try:
             return await task
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            self._let_signals_be()
 
-    def _on_signal(self, number: int, leave: Callable[[], Any]) -> None:
-        if self._signal is not None or not self._begun:
-            self._signal = self._signal or number
-            leave()
+    def _catch_signals(self) -> None:
+        """From the first line on; until then there is nothing to finish, and the user's imports may hang."""
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _let_signals_be(self) -> None:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _on_signal(self, number: int) -> None:
+        if self._signal is not None:
+            self._let_signals_be()
+            asyncio.get_running_loop().call_later(_LEAVE_S, _die, number)
+            self._leave()
             return
         self._signal = number
         self._report.log(
@@ -157,7 +173,7 @@ class Session:
     def _listen(self, event: RunEvent) -> None:
         match event:
             case RunStarted():
-                self._begun = True
+                self._catch_signals()
                 self._report.begin(event.run, event.todo)
             case LineEnded():
                 self._report.line(event.result)
@@ -174,3 +190,9 @@ class Session:
     def _say_how_to_resume(self) -> None:
         if self._name in self.store.names():
             self._report.log(f"go on with:  pf run resume {self._name}")
+
+
+def _die(number: int) -> None:
+    """End by the signal that asked for it: what is left does not let go, and what is done is safe."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.aggregate import aggregate
@@ -22,6 +23,12 @@ from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["LocalExecutor", "result_of"]
+
+
+_LOOK_EVERY_S = 1.0
+"""How often lines are looked for that hold on after their time."""
+_GRACE_S = 2.0
+"""Seconds after a line's time in which it may end by itself."""
 
 
 class LocalExecutor:
@@ -40,6 +47,8 @@ class LocalExecutor:
         self._job: FlowJob
         self._images: KeptImages
         self._bound: BoundFlow | None = None
+        self._left: set[asyncio.Task[None]] = set()
+        """Those who work at lines that were given up."""
 
     async def open(self, job: FlowJob) -> Sequence[str]:
         """Import the user's code and find the connections.
@@ -59,34 +68,54 @@ class LocalExecutor:
         bound, job, images = self._flow_in_use, self._job, self._images
         source = iter(lines)
         done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(job.concurrency)
+        under_way: dict[asyncio.Task[None], tuple[Line, float]] = {}
+        clock = asyncio.get_running_loop().time
 
         async def work() -> None:
+            me = cast(asyncio.Task[None], asyncio.current_task())
             for line in source:
-                await done.put(images.keep(await result_of(bound, line, job)))
+                under_way[me] = line, clock()
+                result = images.keep(await result_of(bound, line, job))
+                if under_way.pop(me, None) is None:
+                    return  # its line was given up, and somebody else works in its place
+                await done.put(result)
                 # Whoever keeps results goes first, so that a kill repeats only what is in flight.
                 await asyncio.sleep(0)
 
         async def everyone() -> None:
+            desks = {asyncio.create_task(work()) for _ in range(job.concurrency)}
             try:
-                with Home(bound.folder):  # entered once, so that no line is first in and last out
-                    async with asyncio.TaskGroup() as group:
-                        for _ in range(job.concurrency):
-                            group.create_task(work())
-            except* Exception as failures:  # of the disk, of the data, of our own
-                await done.put(failures.exceptions[0])
-            else:
+                while desks:
+                    ended, desks = await asyncio.wait(
+                        desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for desk in ended:
+                        desk.result()
+                    late = clock() - job.line_timeout_s - _GRACE_S
+                    for desk, (line, began) in list(under_way.items()):
+                        if began < late:
+                            del under_way[desk]
+                            desks.remove(desk)
+                            self._left.add(desk)
+                            desks.add(asyncio.create_task(work()))
+                            await done.put(_given_up(line, job, clock() - began))
                 await done.put(None)
+            except Exception as failure:  # of the disk, of the data, of our own
+                await done.put(failure)
+            finally:
+                await _cancel(desks)
 
-        working = asyncio.create_task(everyone())
-        try:
-            while (result := await done.get()) is not None:
-                if isinstance(result, Exception):
-                    raise result
-                yield result
-        finally:
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+        with Home(bound.folder):  # entered once, so that no line is first in and last out
+            working = asyncio.create_task(everyone())
+            try:
+                while (result := await done.get()) is not None:
+                    if isinstance(result, Exception):
+                        raise result
+                    yield result
+            finally:
+                working.cancel()
+                with suppress(asyncio.CancelledError):
+                    await working
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
         """What came of the aggregation nodes over `lines`."""
@@ -95,6 +124,8 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Let go of what the flow holds."""
+        left, self._left = self._left, set()
+        await _cancel(left)
         bound, self._bound = self._bound, None
         if bound is not None:
             await close(bound)
@@ -126,3 +157,28 @@ async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
             started=time.time(),
             repeat=line.repeat,
         )
+
+
+def _given_up(line: Line, job: FlowJob, seconds: float) -> LineResult:
+    """The result of a line whose code catches its cancellation and goes on: left behind, as threads are."""
+    message = f"the line took longer than {job.line_timeout_s:g} s and did not let go; it is left behind"
+    return LineResult(
+        line.number,
+        Status.Failed,
+        dict(line.inputs),
+        error=Failure("timeout", message),
+        started=time.time() - seconds,
+        seconds=seconds,
+        repeat=line.repeat,
+    )
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait for those that let go."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended, _ = await asyncio.wait(tasks, timeout=_GRACE_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # it was seen, and matters to nobody

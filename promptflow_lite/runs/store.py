@@ -130,8 +130,14 @@ class RunStore:
                 code="run-exists",
                 hint=f"pf run resume {run.name}  goes on with it; or choose another --name",
             ) from None
-        self.disk.sync_folder(folder.resolve().parent)
-        self.save(run)
+        try:
+            self.disk.sync_folder(folder.resolve().parent)
+            self.save(run)
+        except OSError:  # a folder without a run would only take the name
+            with suppress(OSError):
+                shutil.rmtree(folder.resolve())
+                folder.unlink(missing_ok=True)
+            raise
         return folder
 
     def save(self, run: Run) -> None:
