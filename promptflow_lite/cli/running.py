@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from promptflow_lite.cli import showing
 from promptflow_lite.cli.console import emit, emit_json, neutral, say
 from promptflow_lite.cli.reporting import report_of
 from promptflow_lite.connections.store import provider
-from promptflow_lite.engine.events import LineEnded, Log
+from promptflow_lite.engine.events import LineEnded, Log, Throttled
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.evaluation import summary
@@ -177,6 +178,8 @@ class Session:
                 self._report.begin(event.run, event.todo)
             case LineEnded():
                 self._report.line(event.result)
+            case Throttled():
+                self._report.slow(_why_slow(event))
             case Log():
                 self._report.log(neutral(event.text), event.level)
 
@@ -196,3 +199,11 @@ def _die(number: int) -> None:
     """End by the signal that asked for it: what is left does not let go, and what is done is safe."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _why_slow(throttle: Throttled) -> str:
+    name = neutral(throttle.name) or "the model"
+    if throttle.until is not None:
+        return f"{name} asks to wait until {datetime.fromtimestamp(throttle.until):%H:%M:%S}"
+    rate = f" {throttle.rate:.1f} calls/s" if throttle.rate is not None else ""
+    return f"{name} is throttling:{rate} {throttle.waiting} waiting"
