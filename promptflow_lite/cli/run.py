@@ -236,6 +236,10 @@ def create(
     cache: _Cache = None,
     max_cost: _MaxCost = None,
     max_tokens: _MaxTokens = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Only say what it would ask and cost: nothing is sent, no run made."),
+    ] = False,
     stream: Annotated[
         bool, typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is.")
     ] = False,
@@ -304,6 +308,10 @@ def create(
         log_format=log_format.value,
     )
     asked, reuse = request(options, session.store)
+    if estimate:
+        from promptflow_lite.cli.estimating import show as show_estimate
+
+        return show_estimate(asked, session.store, as_json=output is Output.json)
     return session.create(asked, reuse)
 
 

@@ -259,7 +259,24 @@ class Caller:
         """What the model says for these inputs."""
         return self._call(inputs)
 
-    async def _call(self, inputs: dict[str, Any]) -> Any:
+    @property
+    def address(self) -> str | None:
+        """Where the model is asked, as far as that is known before; `local` is the embedded one."""
+        connection = self._connection
+        if connection.TYPE == "local":
+            return "local"
+        return connection.get("base_url") or connection.get("api_base")
+
+    def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The request that these inputs make; nothing is sent.
+
+        Raises:
+            ModelError: a parameter is none.
+            PromptflowError: the prompt cannot be rendered.
+        """
+        return self._request(inputs)[1]
+
+    def _request(self, inputs: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
         model = self._model
         body = {"model": model, **self._fixed}
         for name, read in self._moving.items():
@@ -270,6 +287,10 @@ class Caller:
                 body[name] = value
         values = {name: value for name, value in inputs.items() if name not in self._parameters}
         body.update(self._compose(values))
+        return model, body
+
+    async def _call(self, inputs: dict[str, Any]) -> Any:
+        model, body = self._request(inputs)
         endpoint = self._endpoints.get(model) or await self._endpoint(model)
         if endpoint.model is not None:
             body["model"] = endpoint.model

@@ -1,0 +1,220 @@
+"""What will a run cost? Its prompts are rendered line by line, and nothing is sent and no user code called.
+
+What depends on the answer of a model or on code is not known before: it counts nothing in the lower estimate
+and, in the upper one, as much as its model may say at most. Where nothing bounds that, an assumption is made
+and said.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from promptflow_lite.errors import InputError, PromptflowError
+from promptflow_lite.flow.refs import Ref, follow
+from promptflow_lite.flow.types import coerce_inputs
+from promptflow_lite.runs.job import Line
+from promptflow_lite.runs.prices import Prices
+from promptflow_lite.runs.tokens import HOW, counter, of_request
+from promptflow_lite.tools.llm import Caller
+from promptflow_lite.tools.scope import Usage
+from promptflow_lite.tools.tool import BoundFlow, BoundNode
+
+__all__ = ["ANSWER", "UNKNOWN", "Estimate", "Estimated", "Range", "estimate"]
+
+ANSWER = 1000
+"""Tokens of an answer to which the flow sets no limit."""
+UNKNOWN = 500
+"""Tokens of a value that code makes."""
+
+
+@dataclass(slots=True)
+class Range:
+    """At least, at most."""
+
+    low: float = 0.0
+    high: float = 0.0
+
+    def add(self, low: float, high: float) -> None:
+        """Both more."""
+        self.low += low
+        self.high += high
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What one node asks of one model, or a whole run of all."""
+
+    calls: Range = field(default_factory=Range)
+    prompt_tokens: Range = field(default_factory=Range)
+    completion_tokens: Range = field(default_factory=Range)
+    cost: Range | None = None
+    """US dollars; `None` where no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text that is not known yet, and how many tokens it has at most."""
+
+    most: float
+
+
+_BYPASSED = object()
+
+
+class _Dry:
+    """One pass over the lines."""
+
+    def __init__(self, bound: BoundFlow) -> None:
+        self.bound = bound
+        self.nodes: dict[tuple[str, str, str | None], Estimate] = defaultdict(Estimate)
+        """By node, model and address."""
+        self.notes: dict[str, None] = {}
+        self.failed = 0
+
+    def line(self, line: Line) -> None:
+        try:
+            inputs, _ = coerce_inputs(self.bound.flow, line.inputs)
+        except InputError:
+            self.failed += 1
+            return
+        values: dict[str, Any] = {}
+        for name, bound in self.bound.nodes.items():
+            if not bound.node.aggregation:
+                values[name] = self.node(bound, inputs, values)
+
+    def node(self, bound: BoundNode, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """The node's output, as far as it is known."""
+        runs = _runs(bound, inputs, values)
+        if runs is False:
+            return _BYPASSED
+        known: dict[str, Any] = dict(bound.constants)
+        unknown = 0.0
+        for name, ref in bound.refs.items():
+            value = _value(ref, inputs, values)
+            if isinstance(value, _Text):
+                unknown += value.most
+                value = ""
+            known[name] = None if value is _BYPASSED else value
+        if isinstance(bound.tool.call, Caller):
+            return self.call(bound.node.name, bound.tool.call, known, unknown, is_certain=runs is True)
+        if bound.node.type == "prompt":
+            text = _or_none(lambda: bound.tool.call(**known))
+            if unknown or text is None:
+                return _Text(unknown + counter("")[0](str(text or "")))
+            return text
+        self.note(f"node {bound.node.name!r} is code: what it asks of models is not known, and not in here")
+        self.note(f"what code or a search gives to a prompt counts as 0 to {UNKNOWN} tokens")
+        return _Text(UNKNOWN)
+
+    def call(
+        self, name: str, caller: Caller, inputs: Mapping[str, Any], unknown: float, *, is_certain: bool
+    ) -> _Text:
+        body = _or_none(lambda: caller.request(inputs))
+        if body is None:
+            self.note(f"node {name!r}: some prompts cannot be rendered, and are not in here")
+            return _Text(ANSWER)
+        model = str(body.get("model") or "")
+        count, is_exact = counter(model)
+        if not is_exact:
+            self.note(f"tokens of {model!r} are approximated: {HOW}")
+        prompt = of_request(body, count)
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        if not limit:
+            self.note(f"node {name!r} sets no max_tokens: its answers count as up to {ANSWER} tokens")
+        answers = float(limit or ANSWER) * float(body.get("n") or 1)
+        found = self.nodes[name, model, caller.address]
+        least = 1.0 if is_certain else 0.0
+        found.calls.add(least, 1)
+        found.prompt_tokens.add(least * prompt, prompt + unknown)
+        found.completion_tokens.add(least, answers)
+        return _Text(answers)
+
+    def note(self, text: str) -> None:
+        self.notes[text] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """What a run will ask."""
+
+    lines: int
+    nodes: Mapping[str, Estimate]
+    """By `node (model)`."""
+    total: Estimate
+    notes: tuple[str, ...]
+    """What was assumed, and what is not counted."""
+
+
+def estimate(bound: BoundFlow, lines: Iterable[Line], prices: Prices) -> Estimated:
+    """What these lines will ask of models, and what that costs.
+
+    Args:
+        bound: the flow.
+        lines: as they would be run.
+        prices: what models cost.
+    """
+    dry, count = _Dry(bound), 0
+    for line in lines:
+        dry.line(line)
+        count += 1
+    for node in bound.nodes.values():
+        if node.node.aggregation and isinstance(node.tool.call, Caller):
+            dry.note(f"node {node.node.name!r} runs once over all lines, and is not in here")
+    if dry.failed:
+        dry.note(f"{dry.failed} lines have inputs of the wrong type: they would fail, and are not in here")
+    total, nodes = Estimate(), {}
+    for (name, model, address), found in dry.nodes.items():
+        found.cost = _cost(found, prices, model, address)
+        if found.cost is None:
+            dry.note(f"no price is known for the model {model!r}: the cost leaves it out")
+        nodes[f"{name} ({model})" if model else name] = found
+        for part in ("calls", "prompt_tokens", "completion_tokens"):
+            getattr(total, part).add(getattr(found, part).low, getattr(found, part).high)
+        if found.cost is not None:
+            total.cost = total.cost or Range()
+            total.cost.add(found.cost.low, found.cost.high)
+    return Estimated(count, nodes, total, tuple(dry.notes))
+
+
+def _cost(found: Estimate, prices: Prices, model: str, address: str | None) -> Range | None:
+    price = prices.find(model, address)
+    if price is None:
+        return None
+    low, high = (
+        price.of(Usage(int(getattr(found.prompt_tokens, end)), int(getattr(found.completion_tokens, end))))
+        for end in ("low", "high")
+    )
+    return Range(low, high)
+
+
+def _runs(bound: BoundNode, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> bool | None:
+    """Whether the node runs; `None` where that is not known before."""
+    activate = bound.node.activate
+    if activate is None:
+        sources = bound.node.sources()
+        return not (sources and all(values.get(name) is _BYPASSED for name in sources))
+    when = activate.when
+    found = _value(when, inputs, values) if isinstance(when, Ref) else when
+    if found is _BYPASSED:
+        return False
+    return None if isinstance(found, _Text) else bool(found == activate.is_)
+
+
+def _value(ref: Ref, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    value = inputs.get(ref.name) if ref.scope == "inputs" else values.get(ref.name, _Text(UNKNOWN))
+    if isinstance(value, _Text) or value is _BYPASSED:
+        return value
+    try:
+        return follow(value, ref)
+    except InputError:
+        return None
+
+
+def _or_none(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (PromptflowError, TypeError, ValueError):  # of a prompt with a hole where a value will be
+        return None
