@@ -88,10 +88,17 @@ def update(
 
 
 @app.command("list", examples="pf connection list --output json")
-def list_(output: Annotated[Output, _OUTPUT] = Output.table) -> None:
+def list_(
+    max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 50,
+    all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
+    output: Annotated[Output, _OUTPUT] = Output.table,
+) -> None:
     """List the connections, and where each comes from."""
     store = _store()
-    rows = [_row(store, name) for name in store.names()]
+    names = store.names()
+    rows = [_row(store, name) for name in (names if all_results else names[:max_results])]
+    if len(names) > len(rows):
+        say(f"{len(names) - len(rows)} more are not shown; --all-results shows them")
     if output is Output.json:
         emit_json(rows)
     else:

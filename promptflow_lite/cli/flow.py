@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say
+from promptflow_lite.errors import UserError
 
 app = Group("Make, check, try and look at flows.")
 
@@ -60,16 +61,43 @@ _SOURCE = typer.Option("--source", "--flow", help="The flow's folder, or its fil
     examples="""
     pf flow init --flow my_flow
     pf flow init --flow my_chat --type chat
+    pf flow init --flow my_code --entry intent.py --function extract --prompt-template prompt=tpl.jinja2
     """,
 )
 def init(
     flow: Annotated[Path, typer.Option("--flow", help="The folder to make.", metavar="DIR")],
     template: Annotated[Template, typer.Option("--type", help="What to start from.")] = Template.standard,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over files that are there.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", "--assume-yes", help="Write over files that are there.")
+    ] = False,
+    entry: Annotated[
+        str | None, typer.Option("--entry", metavar="FILE", help="A Python file of the folder to start from.")
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option("--function", metavar="NAME", help="Its function that the flow calls.")
+    ] = None,
+    prompt_template: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt-template",
+            metavar="PARAMETER=FILE ...",
+            help="Templates that give parameters of the function.",
+        ),
+    ] = None,
 ) -> None:
-    """Make a small flow that works at once: a folder to copy, read and change."""
+    """Make a small flow that works at once, or a flow of code that is there: --entry, --function."""
     from promptflow_lite.cli.scaffold import create
 
+    if entry is not None or function is not None:
+        if entry is None or function is None:
+            raise UserError("--entry and --function go together", code="bad-option")
+        from promptflow_lite.cli.scaffold_entry import create_for_entry
+
+        prompts = pairs(prompt_template, "--prompt-template")
+        for file in create_for_entry(flow, entry, function, prompts, overwrite=yes):
+            say(f"wrote {file}")
+        say(f"\nnext:\n  pf flow validate --source {flow}\n  pf flow test --flow {flow} --inputs ...")
+        return
     for file in create(flow, template.value, overwrite=yes):
         say(f"wrote {file}")
     say("\nnext:")
@@ -125,6 +153,7 @@ def test(
         list[str] | None,
         typer.Option(
             "--inputs",
+            "--input",
             help="Inputs by name, or a .json or .jsonl file (its first line). For a node: by parameter, or "
             "by what it refers to, as in inputs.text=... or other.output=...",
             metavar="NAME=VALUE ...",

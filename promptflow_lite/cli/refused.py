@@ -17,7 +17,8 @@ COMMANDS = {
     "trace": _MLFLOW,
     "upgrade": _PACKAGES,
     "experiment": "pf run create --run BASE builds one run on another; a shell script strings them together",
-    "run build": "pf flow serve --source FLOW serves it",
+    "flow build": "pf flow serve --source FLOW serves it, in a container of yours too",
+    "run build": "pf flow serve --source FLOW serves it, in a container of yours too",
 }
 """A command as it is typed after `pf`, and what to use in its place."""
 
@@ -29,9 +30,12 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--skip-open-browser": "no browser is opened; leave it out",
         "--collection": "no traces are collected; leave it out",
         "--config": "pf config set, or --environment-variables",
+        "--port": "pf flow serve --source FLOW --port PORT has a page to chat with",
         "--detail": "--output json gives the record of every node",
     },
     "flow serve": {
+        "--init": "give 'init' of flow.flex.yaml a default",
+        "--config": "pf config set, or --environment-variables",
         "--static_folder": "the page of the endpoint is its own; put a page of yours before it",
         "--static-folder": "the page of the endpoint is its own; put a page of yours before it",
     },

@@ -119,6 +119,23 @@ def visualize(
         webbrowser.open(path.as_uri())
 
 
+def take_over(
+    source: Path, name: str | None, display_name: str | None, tags: list[str] | None, output: Output
+) -> int:
+    """Keep the run of a folder from elsewhere; the exit code."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.runs import taken
+
+    store = showing.store()
+    said = {"display_name": display_name, "tags": pairs(tags, "--tags") or None}
+    run = taken.take_over(source, store, name=name, **said)
+    if output is Output.json:
+        emit_json(showing.as_json(run, store))
+    else:
+        emit(showing.text(run, store))
+    return 0
+
+
 def _edited(name: str, output: Output, did: str, **changes: Any) -> None:
     from promptflow_lite.cli import showing
     from promptflow_lite.runs.edit import edit
