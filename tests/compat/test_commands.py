@@ -17,15 +17,17 @@ TREE = {
     "connection show": "--name -n",
     "connection list": "--max-results -r --all-results",
     "connection delete": "--name -n --yes -y --assume-yes",
-    "flow init": "--type --yes -y --assume-yes --flow --entry --function --prompt-template --connection --deployment",
+    "flow init": "--type --yes -y --assume-yes --flow --entry --function --prompt-template "
+    "--connection --deployment",
     "flow save": "--entry --code --path",
-    "flow test": "--flow --node --variant --interactive --inputs --input --environment-variables --multi-modal --ui "
-    "--config --detail --collection --skip-open-browser --init --url-params --port",
+    "flow test": "--flow --node --variant --interactive --inputs --input --environment-variables "
+    "--multi-modal --ui --config --detail --collection --skip-open-browser --init --url-params --port",
     "flow serve": "--source --port --host --engine --static_folder --environment-variables --config "
     "--skip-open-browser --init",
     "flow build": "--source --output -o --format -f --flow-only --variant -v",
     "flow validate": "--source",
-    "run create": "--file -f --stream -s --flow --variant --run --name -n --column-mapping --environment-variables "
+    "run create": "--file -f --stream -s --flow --variant --run --name -n --column-mapping "
+    "--environment-variables "
     "--connections --set --resume-from --init --data --source",
     "run update": "--name -n --set",
     "run stream": "--name -n",
