@@ -125,25 +125,6 @@ def test_what_stands_in_a_variants_body_is_complained_about_too(tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("flow.flex.yaml", "entry: a:b\n"),
-        ("flow.flex.yml", "entry: a:b\n"),
-        ("chat.prompty", "---\nname: x\n---\nsystem:\nhi\n"),
-        ("flow.dag.yaml", "entry: a:b\n"),
-    ],
-)
-def test_other_kinds_of_flow_are_refused_by_name(name: str, text: str, tmp_path: Path) -> None:
-    folder = write(tmp_path, text, name)
-    for source in (folder, folder / name):
-        with pytest.raises(UserError, match=r"flex|\.prompty") as raised:
-            load_flow(source)
-        assert raised.value.code == "not-supported"
-    with pytest.raises(UserError, match="module:callable"):
-        load_flow("package.module:function")
-
-
 def test_two_flow_files_in_a_folder_are_ambiguous(tmp_path: Path) -> None:
     write(tmp_path, f"nodes:\n{NODE}")
     write(tmp_path, "entry: a:b\n", "flow.flex.yaml")
