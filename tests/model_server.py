@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import random
 import struct
 import threading
 from collections import deque
@@ -22,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
-__all__ = ["Fault", "ModelServer", "Recorded", "Reply", "echo"]
+__all__ = ["Fault", "ModelServer", "Recorded", "Reply", "Trouble", "admitting", "echo", "storm"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Fault:
     """Close the connection without a byte."""
     cut_after: int | None = None
     """Send this many bytes of the answer's body (or stream events), then close."""
+    stall_after: int | None = None
+    """Send this many bytes of the answer's body (or stream events), then nothing more."""
     delay_s: float = 0.0
     """Wait this long before anything else."""
 
@@ -59,6 +62,70 @@ class Fault:
         """An error in OpenAI's form; `retry_after_ms="20"` becomes the header `retry-after-ms`."""
         body = orjson.dumps({"error": {"message": message, "type": "invalid_request_error", "code": code}})
         return cls(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+Trouble = Callable[[Mapping[str, Any], float], "Fault | None"]
+"""Of a request's JSON and the time, what it gets in place of an answer; `None` for an answer."""
+
+
+def storm(share: float, seed: int, *, stalls: bool = True) -> Trouble:
+    """Every fault that an endpoint can have and that trying again mends, for a share of the requests.
+
+    Args:
+        share: from 0 to 1.
+        seed: of the choice.
+        stalls: whether some answers stop coming, which a client notices at its own deadline only.
+    """
+    chance = random.Random(seed)
+    message = {"error": {"message": "try again", "type": "server_error", "code": None}}
+    said = orjson.dumps(message)
+    faults = [
+        Fault(429, said),
+        Fault(429, said, {"retry-after": "0"}),
+        Fault(429, said, {"retry-after-ms": "40"}),
+        Fault(408, said),
+        Fault(409, said),
+        Fault(500, said),
+        Fault(502, b"<html>bad gateway</html>", {"content-type": "text/html"}),
+        Fault(503, said, {"retry-after-ms": "20"}),
+        Fault(529, said, {"retry-after-ms": "20"}),
+        Fault(drop=True),
+        Fault(cut_after=0),
+        Fault(cut_after=1),
+        Fault(200, b'{"id": "chatcmpl-1", "choices": [{"index": 0, "mess'),
+        Fault(200, b""),
+        Fault(200, b'{"choices": []}'),
+    ]
+    if stalls:
+        faults.append(Fault(stall_after=1))
+
+    def trouble(body: Mapping[str, Any], now: float) -> Fault | None:
+        return chance.choice(faults) if chance.random() < share else None
+
+    return trouble
+
+
+def admitting(rate: float, *, burst: float = 1.0, retry_after: bool = True) -> Trouble:
+    """A bucket from which `rate` requests a second are let in; the others get a 429.
+
+    Args:
+        rate: requests a second.
+        burst: how many seconds' worth the bucket holds.
+        retry_after: whether a 429 says in whole seconds when to come back, as most endpoints do.
+    """
+    level, last = rate * burst, 0.0
+
+    def trouble(body: Mapping[str, Any], now: float) -> Fault | None:
+        nonlocal level, last
+        level = min(max(1.0, rate * burst), level + (now - (last or now)) * rate)
+        last = now
+        if level >= 1:
+            level -= 1
+            return None
+        headers = {"retry-after": str(int(max(1.0, -(-(1 - level) // rate))))} if retry_after else {}
+        return Fault(429, _error("rate_limit_exceeded", "slow down"), headers)
+
+    return trouble
 
 
 @dataclass(frozen=True)
@@ -95,6 +162,7 @@ class ModelServer:
         api_key: the key to ask for; `None` asks for none.
         gap_s: how long a stream waits between two events.
         float_embeddings: answer embeddings as floats even where base64 was asked for, as some servers do.
+        trouble: which requests get a fault, once `faults` are used up.
     """
 
     def __init__(
@@ -107,6 +175,7 @@ class ModelServer:
         api_key: str | None = None,
         gap_s: float = 0.0,
         float_embeddings: bool = False,
+        trouble: Trouble | None = None,
     ) -> None:
         self.answer: Answer = answer if callable(answer) else (lambda body: answer)
         self.latency_s = latency_s
@@ -115,6 +184,11 @@ class ModelServer:
         self.api_key = api_key
         self.gap_s = gap_s
         self.float_embeddings = float_embeddings
+        self.trouble = trouble
+        self.faulty = 0
+        """Requests that got a fault."""
+        self.hung_up = 0
+        """Requests whose client was gone before the answer."""
         self.requests: list[Recorded] = []
         self.count = 0
         self.in_flight = 0
@@ -209,6 +283,9 @@ class _Conversation(asyncio.Protocol):
         if server.record:
             server.requests.append(Recorded(method, target, headers, body, self.loop.time()))
         fault = server.faults.popleft() if server.faults else None
+        if fault is None and server.trouble is not None and body is not None:
+            fault = server.trouble(body, self.loop.time())
+        server.faulty += fault is not None
         wait = (fault.delay_s if fault else 0.0) or server.latency_s
         if wait:
             self.loop.call_later(wait, self.respond, target, headers, body, fault)
@@ -218,10 +295,11 @@ class _Conversation(asyncio.Protocol):
     def respond(self, target: str, headers: Mapping[str, str], body: Any, fault: Fault | None) -> None:
         self.server.in_flight -= 1
         if self.transport.is_closing():
+            self.server.hung_up += 1
             return
         if fault is not None and fault.drop:
             self.transport.abort()
-        elif fault is not None and fault.cut_after is None:
+        elif fault is not None and fault.cut_after is None and fault.stall_after is None:
             self.send(fault.status, fault.body, fault.headers)
         elif not self.admits(headers):
             text = f"Incorrect API key provided: {_key_of(headers)}."
@@ -229,8 +307,11 @@ class _Conversation(asyncio.Protocol):
         else:
             status, answer = self.answer(urlsplit(target), body or {})
             cut = None if fault is None else fault.cut_after
+            stall = None if fault is None else fault.stall_after
             if isinstance(answer, list):
-                self.stream(answer, cut)
+                self.stream(answer, cut, stall)
+            elif stall is not None:
+                self.send(status, answer, stall=stall)
             else:
                 self.send(status, answer, cut=cut)
 
@@ -238,22 +319,30 @@ class _Conversation(asyncio.Protocol):
         return self.server.api_key is None or _key_of(headers) == self.server.api_key
 
     def send(
-        self, status: int, body: bytes, headers: Mapping[str, str] | None = None, cut: int | None = None
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        cut: int | None = None,
+        stall: int | None = None,
     ) -> None:
         extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         kind = "" if headers and "content-type" in headers else "content-type: application/json\r\n"
         head = f"HTTP/1.1 {status} -\r\n{kind}content-length: {len(body)}\r\n"
         extra += f"x-request-id: req_{self.server.count}\r\n"
-        self.transport.write(f"{head}{extra}\r\n".encode() + (body if cut is None else body[:cut]))
+        self.transport.write(f"{head}{extra}\r\n".encode() + body[: cut if stall is None else stall])
         if cut is not None:
             self.transport.close()
 
-    def stream(self, events: list[bytes], cut: int | None) -> None:
+    def stream(self, events: list[bytes], cut: int | None, stall: int | None = None) -> None:
         self.transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        chunks = [f"{len(event):x}\r\n".encode() + event + b"\r\n" for event in events[:cut]]
-        if cut is None:
+        chunks = [
+            f"{len(event):x}\r\n".encode() + event + b"\r\n"
+            for event in events[: cut if stall is None else stall]
+        ]
+        if cut is None and stall is None:
             chunks.append(b"0\r\n\r\n")
         for index, chunk in enumerate(chunks):
             if self.server.gap_s:
@@ -379,11 +468,22 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--answer", help="the text of every answer; default: the last message, echoed")
+    parser.add_argument("--admit", type=float, metavar="RATE", help="requests a second that are let in")
+    parser.add_argument("--burst", type=float, default=1.0, help="seconds' worth of them in a bucket")
+    parser.add_argument("--no-retry-after", action="store_true", help="do not say when to come back")
+    parser.add_argument("--faults", type=float, metavar="SHARE", help="the share of requests that fail")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
     arguments = parser.parse_args()
+    trouble: Trouble | None = None
+    if arguments.admit:
+        trouble = admitting(arguments.admit, burst=arguments.burst, retry_after=not arguments.no_retry_after)
+    elif arguments.faults:
+        trouble = storm(arguments.faults, arguments.seed)
     server = ModelServer(
         echo if arguments.answer is None else arguments.answer,
         latency_s=arguments.latency_ms / 1000,
         record=False,
+        trouble=trouble,
     )
     try:
         asyncio.run(server._serve(arguments.port, lambda: print(server.url, flush=True)))
