@@ -32,16 +32,14 @@ def names_in(module: str) -> frozenset[str] | None:
     path = _file_of(ALIASES[module])
     if path is None:
         return frozenset(found)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:
             case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
                 found |= set(_texts(names))
             case ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.List(elts=names)):
                 found |= set(_texts(names))
-            case ast.Call(func=ast.Name(id="names_of"), args=[_, ast.Dict(keys=keys)]):
+            case ast.Assign(value=ast.Call(func=ast.Name(id="names_of"), args=[_, ast.Dict(keys=keys)])):
                 found |= set(_texts(keys))
-            case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
-                found.add(name)
     return frozenset(found)
 
 

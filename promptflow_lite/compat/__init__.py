@@ -4,9 +4,11 @@ from promptflow_lite.compat._missing import names_of
 from promptflow_lite.tools.scope import log_metric
 from promptflow_lite.tools.tool import ToolProvider, tool
 
-__all__ = ["ToolProvider", "log_flow_metric", "log_metric", "tool"]
+__all__ = ["VERSION", "ToolProvider", "log_flow_metric", "log_metric", "tool"]
 
 log_flow_metric = log_metric
+
+VERSION = __version__ = "1.18.5"  # of Prompt flow: whose names these are
 
 __getattr__ = names_of(
     "promptflow",
