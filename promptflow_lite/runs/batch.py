@@ -25,6 +25,7 @@ from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
 from promptflow_lite.runs.in_flight import InFlight
 from promptflow_lite.runs.job import Executor, FlowJob, Line, Tracker
 from promptflow_lite.runs.journal import Journal
+from promptflow_lite.runs.listeners import heard
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
 from promptflow_lite.runs.prices import Prices
@@ -292,8 +293,8 @@ class _Batch:
         """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
         try:
             todo, count = self._todo(retry_failed)
-            self._begin(count)
-            with listening(self.emit), caching(self.prepared.job.cache):
+            with heard(self.emit) as self.emit, listening(self.emit), caching(self.prepared.job.cache):
+                self._begin(count)
                 await self._lines(todo)
                 await self.journal.drain()
                 if self.tally.count < len(self.prepared.lines):
