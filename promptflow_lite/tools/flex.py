@@ -11,6 +11,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from promptflow_lite import aliases
@@ -44,6 +46,8 @@ def opened(flow: Flow, connections: ConnectionProvider, at_close: Callable[[Clos
     aliases.install()
     with Home(flow.folder):
         evict_strangers(flow.folder)
+        hidden = _hidden_by(flow.folder, entry.module.partition(".")[0])
+        at_close(lambda: sys.modules.update(hidden))
         before = set(sys.modules)
         module = frames.guarded(
             lambda: importlib.import_module(entry.module),
@@ -254,6 +258,17 @@ def _aggregation(entry: Any) -> Tool:
 
     call = aggregate_async if is_async else aggregate
     return Tool(AGGREGATION, call, {"results": Param("results", "list")}, "async" if is_async else "thread")
+
+
+def _hidden_by(folder: Path, top: str) -> dict[str, ModuleType]:
+    """Take away modules from elsewhere, such as the library's `code`, whose name one of the flow's has."""
+    if not ((folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()):
+        return {}
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if top not in sys.modules or (file is not None and Path(file).is_relative_to(folder)):
+        return {}
+    names = [name for name in sys.modules if name == top or name.startswith(f"{top}.")]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def _forget(before: set[str], folder: str) -> None:
