@@ -8,6 +8,7 @@ from typing import Any
 
 from promptflow_lite.connections.base import Connection
 from promptflow_lite.errors import InputError, near_miss
+from promptflow_lite.flow.images import load, load_image
 from promptflow_lite.flow.refs import Ref, follow
 from promptflow_lite.flow.spec import FlowInput
 from promptflow_lite.flow.types import coerce, with_images
@@ -43,7 +44,7 @@ def arguments_of(
             arguments[parameter] = given[parameter]
     for parameter, ref in node.refs.items():
         try:
-            value = _value(bound, node, parameter, ref, given)
+            value = _with_images(_value(bound, node, parameter, ref, given), bound, node, parameter)
         except ValueError as error:
             wrong.append(f"{parameter}: {error}")
             continue
@@ -78,6 +79,14 @@ def _value(bound: BoundFlow, node: BoundNode, parameter: str, ref: Ref, given: M
         if key in given:
             return follow(_read(given[key]), ref)
     return _MISSING
+
+
+def _with_images(value: Any, bound: BoundFlow, node: BoundNode, parameter: str) -> Any:
+    """A value with the images that it means: those of a record, or given by hand."""
+    param = node.tool.params.get(parameter)
+    if value is not _MISSING and param is not None and param.type == "image" and not node.node.aggregation:
+        return load_image(value, bound.flow.message_format, [bound.folder])
+    return load(value, bound.flow.message_format, [bound.folder])
 
 
 def _input(bound: BoundFlow, spec: FlowInput, value: Any) -> Any:

@@ -7,7 +7,7 @@ becomes the node's Failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from inspect import isawaitable
 from time import perf_counter
 from types import GeneratorType
@@ -20,6 +20,7 @@ from promptflow_lite.errors import NodeError, PromptflowError
 from promptflow_lite.tools import frames
 from promptflow_lite.tools.scope import NodeScope, current, on_the_clock
 from promptflow_lite.tools.tool import BoundNode, Tool
+from promptflow_lite.values import Image
 
 __all__ = ["failure_of", "invoke"]
 
@@ -62,7 +63,7 @@ async def invoke(
             raise
         run.status, run.error = Status.Failed, failure_of(error, run.node)
     except BaseException as error:
-        run.status, run.error = Status.Failed, failure_of(error, run.node)
+        run.status, run.error = Status.Failed, _with_hint(failure_of(error, run.node), arguments)
     finally:
         run.seconds = perf_counter() - began
         current.reset(token)
@@ -81,6 +82,17 @@ def failure_of(error: BaseException, node: str | None) -> Failure:
     message = f"{type(error).__name__}: {said}" if said else type(error).__name__
     code = "out-of-memory" if isinstance(error, MemoryError) else NodeError.code
     return Failure(code, message, node, frames.text_of(error))
+
+
+def _with_hint(failure: Failure, arguments: Mapping[str, Any]) -> Failure:
+    """A failure over an image that has no bytes says why it has none."""
+    names = [n for n, value in arguments.items() if isinstance(value, Image) and not value]
+    if names and failure.code == NodeError.code:
+        failure.message += (
+            f"\n  {', '.join(map(repr, names))} is an image known by its address, which is never fetched: "
+            "give its path or base64 text, or let the tool fetch its source_url"
+        )
+    return failure
 
 
 async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:

@@ -13,7 +13,9 @@ from promptflow_lite.compat.sdk_errors import InvalidFlowError, raising
 from promptflow_lite.connections.store import provider
 from promptflow_lite.errors import Diagnostic, FlowError
 from promptflow_lite.flow.check import check
+from promptflow_lite.flow.images import keep
 from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.spec import Flow
 from promptflow_lite.settings import settings
 
 __all__ = ["FlowOperations", "ValidationResult"]
@@ -38,6 +40,12 @@ class ValidationResult:
 
     def __str__(self) -> str:
         return "\n".join(d.render() for d in self.diagnostics) or "no complaints"
+
+
+def _with_paths(value: Any, flow: Flow) -> Any:
+    """`value` with each image in a file beside the flow, and its path in its place, as Prompt flow has it."""
+    folder = flow.folder / ".promptflow" / "output"
+    return keep(value, flow.message_format, folder, shown=f"{folder.as_posix()}/")
 
 
 class FlowOperations:
@@ -80,7 +88,7 @@ class FlowOperations:
                 line = loaded.invoke(given)
                 calling.outputs_of(line)
                 return line.node_runs[lines[0].name].output  # as the function gave it
-            return calling.test(loaded, given, node=node)
+            return _with_paths(calling.test(loaded, given, node=node), loaded.flow)
 
     def validate(self, flow: str | Path, *, raise_error: bool = False, **others: Any) -> ValidationResult:
         """Every complaint about a flow's files; nothing of the flow is imported.

@@ -51,7 +51,8 @@ def _one(
             pipe.write(json.dumps(plain(outcome)).encode())
         os._exit(0)
     os.close(write)
-    text = _all(read, time.monotonic() + case.get("seconds", 60))
+    began = time.monotonic()
+    text = _all(read, began + case.get("seconds", 60))
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -60,7 +61,7 @@ def _one(
         outcome = json.loads(text)
     except ValueError:
         outcome = {"refused": "took too long, or died"}
-    return {"id": case["id"], **outcome}
+    return {"id": case["id"], "seconds": round(time.monotonic() - began, 2), **outcome}
 
 
 def _all(pipe: int, end: float) -> bytes:
