@@ -26,9 +26,12 @@ __all__ = ["LocalExecutor", "result_of"]
 
 
 _LOOK_EVERY_S = 1.0
-"""How often lines are looked for that hold on after their time."""
+"""How often lines are looked for that go on after their time."""
 _GRACE_S = 2.0
 """Seconds after a line's time in which it may end by itself."""
+
+_UnderWay = dict[asyncio.Task[None], tuple[Line, float]]
+"""Who works at which line, and since when."""
 
 
 class LocalExecutor:
@@ -68,8 +71,9 @@ class LocalExecutor:
         bound, job, images = self._flow_in_use, self._job, self._images
         source = iter(lines)
         done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(job.concurrency)
-        under_way: dict[asyncio.Task[None], tuple[Line, float]] = {}
+        under_way: _UnderWay = {}
         clock = asyncio.get_running_loop().time
+        stubborn = _Stubborn()
 
         async def work() -> None:
             me = cast(asyncio.Task[None], asyncio.current_task())
@@ -91,14 +95,12 @@ class LocalExecutor:
                     )
                     for desk in ended:
                         desk.result()
-                    late = clock() - job.line_timeout_s - _GRACE_S
-                    for desk, (line, began) in list(under_way.items()):
-                        if began < late:
-                            del under_way[desk]
-                            desks.remove(desk)
-                            self._left.add(desk)
-                            desks.add(asyncio.create_task(work()))
-                            await done.put(_given_up(line, job, clock() - began))
+                    for desk, line, seconds in stubborn.among(under_way):
+                        del under_way[desk]
+                        desks.remove(desk)
+                        self._left.add(desk)
+                        desks.add(asyncio.create_task(work()))
+                        await done.put(_given_up(line, job, seconds))
                 await done.put(None)
             except Exception as failure:  # of the disk, of the data, of our own
                 await done.put(failure)
@@ -135,6 +137,25 @@ class LocalExecutor:
         if self._bound is None:
             raise RuntimeError("the executor is not open")
         return self._bound
+
+
+class _Stubborn:
+    """Finds the tasks that were cancelled, for their line's time is over, and go on all the same."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[asyncio.Task[None], float], float] = {}
+        """When a task, and its line by its start, was first seen to have been cancelled."""
+
+    def among(self, under_way: _UnderWay) -> list[tuple[asyncio.Task[None], Line, float]]:
+        """Those who had time enough to let go, with the line and how long it took."""
+        now = asyncio.get_running_loop().time()
+        told = {(desk, began): line for desk, (line, began) in under_way.items() if desk.cancelling()}
+        self._seen = {which: self._seen.get(which, now) for which in told}
+        return [
+            (desk, line, now - began)
+            for (desk, began), line in told.items()
+            if now - self._seen[desk, began] >= _GRACE_S
+        ]
 
 
 async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
