@@ -467,8 +467,10 @@ class _Stages:
     def __enter__(self) -> _Stages:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._bars.close()
+        if kind is KeyboardInterrupt and self._stage == "embed":
+            say("stopped; what was embedded is kept, and the same command goes on from there")
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Draw that `done` of `total` are done."""

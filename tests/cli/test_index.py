@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +81,24 @@ def test_what_was_done_is_told_as_json_too(folder: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["embedded"] == 0
     assert pf("index delete m.index --yes --output json") == 0
     assert json.loads(capsys.readouterr().out) == {"path": "m.index", "deleted": True}
+
+
+def test_a_build_that_is_stopped_says_that_it_can_go_on_and_does(folder: Path) -> None:
+    rows = "\n".join(json.dumps({"id": f"r{n}", "content": f"Row {n} says this."}) for n in range(1280))
+    (folder / "rows.jsonl").write_text(rows)
+    command = [sys.executable, "-m", "promptflow_lite", "index", "build", "rows.jsonl", "--output", "m.index"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    ends_at = time.monotonic() + 60
+    kept = folder / ".m.index.kept"
+    while time.monotonic() < ends_at and not (kept.exists() and kept.stat().st_size > 100_000):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "what was embedded is kept" in said and "Traceback" not in said
+    again = subprocess.run([*command, "--result", "json"], capture_output=True, text=True, timeout=120)
+    built = json.loads(again.stdout)
+    assert built["index"]["chunks"] == 1280 and 0 < built["embedded"] < 1280
 
 
 def test_search_escapes_what_would_drive_the_terminal(
