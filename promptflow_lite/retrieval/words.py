@@ -89,7 +89,7 @@ def postings_of(
         counts = np.concatenate([base.counts[stays], counts])
         sizes = np.concatenate([base.lengths[kept], sizes])
     having = np.bincount(words, minlength=len(numbers))
-    order = np.lexsort((rows, words))
+    order = np.argsort(words, kind="stable")  # of each word, the rows are in order as they are
     starts = np.concatenate([[0], np.cumsum(having[having > 0])])
     named = [word for word, number in numbers.items() if having[number]]
     return Postings(
