@@ -160,6 +160,7 @@ def inputs_of(flow: Flow, args: tuple[Any, ...], given: Mapping[str, Any]) -> di
     ]
     if missing:
         lacking = ", ".join(map(repr, missing))
-        hint = near_miss(missing[0], [name for name in given if name not in flow.inputs])
+        strangers = [name for name in given if name not in flow.inputs]
+        hint = next(filter(None, (near_miss(name, missing) for name in strangers)), None)
         raise InputError(f"{flow.name}: missing inputs: {lacking}", code="missing-input", hint=hint)
     return {name: given.get(name, spec.default) for name, spec in flow.inputs.items()}
