@@ -30,8 +30,14 @@ __all__ = [
 ]
 
 _KEY = Field("api_key", required=True, secret=True)
-_MODEL = (Field("model", is_ours=True), Field("timeout", default=300.0, is_ours=True))
-"""The model (Azure: the deployment) that is asked where a flow names none; seconds an answer may take."""
+_MODEL = (
+    Field("model", is_ours=True),
+    Field("timeout", default=300.0, is_ours=True),
+    Field("requests_per_minute", is_ours=True),
+    Field("tokens_per_minute", is_ours=True),
+)
+"""The model (Azure: the deployment) that is asked where a flow names none; seconds an answer may take; what
+the account may ask, of each of its models."""
 
 
 class OpenAIConnection(Connection):

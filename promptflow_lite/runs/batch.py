@@ -355,7 +355,8 @@ class _Batch:
     async def _lines(self, todo: Iterable[Line]) -> None:
         """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
         self.stop.when_asked(self._hurry)
-        if (failure := spent_up(self.run, self.tally.usage)) is not None:
+        self.account.spent.add(self.tally.usage)
+        if (failure := spent_up(self.run, self.account.spent)) is not None:
             self.stop.ask(failure.code)
         limit = self.run.batch_timeout_s
         loop = asyncio.get_running_loop()
@@ -381,6 +382,8 @@ class _Batch:
         async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
             async for result in results:
                 await self.journal.add(self.account.charge(result))
+                if (failure := spent_up(self.run, self.account.spent)) is not None:
+                    self.stop.ask(failure.code)
                 if marks is not None:
                     marks.end((result.line_number or 0, result.repeat))
                 self._look_at_first(result)
@@ -408,7 +411,7 @@ class _Batch:
             which = key_text((result.line_number or 0, result.repeat))
             self.log(f"line {which} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
-        failure = self._too_many_failed() or spent_up(self.run, self.tally.usage)
+        failure = self._too_many_failed()
         if failure is not None:
             self.stop.ask(failure.code)
 

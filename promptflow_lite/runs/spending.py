@@ -30,6 +30,8 @@ class Account:
         self._unpriced: set[str] = set()
         self.sources: set[str] = set()
         """Where the prices come from."""
+        self.spent = Usage()
+        """By all lines, those too that are not safe on the disk yet."""
 
     def charge(self, result: LineResult) -> LineResult:
         """Write the costs into a line and its nodes, and give it back."""
@@ -37,6 +39,7 @@ class Account:
             cost = self.charge_nodes(result.node_runs)
             if cost is not None:
                 result.usage.cost = cost
+            self.spent.add(result.usage)
         return result
 
     def charge_nodes(self, runs: Mapping[str, NodeRun]) -> float | None:

@@ -16,7 +16,7 @@ from promptflow_lite.connections.kinds import AzureOpenAIConnection, OpenAIConne
 from promptflow_lite.tools.clients import embed, endpoint_of, openai_client
 from promptflow_lite.tools.endpoint import Endpoint
 from promptflow_lite.tools.failure import ModelError
-from promptflow_lite.tools.wire import ask, stream
+from promptflow_lite.tools.wire import ask, gather, stream
 from tests.model_server import Fault, ModelServer, Recorded, Reply
 
 KEY = "sk-very-secret-key"
@@ -307,3 +307,68 @@ async def test_events_come_as_they_are_sent(server: ModelServer) -> None:
     async for _ in stream(await endpoint_of(open_ai(server)), "chat/completions", body):
         came.append(loop.time())
     assert came[-1] - came[0] > 0.2
+
+
+async def test_a_call_that_is_cancelled_closes_its_connection() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while await reader.read(4096):
+            pass
+        gone.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = OpenAIConnection("mine", api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1")
+        call = asyncio.create_task(only_once(await endpoint_of(connection)))
+        await asyncio.sleep(0.2)
+        assert not gone.is_set()
+        call.cancel()
+        async with asyncio.timeout(2):
+            await gone.wait()
+
+
+@pytest.mark.parametrize("fault", [Fault(cut_after=2), Fault(stall_after=2)], ids=["cut", "stalled"])
+async def test_a_stream_that_nobody_watches_is_asked_for_again(server: ModelServer, fault: Fault) -> None:
+    from promptflow_lite.tools.answer import text_parts
+
+    server.faults.append(fault)
+    body: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "one two"}],
+        "stream": True,
+    }
+    endpoint = await endpoint_of(open_ai(server, timeout=1.0))
+    text = await gather(endpoint, "chat/completions", body, lambda events: text_parts(events, body, None))
+    assert text == "echo: one two"
+    assert len(server.requests) == 2
+
+
+async def test_headers_that_say_nothing_is_left_are_heeded_before_a_refusal(server: ModelServer) -> None:
+    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-limit-requests": "2"}
+    answer = b'{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}'
+    server.faults.append(Fault(200, answer, {**left, "x-ratelimit-reset-requests": "800ms"}))
+    connection = open_ai(server)
+    await chat({"model": "m", "messages": MESSAGES})(connection)
+    await chat({"model": "m", "messages": MESSAGES})(connection)
+    first, second = server.requests
+    assert second.at - first.at >= 0.39
+
+
+async def test_requests_a_minute_of_the_connection_are_kept_to(server: ModelServer) -> None:
+    connection = open_ai(server, requests_per_minute=600.0)
+    await asyncio.gather(*(chat({"model": "m", "messages": MESSAGES})(connection) for _ in range(6)))
+    times = [request.at for request in server.requests]
+    assert times[-1] - times[0] >= 0.4
+
+
+@pytest.mark.parametrize("value", ["soon", 0, -3])
+def test_a_rate_that_is_none_is_refused(value: object) -> None:
+    from promptflow_lite.connections.files import make
+    from promptflow_lite.errors import UserError
+
+    body = {"type": "open_ai", "base_url": "http://x", "requests_per_minute": value}
+    with pytest.raises(UserError, match="requests_per_minute"):
+        make("mine", body, {})
