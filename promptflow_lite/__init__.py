@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from promptflow_lite.api.evaluations import Evaluation, evaluate
     from promptflow_lite.api.flows import LoadedFlow, load_flow, test
+    from promptflow_lite.api.prompty import AsyncPrompty, Prompty
     from promptflow_lite.api.runs import FinishedRun, run
     from promptflow_lite.errors import (
         ConnectionNotFound,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from promptflow_lite.tools.tool import ToolProvider, tool
 
 __all__ = [
+    "AsyncPrompty",
     "ConnectionNotFound",
     "Evaluation",
     "FinishedRun",
@@ -30,6 +32,7 @@ __all__ = [
     "LoadedFlow",
     "NodeError",
     "PromptflowError",
+    "Prompty",
     "ToolProvider",
     "UserError",
     "evaluate",
@@ -42,9 +45,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncPrompty": "api.prompty",
     "Evaluation": "api.evaluations",
     "FinishedRun": "api.runs",
     "LoadedFlow": "api.flows",
+    "Prompty": "api.prompty",
     "ToolProvider": "tools.tool",
     "evaluate": "api.evaluations",
     "load_flow": "api.flows",
