@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider
 from promptflow_lite.errors import InputError, MissingExtra, NodeError
@@ -29,6 +30,8 @@ __all__ = ["AzureSearchRetriever", "credential_of", "failure_of", "open_search"]
 
 _CONNECT_S = 5
 _READ_S = 60
+# A service that is busy is busy for every node that asks it. Kept by event loop, and gone with it.
+_PACERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Pacer]] = WeakKeyDictionary()
 
 
 def open_search(
@@ -101,7 +104,7 @@ class AzureSearchRetriever:
         select: list[str] | None = None,
         semantic_configuration: str = "",
         embedder: Embedder | None = None,
-        new_pacer: Callable[[], Pacer] = Pacer,
+        new_pacer: Callable[[], Pacer] | None = None,
     ) -> None:
         self._connection = connection
         self._index = index
@@ -111,7 +114,6 @@ class AzureSearchRetriever:
         self._semantic_configuration = semantic_configuration
         self._embedder = embedder
         self._new_pacer = new_pacer
-        self._pacer = new_pacer()
         self._client: SearchClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -143,7 +145,7 @@ class AzureSearchRetriever:
             request["query_type"] = "semantic"
             request["semantic_configuration_name"] = self._semantic_configuration
         client = self._open()
-        return await self._pacer.call(lambda: self._ask(client, request))
+        return await self._pacer().call(lambda: self._ask(client, request))
 
     async def _vector_query(self, query: str, top_k: int) -> Any:
         from azure.search.documents.models import VectorizableTextQuery, VectorizedQuery
@@ -217,8 +219,15 @@ class AzureSearchRetriever:
                 read_timeout=_READ_S,
             )
             self._loop = loop
-            self._pacer = self._new_pacer()
         return self._client
+
+    def _pacer(self) -> Pacer:
+        """The one of all who ask this service by this connection on this event loop."""
+        pacers = _PACERS.setdefault(asyncio.get_running_loop(), {})
+        known = (self._connection.name, self._connection["api_base"])
+        if known not in pacers:
+            pacers[known] = (self._new_pacer or Pacer)()
+        return pacers[known]
 
     async def close(self) -> None:
         """Close the connections to the service."""
@@ -268,6 +277,7 @@ def failure_of(error: AzureError, index: str) -> ModelError:
             f"{where}: {status} {said[:_LONGEST_MESSAGE]}",
             code=code,
             retryable=status in (408, 429) or status >= 500,
+            slows=status in (429, 503),
             wait_s=wait_asked_for(response.headers.get) if response is not None else None,
         )
     late = isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError)

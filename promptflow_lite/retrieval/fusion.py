@@ -93,12 +93,11 @@ def best(scores: Vectors, limit: int, *, above: float = float("-inf")) -> Any:
         limit: at most this many.
         above: leave out what scores no more than this.
     """
-    is_good = scores > above
+    least = above
     if limit < len(scores):
-        place = len(scores) - limit
         parted = scores.copy()
-        parted.partition(place)
-        if parted[place] > above:
-            is_good = scores >= parted[place]
+        parted.partition(len(scores) - limit)
+        least = parted[len(scores) - limit]
+    is_good = scores >= least if least > above else scores > above
     rows = is_good.nonzero()[0]
     return rows[(-scores[rows]).argsort(kind="stable")[:limit]]
