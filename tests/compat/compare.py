@@ -61,10 +61,10 @@ def main() -> int:
         folder = asked.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         theirs, ours = _run_both(cases, asked, folder)
-    rows = [_row(case, theirs[case.id], ours[case.id]) for case in cases]
+    rows = [compared(case, theirs[case.id], ours[case.id]) for case in cases]
     _print(rows, asked.details)
     if asked.write is not None:
-        _write(asked.write, rows)
+        write_table(asked.write, rows)
     return 1 if any(row.is_open for row in rows) else 0
 
 
@@ -138,7 +138,8 @@ def _as_json(case: Case, copy: Path) -> dict[str, Any]:
     }
 
 
-def _row(case: Case, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Row:
+def compared(case: Case, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Row:
+    """What became of a case, by the outcomes of both sides."""
     verdict, details = _verdict(theirs, ours)
     return Row(case, verdict, len(theirs.get("lines") or ours.get("lines") or ()), details)
 
@@ -247,7 +248,8 @@ def _print(rows: Sequence[Row], details: int) -> None:
     print(f"{sum(row.is_open for row in rows)} differences are not explained")
 
 
-def _write(page: Path, rows: Sequence[Row]) -> None:
+def write_table(page: Path, rows: Sequence[Row]) -> None:
+    """Put the table of rows between the marks of a page."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
