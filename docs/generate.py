@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md from the command tree.
+"""Writes docs/reference/cli.md from the command tree, and the names of Prompt flow into docs/compat.md.
 
 python docs/generate.py
 """
@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from promptflow_lite.aliases import ALIASES
+from promptflow_lite.api.imports import names_in
 from promptflow_lite.cli.main import GROUPS, command_tree
 
+COMPAT = Path(__file__).parent / "compat.md"
+NAMES = ("<!-- names: begin -->", "<!-- names: end -->")
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 
 HEAD = """\
@@ -56,6 +60,27 @@ def _section(command: Any, context: Any, level: int) -> Iterator[str]:
     yield f"{'#' * level} {context.command_path}\n\n```text\n" + "\n".join(lines) + "\n```\n"
 
 
+def names() -> str:
+    """The names that code may import from `promptflow`, as a table."""
+    rows = ["| module | names |", "|---|---|"]
+    for module in sorted(ALIASES):
+        below = {
+            name[len(module) + 1 :].partition(".")[0] for name in ALIASES if name.startswith(f"{module}.")
+        }
+        own = sorted((names_in(module) or frozenset()) - below)
+        if own:
+            rows.append(f"| `{module}` | {', '.join(f'`{name}`' for name in own)} |")
+    return "\n".join(rows)
+
+
+def compat() -> str:
+    """docs/compat.md with the names as they are."""
+    text = COMPAT.read_text(encoding="utf-8")
+    head, rest = text.split(NAMES[0])
+    return f"{head}{NAMES[0]}\n{names()}\n{NAMES[1]}{rest.split(NAMES[1])[1]}"
+
+
 if __name__ == "__main__":
+    COMPAT.write_text(compat(), encoding="utf-8")
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(reference(), encoding="utf-8")

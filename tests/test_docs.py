@@ -39,6 +39,7 @@ WALKS = [
     "docs/how-to/langchain.md",
     "docs/how-to/cite.md",
     "docs/compat.md",
+    "docs/migrate.md",
     "docs/concepts/execution.md",
 ]
 
@@ -166,6 +167,8 @@ def test_the_reference_of_commands_is_up_to_date() -> None:
     )
     written = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     assert written == names["reference"](), "run python docs/generate.py"
+    names_of = (ROOT / "docs" / "compat.md").read_text(encoding="utf-8")
+    assert names_of == names["compat"](), "run python docs/generate.py"
 
 
 @pytest.mark.parametrize("group", GROUPS)

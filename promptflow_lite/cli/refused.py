@@ -34,7 +34,6 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--detail": "--output json gives the record of every node",
     },
     "flow serve": {
-        "--init": "give 'init' of flow.flex.yaml a default",
         "--config": "pf config set, or --environment-variables",
         "--static_folder": "the page of the endpoint is its own; put a page of yours before it",
         "--static-folder": "the page of the endpoint is its own; put a page of yours before it",
