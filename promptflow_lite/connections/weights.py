@@ -7,7 +7,6 @@ unknown, and only the hash makes the file the publisher's.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,11 @@ from urllib.parse import unquote, urlsplit
 
 from promptflow_lite.connections.catalogue import DEFAULT, Model, catalogue
 from promptflow_lite.errors import UserError, near_miss
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from promptflow_lite.connections.fetching import Report
@@ -263,5 +267,6 @@ def _locked(folder: Path, file: str) -> Iterator[None]:
     """One process at a time fetches a file; the others wait for it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f".{file}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

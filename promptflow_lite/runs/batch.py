@@ -83,6 +83,7 @@ async def run_batch(
         UserError: what was asked for is wrong; nothing was executed and no run was made.
         OSError: the disk refused; what was safe before is safe.
     """
+    lock.check_system()
     prepared = prepare(run, store)
     if reuse is not None:
         _refuse_changes(prepared, reuse, store.folder(reuse.name))

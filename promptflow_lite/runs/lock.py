@@ -1,8 +1,10 @@
-"""Who executes a run? A lock on its folder that the system releases when the process ends."""
+"""Who executes a run? A lock on its folder that the system releases when the process ends.
+
+Such locks are POSIX's (`flock`), and runs need them: on another system they are refused with a word of why.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +13,12 @@ from pathlib import Path
 
 from promptflow_lite.errors import UserError
 
-__all__ = ["hold", "holder"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["check_system", "hold", "holder"]
 
 _PATIENCE_S = 0.5
 """A reader holds the lock for an instant to see whether it is free."""
@@ -22,8 +29,9 @@ def hold(folder: Path) -> Iterator[None]:
     """Be the one process that executes the run of `folder`.
 
     Raises:
-        UserError: another process does (code `run-busy`).
+        UserError: another process does (code `run-busy`), or the system has no such locks (`posix-only`).
     """
+    check_system()
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         give_up = time.monotonic() + _PATIENCE_S
@@ -42,8 +50,23 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def check_system() -> None:
+    """Nothing, where runs can be executed.
+
+    Raises:
+        UserError: the system has no file locks of POSIX's kind (code `posix-only`).
+    """
+    if fcntl is None:
+        raise UserError(
+            "runs need a POSIX system, for its locks, signals and processes: Linux, macOS, or WSL on Windows",
+            code="posix-only",
+        )
+
+
 def holder(folder: Path) -> int | None:
     """The id of the process that executes the run of `folder` (0: it just began), or `None` if none does."""
+    if fcntl is None:
+        return None
     try:
         handle = os.open(folder / "lock", os.O_RDWR)
     except OSError:

@@ -15,7 +15,7 @@ from promptflow_lite.flow.load import load_flow
 from promptflow_lite.runs import lock, snapshot
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore, check_name, default_name
-from tests.runs.flows import shout_flow
+from tests.runs.flows import shout_flow, write_rows
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6)
 
@@ -140,3 +140,20 @@ def test_what_changed_since_the_snapshot_is_named(tmp_path: Path) -> None:
     (folder / "new.jinja2").write_text("")
     assert snapshot.digest(flow) != before
     assert snapshot.changed(flow, tmp_path / "snapshot") == ["new.jinja2", "shout.py"]
+
+
+def test_a_system_without_posix_locks_is_told_so_before_anything_is_made(tmp_path: Path, home: Path) -> None:
+    flow = shout_flow(tmp_path / "flow")
+    data = write_rows(tmp_path / "data.jsonl", [{"text": "a"}])
+    program = (
+        "import sys\n"
+        "sys.modules['fcntl'] = None\n"
+        "from promptflow_lite.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    asked = ["run", "create", "--flow", str(flow), "--data", str(data), "--no-tracking"]
+    command = [sys.executable, "-c", program, *asked]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "POSIX" in ended.stderr
+    assert RunStore(home / "runs").names() == []
