@@ -295,3 +295,23 @@ async def test_parts_of_an_answer_come_while_the_model_still_writes(tmp_path: Pa
         server.server_close()
     assert line.outputs == {"text": "one two"}, line.error
     assert (parts, in_time.is_set()) == (["one ", "two"], True)
+
+
+def test_a_run_takes_the_options_of_the_command(tmp_path: Path) -> None:
+    flow = flows_of.echo(tmp_path / "echo")
+    rows = [{"text": str(number)} for number in range(10)]
+    done = run(flow, rows, sample=0.4, repeats=2, workers=1, error_threshold=-1)
+    assert done.lines.completed == 8
+    assert [detail["repeat"] for detail in done.details] == [0, 1] * 4
+    assert list(done.to_pandas().columns[:1]) == ["repeat"]
+
+
+def test_every_wrong_option_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        run(flows_of.echo(tmp_path / "echo"), [{"text": "a"}], sample=1.5, repeats=0, concurrency=0)
+    assert caught.value.code == "bad-option"
+    assert [line.split(":")[0] for line in caught.value.message.splitlines()] == [
+        "sample",
+        "repeats",
+        "concurrency",
+    ]

@@ -10,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from promptflow_lite.api.loop import wait_for
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import Log
 from promptflow_lite.engine.results import Status
+from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
 from promptflow_lite.runs.batch import run_batch
@@ -70,11 +73,14 @@ class FinishedRun:
 
     @property
     def details(self) -> list[dict[str, Any]]:
-        """One mapping a line, in order: `line_number`, `status`, `inputs`, `outputs`, `error`."""
-        keys = ("line_number", "status", "inputs", "outputs", "error")
-        return [
-            {key: record.get(key) for key in keys} for record in Records.read(self.folder / JOURNAL).each()
-        ]
+        """One mapping a line, in order: `line_number`, `status`, `inputs`, `outputs`, `error`.
+
+        Of a run with `repeats` also `repeat`.
+        """
+        records = Records.read(self.folder / JOURNAL)
+        which = ("line_number", "repeat") if records.are_repeated else ("line_number",)
+        keys = (*which, "status", "inputs", "outputs", "error")
+        return [{key: record.get(key) for key in keys} for record in records.each()]
 
     def to_pandas(self) -> Any:
         """The details as a pandas `DataFrame`, by line number: `inputs.*`, `outputs.*`, status and error."""
@@ -97,14 +103,27 @@ def run(
     properties: Mapping[str, Any] | None = None,
     init: Mapping[str, Any] | None = None,
     resume_from: str | FinishedRun | None = None,
+    limit: int | None = None,
+    sample: float | None = None,
+    shuffle_seed: int | None = None,
+    repeats: int = 1,
+    skip_bad_lines: bool = False,
     concurrency: int = 16,
+    workers: int | None = None,
+    executor: str | None = None,
+    line_timeout_s: float | None = None,
+    batch_timeout_s: float | None = None,
+    error_threshold: int | None = None,
+    cache: bool | None = None,
+    max_cost: float | None = None,
+    max_tokens: int | None = None,
     tracking: str | None = None,
 ) -> FinishedRun:
     """Run a flow over data, and keep the run; `pf run` sees it too.
 
     Args:
         flow: a flow's folder or file, or an evaluator's name such as `evaluator:qa_text`.
-        data: a file (jsonl, json, csv, tsv), or rows as mappings.
+        data: a file (jsonl, json, csv, tsv or parquet, also compressed), a folder of them, or rows.
         column_mapping: flow input to `${data.column}`, `${run.outputs.column}` or a literal; an input that is
             not named takes the column of its name.
         run: the run this one builds on.
@@ -118,14 +137,27 @@ def run(
         properties: for programs; kept as they are.
         init: what the class of a flex flow is made with.
         resume_from: an earlier run of the same flow and data, whose completed lines are taken over.
+        limit: only the first rows.
+        sample: only so many rows, or below 1 that part of them, drawn at random.
+        shuffle_seed: start lines in the random order of this seed; draw the sample by it.
+        repeats: how often each row is run; `line_number` and `repeat` tell its lines apart.
+        skip_bad_lines: leave bad records of the data out instead of refusing it.
         concurrency: lines in flight.
+        workers: run the flow's code in this many processes; `None`: in this one.
+        executor: `ray`, or a Ray cluster's address; `None`: this machine.
+        line_timeout_s: how long a line may take; `None`: as `PF_LINE_TIMEOUT_SEC` says, or 600.
+        batch_timeout_s: how long all lines may take; `None`: as `PF_BATCH_TIMEOUT_SEC` says, or for ever.
+        error_threshold: stop when more lines than this have failed; -1: never mind failed lines.
+        cache: keep the answers of models, and ask for none that is kept; `None`: as the settings say.
+        max_cost: US dollars after which no more lines are taken.
+        max_tokens: the same for tokens.
         tracking: where it is logged too, such as `mlflow`; `None` is nowhere.
 
     Raises:
         UserError: what is asked for is wrong; nothing was run.
     """
     source = flow_path(flow)
-    asked = Run(
+    asked = _asked(
         name=name or default_name(source, variant, datetime.now()),
         flow=str(source),
         data=str(_file_of(data)) if data is not None else None,
@@ -138,8 +170,21 @@ def run(
         description=description,
         tags=dict(tags or {}),
         properties=dict(properties or {}),
+        init=dict(init or {}),
+        limit=limit,
+        sample=sample,
+        shuffle_seed=shuffle_seed,
+        repeats=repeats,
+        skip_bad_lines=skip_bad_lines,
         concurrency=concurrency,
-        **({"init": dict(init)} if init else {}),
+        workers=workers,
+        executor=executor,
+        line_timeout_s=line_timeout_s or settings().line_timeout_s,
+        batch_timeout_s=batch_timeout_s or settings().batch_timeout_s,
+        error_threshold=error_threshold,
+        cache=cache,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
     )
     store = run_store()
     reuse = store.load(_name_of(resume_from)) if resume_from is not None else None
@@ -156,6 +201,15 @@ def run(
         )
     )
     return FinishedRun(ended, store.folder(ended.name))
+
+
+def _asked(**fields: Any) -> Run:
+    """The run that is asked for; every wrong value is said at once."""
+    try:
+        return Run(**fields)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise InputError("\n".join(wrong), code="bad-option") from error
 
 
 def _name_of(run: str | FinishedRun) -> str:
@@ -194,7 +248,7 @@ def flat(detail: Mapping[str, Any]) -> dict[str, Any]:
     """A line's details with `inputs.*` and `outputs.*` as columns; the error as its message."""
     error = detail["error"]
     return {
-        "line_number": detail["line_number"],
+        **{key: detail[key] for key in ("line_number", "repeat") if key in detail},
         **{f"inputs.{name}": value for name, value in (detail["inputs"] or {}).items()},
         **{f"outputs.{name}": value for name, value in (detail["outputs"] or {}).items()},
         "status": detail["status"],

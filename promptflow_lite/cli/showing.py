@@ -15,7 +15,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.journal import Records
-from promptflow_lite.runs.records import dumps, loads
+from promptflow_lite.runs.records import dumps, key_text, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 
@@ -40,6 +40,7 @@ _COLOURS = {
     Status.Canceled: "yellow",
 }
 _CELL = 60
+_CHOICE = ("limit", "sample", "shuffle_seed", "batch_timeout_s", "executor", "workers")
 
 
 def store() -> RunStore:
@@ -107,7 +108,7 @@ def _status(run: Run) -> str:
 
 
 def _asked(run: Run) -> Iterator[tuple[str, str]]:
-    for key in ("display_name", "description", "flow", "data", "run", "variant", "limit", "error_threshold"):
+    for key in ("display_name", "description", "flow", "data", "run", "variant", *_CHOICE, "error_threshold"):
         if (asked := getattr(run, key)) is not None:
             yield key, neutral(str(asked))
     for key in ("column_mapping", "connections", "environment_variables", "tags"):
@@ -235,7 +236,10 @@ class Details:
 
     def _all(self) -> Iterator[dict[str, Any]]:
         for record in self._records.each(*self._statuses):
-            yield {key: record[key] for key in ("line_number", "status", "inputs", "outputs", "error")}
+            which = {"line_number": record["line_number"]}
+            if self._records.are_repeated:
+                which["repeat"] = record["repeat"]
+            yield {**which, **{key: record[key] for key in ("status", "inputs", "outputs", "error")}}
         for number, reason in self._skipped.items():
             error = {"code": "skipped", "message": reason}
             yield {"line_number": number, "status": "Skipped", "inputs": {}, "outputs": {}, "error": error}
@@ -267,7 +271,8 @@ class Details:
             *(record["inputs"].get(k, "") for k in inputs),
             *(record["outputs"].get(k, "") for k in outputs),
         ]
-        return [str(record["line_number"]), record["status"], *(_cell(c) for c in cells), _cell(why)]
+        which = key_text((record["line_number"], record.get("repeat", 0)))
+        return [which, record["status"], *(_cell(c) for c in cells), _cell(why)]
 
 
 def _cell(content: Any) -> str:

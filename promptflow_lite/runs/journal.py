@@ -82,6 +82,11 @@ class Records:
         self.end = at + len(line)
         return True
 
+    @property
+    def are_repeated(self) -> bool:
+        """Whether a line has more than its first repeat."""
+        return any(repeat for _, repeat in self.entries)
+
     def keys(self, *statuses: Status) -> list[Key]:
         """The lines that ended in one of `statuses` (any, if none is named), in order."""
         return sorted(key for key, entry in self.entries.items() if not statuses or entry.status in statuses)

@@ -222,7 +222,7 @@ def write_json(path: Path, value: Any, disk: Disk = DISK) -> None:
 
 def write_outputs(folder: Path, records: Records, keys: Container[Key], disk: Disk = DISK) -> None:
     """Write `outputs.jsonl`: the outputs of the completed lines among `keys`, in order of line number."""
-    repeated = any(repeat for _, repeat in records.entries)
+    repeated = records.are_repeated
 
     def outputs(record: dict[str, Any]) -> bytes:
         number, repeat = key_of(record)
