@@ -272,6 +272,14 @@ def serve(
             metavar="NAME=VALUE ...",
         ),
     ] = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init",
+            help="What the class of a flex flow is made with, by name, or a .json file.",
+            metavar="NAME=VALUE ...",
+        ),
+    ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
@@ -349,6 +357,7 @@ def serve(
             variant=variant,
             connections=connections,
             environment_variables=environment_variables,
+            init=init,
             key_file=key_file,
             allowed_hosts=allowed_hosts,
             cors_origins=cors_origins,

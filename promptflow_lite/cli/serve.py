@@ -38,6 +38,7 @@ class Asked:
     variant: str | None
     connections: Sequence[str] | None
     environment_variables: Sequence[str] | None
+    init: Sequence[str] | None
     key_file: Path | None
     allowed_hosts: Sequence[str] | None
     cors_origins: Sequence[str] | None
@@ -107,7 +108,7 @@ def _bound(plan: Plan) -> BoundDeployment:
 
 
 def _plan(asked: Asked, bound: socket.socket) -> Plan:
-    from promptflow_lite.cli.asking import variables
+    from promptflow_lite.cli.asking import init_of, variables
     from promptflow_lite.serving.keys import Keys, generate, hashed
     from promptflow_lite.serving.plan import Plan
     from promptflow_lite.serving.server import is_loopback
@@ -123,10 +124,11 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         say("callers need it; it is shown only now. PF_SERVE_KEY or --key-file keeps one over a restart\n")
     hosts = None if is_open else (*_LOOPBACK_NAMES, asked.host.lower(), *(asked.allowed_hosts or ()))
     return Plan(
-        source=os.fspath(asked.source.expanduser().absolute()),
+        source=_source(asked.source),
         variant=asked.variant,
         overrides=overrides(asked.connections),
         environment_variables=variables(asked.environment_variables) if asked.environment_variables else {},
+        init=init_of(asked.init),
         timeout_s=asked.timeout_s,
         max_concurrency=asked.max_concurrency,
         max_queue=asked.max_queue,
@@ -139,6 +141,13 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         log_level=asked.log_level,
         origins=tuple(origin.rstrip("/").lower() for origin in asked.cors_origins or ()),
     )
+
+
+def _source(source: Path) -> str:
+    """The flow's path, absolute; `module:function` as it is."""
+    path = source.expanduser()
+    is_entry = ":" in source.name and not path.exists()
+    return os.fspath(source if is_entry else path.absolute())
 
 
 def _announce(asked: Asked, bound: socket.socket) -> None:

@@ -27,7 +27,7 @@ from promptflow_lite.serving.reply import send as reply
 from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import Runs
 from promptflow_lite.serving.schema import document_of
-from promptflow_lite.serving.score import Score, shown_outputs
+from promptflow_lite.serving.score import Score, is_shown
 
 __all__ = ["Options", "create_app"]
 
@@ -121,7 +121,7 @@ class _Document:
                 flow,
                 title=self._endpoint.name,
                 version=self._version,
-                outputs=shown_outputs(flow, options.only),
+                outputs=[name for name in flow.outputs if is_shown(flow, name, options.only)],
                 model=next(iter(self._endpoint.deployments)),
                 keys=options.access.keys.are_asked_for,
             )

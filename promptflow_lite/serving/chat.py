@@ -13,7 +13,18 @@ from promptflow_lite.engine.results import LineResult
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.refusal import Refusal
 
-__all__ = ["Asked", "Roles", "chunk", "completion", "inputs_of", "read", "roles_of", "text_of", "usage_of"]
+__all__ = [
+    "Asked",
+    "Roles",
+    "chunk",
+    "completion",
+    "has_messages",
+    "inputs_of",
+    "read",
+    "roles_of",
+    "text_of",
+    "usage_of",
+]
 
 _REFUSED = {
     "tools": "a flow calls its own tools",
@@ -69,6 +80,14 @@ def roles_of(flow: Flow) -> Roles | None:
     return Roles(flow.chat_input, flow.chat_output, flow.chat_history)
 
 
+def has_messages(flow: Flow) -> bool:
+    """Whether a flow's history is a list of messages, as prompty files and flows of code have it.
+
+    A flow of nodes has turns: the inputs and the outputs of each.
+    """
+    return bool(flow.nodes) and flow.nodes[0].type in ("prompty", "flex")
+
+
 def read(body: Any) -> Asked:
     """What a request asks.
 
@@ -117,7 +136,14 @@ def inputs_of(flow: Flow, roles: Roles, asked: Asked) -> dict[str, Any]:
     """
     takes_parts = flow.inputs[roles.question].type == "list"
     inputs = {**asked.inputs, roles.question: _content(asked.question, flow, takes_parts)}
-    if roles.history is not None:
+    if roles.history is not None and has_messages(flow):
+        inputs[roles.history] = [
+            {"role": role, "content": _content(content, flow, takes_parts=True, alone=True)}
+            for turn in asked.history
+            for role, content in zip(("user", "assistant"), turn, strict=True)
+            if content
+        ]
+    elif roles.history is not None:
         inputs[roles.history] = [
             {
                 "inputs": {roles.question: _content(question, flow, takes_parts)},
@@ -254,9 +280,9 @@ def _joined(contents: Sequence[str | list[Any]]) -> str | list[Any]:
     return [part for content in contents for part in ([content] if isinstance(content, str) else content)]
 
 
-def _content(content: Any, flow: Flow, takes_parts: bool) -> Any:
+def _content(content: Any, flow: Flow, takes_parts: bool, *, alone: bool = False) -> Any:
     if isinstance(content, str):
-        return [content] if takes_parts else content
+        return [content] if takes_parts and not alone else content
     if not takes_parts:
         raise _wrong("messages: this flow takes no images; its chat input is text", "messages")
     return [_in_format(part, flow) for part in content]

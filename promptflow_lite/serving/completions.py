@@ -7,14 +7,13 @@ from typing import Any
 
 from promptflow_lite.engine.events import Chunk
 from promptflow_lite.engine.results import LineResult
-from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving import chat
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.deployment import Deployment, Endpoint
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import EventStream, dumps, send_json
 from promptflow_lite.serving.running import Part, Runs
-from promptflow_lite.serving.score import check_inputs, outputs_of, shown_outputs
+from promptflow_lite.serving.score import check_inputs, outputs_of
 
 __all__ = ["Completions", "Models"]
 
@@ -44,7 +43,7 @@ class Completions:
             await self._stream(call, deployment, roles, inputs, asked, receive, send)
             return
         line = await self._runs.result(call, deployment, inputs, receive)
-        outputs = _shown(deployment.flow, line)
+        outputs = outputs_of(deployment.flow, line)
         text = chat.text_of(outputs.pop(roles.answer, None))
         await send_json(send, 200, chat.completion(call.request_id, deployment.name, text, line, outputs))
 
@@ -117,7 +116,7 @@ class _Told:
 
     async def rest(self, line: LineResult) -> None:
         """Send what was not written part by part, the reason of the end, and the tokens if asked for."""
-        outputs = _shown(self._flow, line)
+        outputs = outputs_of(self._flow, line)
         text = chat.text_of(outputs.pop(self._answer, None))
         if not self._written:
             await self._write(text)
@@ -139,7 +138,3 @@ class _Told:
 
     async def _send(self, event: dict[str, Any]) -> None:
         await self.stream.event(dumps(event))
-
-
-def _shown(flow: Flow, line: LineResult) -> dict[str, Any]:
-    return outputs_of(flow, line, shown_outputs(flow))

@@ -12,6 +12,7 @@ from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import LineResult
 from promptflow_lite.errors import FlowError, near_miss
 from promptflow_lite.flow.check import check
+from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
@@ -154,6 +155,7 @@ def load(
     variant: str | None = None,
     overrides: Overrides | None = None,
     environment_variables: Mapping[str, str] | None = None,
+    init: Mapping[str, Any] | None = None,
     gate: Gate | None = None,
     timeout_s: float | None = 60.0,
 ) -> BoundDeployment:
@@ -166,6 +168,7 @@ def load(
         variant: `${node.variant}`; without it the defaults.
         overrides: node name to overrides such as `{"connection": "my_azure"}`.
         environment_variables: set over those that the flow sets itself.
+        init: what the class of a flex flow is made with; changes of a prompty's front matter.
         gate: how many runs at once.
         timeout_s: seconds a run may take.
 
@@ -176,6 +179,7 @@ def load(
     flow = choose_variants(load_flow(source), dict([parse_choice(variant)]) if variant else {})
     if environment_variables:
         flow = flow.derive(environment_variables={**flow.environment_variables, **environment_variables})
+    flow = give(flow, init or {})
     errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
     if errors:
         raise FlowError(errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,6 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The variable in which prometheus-client finds the folder that several workers share."""
 
+_MOST_SERIES = 1000
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -55,22 +57,25 @@ class Metrics:
         self._failures = Counter(
             "promptflow_failures", "Answers that are an error.", ["deployment", "code"], registry=registry
         )
-        self._gauges = {
-            "in_flight": Gauge(
-                "promptflow_in_flight",
-                "Runs in flight.",
-                ["deployment"],
-                registry=registry,
-                multiprocess_mode="livesum",
-            ),
-            "queued": Gauge(
-                "promptflow_queued",
-                "Runs that wait.",
-                ["deployment"],
-                registry=registry,
-                multiprocess_mode="livesum",
-            ),
-        }
+        self._in_flight = Gauge(
+            "promptflow_in_flight",
+            "Runs in flight.",
+            ["deployment"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._queued = Gauge(
+            "promptflow_queued",
+            "Runs that wait.",
+            ["deployment"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        # A series is looked up by its labels' text, which costs more than to count: each is looked up once.
+        self._request_of = lru_cache(_MOST_SERIES)(self._requests.labels)
+        self._seconds_of = lru_cache(_MOST_SERIES)(self._seconds.labels)
+        self._in_flight_of = lru_cache(_MOST_SERIES)(self._in_flight.labels)
+        self._queued_of = lru_cache(_MOST_SERIES)(self._queued.labels)
 
     def answered(self, deployment: str, path: str, status: int, code: str, seconds: float) -> None:
         """Count an answer.
@@ -82,8 +87,8 @@ class Metrics:
             code: of the error, or empty.
             seconds: from the request's head to the answer's end.
         """
-        self._requests.labels(deployment, path, status).inc()
-        self._seconds.labels(deployment, path).observe(seconds)
+        self._request_of(deployment, path, status).inc()
+        self._seconds_of(deployment, path).observe(seconds)
         if code:
             self._failures.labels(deployment, code).inc()
 
@@ -99,8 +104,8 @@ class Metrics:
 
     def busy(self, deployment: str, *, in_flight: int, queued: int) -> None:
         """Note how many runs there are now."""
-        self._gauges["in_flight"].labels(deployment).set(in_flight)
-        self._gauges["queued"].labels(deployment).set(queued)
+        self._in_flight_of(deployment).set(in_flight)
+        self._queued_of(deployment).set(queued)
 
     def text(self) -> bytes:
         """Prometheus' text form."""

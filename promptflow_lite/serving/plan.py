@@ -33,6 +33,7 @@ class Plan:
     variant: str | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environment_variables: Mapping[str, str] = field(default_factory=dict)
+    init: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float = 60.0
     max_concurrency: int = 64
     max_queue: int = 256
@@ -67,12 +68,13 @@ class Plan:
             UserError: what is wrong with the flow, a tool or a connection.
         """
         return load(
-            Path(self.source),
+            self.source,
             connections=provider(settings()),
             name=self.name,
             variant=self.variant,
             overrides=self.overrides,
             environment_variables=self.environment_variables,
+            init=self.init,
             gate=Gate(in_flight=self.max_concurrency, queue=self.max_queue, wait_s=self.queue_wait_s),
             timeout_s=self.timeout_s,
         )

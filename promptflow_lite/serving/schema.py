@@ -10,7 +10,7 @@ from typing import Any
 from promptflow_lite.errors import InputError
 from promptflow_lite.flow.spec import Flow, FlowInput
 from promptflow_lite.flow.types import coerce_inputs
-from promptflow_lite.serving.chat import roles_of
+from promptflow_lite.serving.chat import has_messages, roles_of
 from promptflow_lite.values import to_plain
 
 __all__ = ["document_of", "example_of"]
@@ -132,8 +132,8 @@ def document_of(
 
 
 def example_of(flow: Flow) -> dict[str, Any]:
-    """Inputs that the flow takes: its `samples.json`, else its first line of data, else its defaults."""
-    for found in (_samples(flow.folder), _first_line(flow.folder / "data.jsonl")):
+    """Inputs that the flow takes: its `samples.json`, its sample, its first line of data, or its defaults."""
+    for found in (_samples(flow.folder), flow.sample, _first_line(flow.folder / "data.jsonl")):
         chosen = {name: found[name] for name in flow.inputs if name in found}
         try:
             coerce_inputs(flow, chosen)
@@ -166,6 +166,8 @@ def _turn(flow: Flow) -> dict[str, Any]:
     """One turn of a chat's history, in Prompt flow's form."""
     if flow.chat_input is None or flow.chat_output is None:
         return _object()
+    if has_messages(flow):
+        return _object(None, role=_STRING, content={})
     inputs = _object([flow.chat_input], **{flow.chat_input: {}})
     outputs = _object([flow.chat_output], **{flow.chat_output: {}})
     return _object(["inputs", "outputs"], inputs=inputs, outputs=outputs)

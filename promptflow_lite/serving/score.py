@@ -14,28 +14,32 @@ from promptflow_lite.engine.results import LineResult, NodeRun
 from promptflow_lite.flow import images
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
+from promptflow_lite.serving.chat import has_messages
 from promptflow_lite.serving.deployment import Endpoint
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import EventStream, dumps, send_json
 from promptflow_lite.serving.running import Part, Runs
 
-__all__ = ["Score", "check_inputs", "outputs_of", "shown_outputs"]
+__all__ = ["Score", "check_inputs", "is_shown", "outputs_of"]
 
 _JSON = (b"application/json", b"application/*", b"*/*")
 _EVENTS = b"text/event-stream"
 
 
-def shown_outputs(flow: Flow, only: Collection[str] | None = None) -> list[str]:
-    """The outputs that callers see: not those that are for evaluation only, or just those in `only`."""
+def is_shown(flow: Flow, name: str, only: Collection[str] | None = None) -> bool:
+    """Whether callers see the output: it is not for evaluation only, or it is among `only`.
+
+    A flow of a function or a class gives outputs that it does not declare.
+    """
     if only is not None:
-        return [name for name in flow.outputs if name in only]
-    return [name for name, spec in flow.outputs.items() if not spec.evaluation_only]
+        return name in only
+    return name not in flow.outputs or not flow.outputs[name].evaluation_only
 
 
-def outputs_of(flow: Flow, line: LineResult, shown: Collection[str]) -> dict[str, Any]:
-    """The outputs in `shown` that the line has; images with their bytes, for a path would mean nothing."""
-    found = {name: line.outputs[name] for name in shown if name in line.outputs}
-    return {name: images.to_base64(value, flow.message_format) for name, value in found.items()}
+def outputs_of(flow: Flow, line: LineResult, only: Collection[str] | None = None) -> dict[str, Any]:
+    """The outputs that callers see; images with their bytes, for a path would mean nothing to them."""
+    shown = {name: value for name, value in line.outputs.items() if is_shown(flow, name, only)}
+    return {name: images.to_base64(value, flow.message_format) for name, value in shown.items()}
 
 
 class Score:
@@ -63,12 +67,11 @@ class Score:
         if not isinstance(inputs, dict):
             raise Refusal(400, "wrong-input", f"expected an object of inputs by name: {_names(flow)}")
         check_inputs(flow, inputs)
-        shown = shown_outputs(flow, self._only)
         if not streams:
             line = await self._runs.result(call, deployment, inputs, receive)
-            await send_json(send, 200, outputs_of(flow, line, shown))
+            await send_json(send, 200, outputs_of(flow, line, self._only))
             return
-        told = _Told(flow, EventStream(send), shown, nodes=_wants_nodes(scope))
+        told = _Told(flow, EventStream(send), self._only, nodes=_wants_nodes(scope))
         try:
             line = await self._runs.streamed(call, deployment, inputs, receive, told)
         except Refusal as refusal:
@@ -84,10 +87,10 @@ class Score:
 class _Told:
     """What was said of a run so far."""
 
-    def __init__(self, flow: Flow, stream: EventStream, shown: Collection[str], *, nodes: bool) -> None:
+    def __init__(self, flow: Flow, stream: EventStream, only: Collection[str] | None, *, nodes: bool) -> None:
         self.stream = stream
         self._flow = flow
-        self._shown = shown
+        self._only = only
         self._nodes = nodes
         self._written: set[str] = set()
 
@@ -95,7 +98,7 @@ class _Told:
         if part is None:
             await self.stream.beat()
         elif isinstance(part, Chunk):
-            names = [name for name in part.outputs if name in self._shown]
+            names = [name for name in part.outputs if is_shown(self._flow, name, self._only)]
             if names:
                 self._written.update(names)
                 await self.stream.event(dumps(dict.fromkeys(names, part.text)))
@@ -104,7 +107,8 @@ class _Told:
 
     async def rest(self, line: LineResult) -> None:
         """Send the outputs that were not written part by part."""
-        outputs = outputs_of(self._flow, line, [name for name in self._shown if name not in self._written])
+        found = outputs_of(self._flow, line, self._only)
+        outputs = {name: value for name, value in found.items() if name not in self._written}
         if outputs or not self.stream.is_open:
             await self.stream.event(dumps(outputs))
 
@@ -164,6 +168,8 @@ def _complaint(name: str, kind: str, value: Any, flow: Flow) -> str | None:
     if kind == "image" and isinstance(value, str) and not _brings_image(value):
         return "expected an image as base64 text or by its address"
     if name == flow.chat_history and not _is_history(value, flow):
+        if has_messages(flow):
+            return "expected a list of messages, each {'role': ..., 'content': ...}"
         turn = f"{{'inputs': {{{flow.chat_input!r}: ...}}, 'outputs': {{{flow.chat_output!r}: ...}}}}"
         return f"expected a list of turns, each {turn}"
     return None
@@ -193,6 +199,8 @@ def _is_history(value: Any, flow: Flow) -> bool:
     """Whether a chat flow's templates can read it; text is left to the flow, which takes JSON there."""
     if flow.chat_input is None or flow.chat_output is None or isinstance(value, str):
         return True
+    if has_messages(flow):
+        return isinstance(value, list) and all(isinstance(item, dict) for item in value)
     return isinstance(value, list) and all(
         isinstance(turn, dict)
         and all(
