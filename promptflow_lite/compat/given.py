@@ -98,7 +98,8 @@ def _module(name: str, key: str, call: Callable[..., Any]) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
+    many = "**" if parameter.kind is parameter.VAR_KEYWORD else "*"
+    stars = many if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) else ""
     kind = _PLAIN.get(parameter.annotation)
     said = f"{stars}{parameter.name}" + (f": {kind}" if kind and not stars else "")
     default = parameter.default

@@ -62,7 +62,7 @@ def test_an_error_of_flow_code_is_one_of_ours_with_its_class_as_code() -> None:
 
 def test_editor_settings_keep_what_they_were_told() -> None:
     setting = InputSetting(is_multi_select=True, dynamic_list=DynamicList(function=print))
-    assert setting.is_multi_select and setting.dynamic_list.function is print
+    assert setting.is_multi_select and setting.dynamic_list and setting.dynamic_list.function is print
 
 
 def test_the_metric_loggers_are_one() -> None:
