@@ -17,8 +17,9 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.environment import Template as JinjaTemplate
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, NodeError
@@ -126,6 +127,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return attr in _CHANGING.get(type(obj), ()) or super().is_safe_attribute(obj, attr, value)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """What using an attribute that is not safe raises."""
+        if isinstance(obj, _Items | _Fields) and not attribute.startswith("_"):
+            why = f"{attribute!r} changes the data, which a template only reads; its own lists it may change"
+            return self.undefined(why, name=attribute, obj=obj, exc=SecurityError)
+        return super().unsafe_undefined(obj, attribute)
 
     intercepted_binops = frozenset({"*", "**"})
 

@@ -48,7 +48,7 @@ def test_our_side_runs_a_case_against_the_scripted_model(tmp_path: Path, root: P
     case = {"id": "c", "kind": "dag", "path": str(flow / "flow.dag.yaml"), "lines": [{"text": "hi"}]}
     given, result, noise = (tmp_path / name for name in ("cases.json", "result.json", "noise.log"))
     given.write_text(json.dumps([case]))
-    command = [sys.executable, "-m", "tests.compat.sides.ours", given, result, noise]
+    command: list[str | Path] = [sys.executable, "-m", "tests.compat.sides.ours", given, result, noise]
     subprocess.run(command, check=True, cwd=root, timeout=60)
     [outcome] = json.loads(result.read_text())
     assert outcome["lines"][0]["outputs"] == {"said": "echo: hi"}, outcome

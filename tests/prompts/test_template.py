@@ -169,3 +169,4 @@ def test_data_in_a_template_are_read_only(change: str) -> None:
     with pytest.raises(NodeError) as raised:
         template.compile(f"{{% set _ = {change} %}}", "t").render({"xs": [[1], 2], "d": {"a": 1, "l": [1]}})
     assert raised.value.code == "template-error"
+    assert "changes the data, which a template only reads" in raised.value.message
