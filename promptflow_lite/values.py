@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
@@ -57,6 +56,8 @@ class Image(bytes):
 
     def __new__(cls, value: bytes, mime_type: str | None = None, source_url: str | None = None) -> Image:
         """An image of these bytes."""
+        import hashlib  # noqa: PLC0415  # heavy: 3 ms of every start, for what few flows have
+
         made = super().__new__(cls, value)
         named = value or (source_url or "").encode()
         made._hash = hashlib.sha1(named, usedforsecurity=False).hexdigest()[:8]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_not
@@ -95,6 +94,8 @@ def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> A
     def write(image: Image) -> dict[str, Any]:
         if image.source_url and not image.source_url.startswith("data:"):
             return _by_address(image, image.source_url, message_format)
+        import hashlib  # noqa: PLC0415  # heavy: 3 ms of every start, for what few flows have
+
         name = f"{hashlib.sha256(image).hexdigest()[:20]}{_suffix(image)}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / name).exists():
