@@ -30,6 +30,8 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALKS = [
     "docs/tutorial.md",
     "docs/how-to/author-flows.md",
+    "docs/how-to/flex-flows.md",
+    "docs/how-to/prompty.md",
     "docs/how-to/models-and-connections.md",
     "docs/how-to/runs.md",
     "docs/how-to/retrieval.md",
