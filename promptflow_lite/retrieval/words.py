@@ -90,6 +90,7 @@ def postings_of(
         sizes = np.concatenate([base.lengths[kept], sizes])
     having = np.bincount(words, minlength=len(numbers))
     order = np.argsort(words, kind="stable")  # of each word, the rows are in order as they are
+    del words, word_of  # 40 MB for 100,000 passages
     starts = np.concatenate([[0], np.cumsum(having[having > 0])])
     named = [word for word, number in numbers.items() if having[number]]
     return Postings(
