@@ -70,7 +70,7 @@ async def invoke(
         usage = scope.usage
         if usage.calls or usage.prompt_tokens or usage.completion_tokens or usage.reused:
             run.usage = usage
-        run.model, run.endpoint = scope.model, scope.endpoint
+        run.model, run.endpoint, run.finish_reason = scope.model, scope.endpoint, scope.finish_reason
 
 
 def failure_of(error: BaseException, node: str | None) -> Failure:

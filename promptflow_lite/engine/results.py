@@ -58,6 +58,8 @@ class NodeRun:
     """What its tool printed, where the node ran by itself; otherwise the line has it."""
     endpoint: str | None = None
     """The address of the model that answered; `local` is the embedded one's."""
+    finish_reason: str | None = None
+    """Why that model stopped: `stop`; `length` if the answer is cut short."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from promptflow_lite.engine.results import LineResult
+from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.refusal import Refusal
 
@@ -18,6 +19,7 @@ __all__ = [
     "Roles",
     "chunk",
     "completion",
+    "finish_reason_of",
     "has_messages",
     "inputs_of",
     "read",
@@ -154,12 +156,19 @@ def inputs_of(flow: Flow, roles: Roles, asked: Asked) -> dict[str, Any]:
     return inputs
 
 
+def finish_reason_of(flow: Flow, line: LineResult) -> str:
+    """`length` if the model whose text is the answer was cut short, otherwise `stop`."""
+    reference = flow.outputs[flow.chat_output].reference if flow.chat_output in flow.outputs else None
+    run = line.node_runs.get(reference.name) if isinstance(reference, Ref) else None
+    return "length" if run is not None and run.finish_reason == "length" else "stop"
+
+
 def completion(
-    request_id: str, model: str, text: str, line: LineResult, others: Mapping[str, Any]
+    request_id: str, model: str, text: str, line: LineResult, others: Mapping[str, Any], *, finish_reason: str
 ) -> dict[str, Any]:
     """A chat completion; the flow's other outputs are under `outputs` (ours)."""
     message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
     made = {**_envelope(request_id, "chat.completion", model), "choices": [choice], "usage": usage_of(line)}
     return {**made, "outputs": dict(others)} if others else made
 

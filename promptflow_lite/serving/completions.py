@@ -45,7 +45,9 @@ class Completions:
         line = await self._runs.result(call, deployment, inputs, receive)
         outputs = outputs_of(deployment.flow, line)
         text = chat.text_of(outputs.pop(roles.answer, None))
-        await send_json(send, 200, chat.completion(call.request_id, deployment.name, text, line, outputs))
+        reason = chat.finish_reason_of(deployment.flow, line)
+        made = chat.completion(call.request_id, deployment.name, text, line, outputs, finish_reason=reason)
+        await send_json(send, 200, made)
 
     async def _stream(
         self,
@@ -120,7 +122,8 @@ class _Told:
         text = chat.text_of(outputs.pop(self._answer, None))
         if not self._written:
             await self._write(text)
-        last = chat.chunk(self._id, self._model, {}, finish_reason="stop")
+        reason = chat.finish_reason_of(self._flow, line)
+        last = chat.chunk(self._id, self._model, {}, finish_reason=reason)
         if outputs:
             last["outputs"] = outputs
         if self._with_usage:

@@ -27,6 +27,7 @@ def of_chat(answer: Mapping[str, Any], asked: Mapping[str, Any], scope: NodeScop
     if not isinstance(message, Mapping):
         raise _garbage("an answer whose choice has no message")
     _count(answer, scope)
+    _note(choice.get("finish_reason"), scope)
     _check(choice.get("finish_reason"), message.get("refusal"), asked)
     if "tools" in asked or "functions" in asked:
         return dict(message)
@@ -44,6 +45,7 @@ def of_completion(answer: Mapping[str, Any], asked: Mapping[str, Any], scope: No
     if not isinstance(choice.get("text"), str):
         raise _garbage("an answer whose choice has no text")
     _count(answer, scope)
+    _note(choice.get("finish_reason"), scope)
     _check(choice.get("finish_reason"), None, asked)
     return str(choice["text"])
 
@@ -73,6 +75,7 @@ async def text_parts(
             yield text
     if finish_reason is None:
         raise ModelError("the stream ended before the answer did", code="connection")
+    _note(finish_reason, scope)
     _check(finish_reason, refusal, asked)
 
 
@@ -102,6 +105,11 @@ def _count(answer: Mapping[str, Any], scope: NodeScope | None) -> None:
     model = answer.get("model")
     if isinstance(model, str):
         scope.model = model
+
+
+def _note(finish_reason: Any, scope: NodeScope | None) -> None:
+    if scope is not None and isinstance(finish_reason, str):
+        scope.finish_reason = finish_reason
 
 
 def _check(finish_reason: Any, refusal: Any, asked: Mapping[str, Any]) -> None:

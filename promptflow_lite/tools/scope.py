@@ -111,6 +111,8 @@ class NodeScope:
     """Where the prints of the node's tool go; `None` leaves them on the terminal."""
     endpoint: str | None = None
     """The address that answered; `local` is the embedded model's."""
+    finish_reason: str | None = None
+    """Why the model stopped, as the endpoint says it: `stop`, `length`, ..."""
 
 
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)

@@ -14,7 +14,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from promptflow_lite.settings import settings
-from tests.model_server import Fault, ModelServer
+from tests.model_server import Fault, ModelServer, Reply
 from tests.serving.served import Served, chat_flow
 
 KEY = "a-key-for-the-tests-of-serving"
@@ -74,6 +74,15 @@ def test_openai_reads_a_stream_to_its_usage(client: openai.OpenAI) -> None:
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 3
+
+
+def test_an_answer_that_is_cut_short_says_so(client: openai.OpenAI, model: ModelServer) -> None:
+    model.answer = lambda body: Reply("half an", finish_reason="length")
+    messages = [_user("x")]
+    whole = client.chat.completions.create(model="support", messages=messages)
+    assert whole.choices[0].finish_reason == "length"
+    *_, last = client.chat.completions.create(model="support", messages=messages, stream=True)
+    assert last.choices[0].finish_reason == "length"
 
 
 async def test_the_async_client_gets_an_answer_and_a_stream(served: Served) -> None:
