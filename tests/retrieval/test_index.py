@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.errors import InputError
+from promptflow_lite.retrieval import index as index_module
 from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
@@ -174,6 +175,35 @@ def test_threads_may_search_at_once(index: Index, encoder: LocalEmbedder) -> Non
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: index.search("lamp", vector), range(64)))
     assert all(answer == found[0] for answer in found)
+
+
+def test_what_is_forgotten_is_read_again(
+    index: Index, encoder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = index.search("lamp", encoder.embed(["lamp"])[0], top_k=3)
+    monkeypatch.setattr(index_module, "_REMEMBERED_PASSAGES", 2)
+    monkeypatch.setattr(index_module, "_REMEMBERED_FILTERS", 1)
+    queries = ["lamp", "kettle", "拭きます"]
+    vectors = [encoder.embed([query])[0] for query in queries]
+    fresh = Index(index.path)
+
+    def ask(number: int) -> list[str]:
+        one = number % 3
+        filter = [{}, {"product": "lamp"}, {"year": 2023}][number % 5 % 3]
+        return ids(fresh, queries[one], vector=vectors[one], mode="hybrid", filter=filter)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(ask, range(120)))
+    assert found == [*found[:15], *found[:15], *found[:15], *found[:15]] * 2
+    assert fresh.search("lamp", vectors[0], top_k=3) == every
+    fresh.close()
+
+
+def test_a_document_may_be_changed_without_changing_the_index(index: Index) -> None:
+    (first,) = index.search("vinegar", mode="keyword")
+    first.metadata.clear()  # type: ignore[attr-defined]  # whoever writes Python may
+    (second,) = index.search("vinegar", mode="keyword")
+    assert second.metadata["product"] == "kettle"
 
 
 def test_a_file_that_is_not_there_says_how_to_build_it(tmp_path: Path) -> None:
