@@ -30,9 +30,24 @@ def of_chat(answer: Mapping[str, Any], asked: Mapping[str, Any], scope: NodeScop
     _note(choice.get("finish_reason"), scope)
     _check(choice.get("finish_reason"), message.get("refusal"), asked)
     if "tools" in asked or "functions" in asked:
-        return dict(message)
+        return _Said(message)
     content = message.get("content")
     return content if isinstance(content, str) else ""
+
+
+class _Said(dict[str, Any]):
+    """A message as the endpoint sent it; a field that it does not have is `None` to whoever asks for it.
+
+    Prompt flow gives every field that the installed client library knows, mostly null: code that looks for
+    `message["tool_calls"]` goes on working, and so does `"function_call" in message`.
+    """
+
+    def __missing__(self, name: str) -> None:
+        if name not in _FIELDS:
+            raise KeyError(name)
+
+
+_FIELDS = frozenset({"annotations", "audio", "content", "function_call", "refusal", "role", "tool_calls"})
 
 
 def of_completion(answer: Mapping[str, Any], asked: Mapping[str, Any], scope: NodeScope | None) -> str:

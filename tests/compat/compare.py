@@ -135,6 +135,7 @@ def _as_json(case: Case, copy: Path) -> dict[str, Any]:
         "init": case.init,
         "answer": case.answer,
         "status": case.status,
+        "kinds": dict(case.kinds),
     }
 
 
@@ -173,12 +174,12 @@ def _line_details(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[st
             found.append(f"line {number}: {their['status']} | {our['status']}: {said}")
         elif their["status"] == "Completed":
             for name, value in their["outputs"].items():
-                if value != our["outputs"].get(name):
+                if _comparable(value) != _comparable(our["outputs"].get(name)):
                     found.append(
                         f"line {number} output {name}: {_cut(value)} | {_cut(our['outputs'].get(name))}"
                     )
             for name, run in their["nodes"].items():
-                if run != our["nodes"].get(name) and not _is_generator(run[1]):
+                if _comparable(run) != _comparable(our["nodes"].get(name)) and not _is_generator(run[1]):
                     found.append(f"line {number} node {name}: {_cut(run)} | {_cut(our['nodes'].get(name))}")
             if their["outputs"].keys() != our["outputs"].keys():
                 found.append(f"line {number} outputs: {list(their['outputs'])} | {list(our['outputs'])}")
@@ -194,7 +195,7 @@ def _end_details(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str
     found = [
         f"{what}: {_cut(theirs.get(what))} | {_cut(ours.get(what))}"
         for what in ("metrics", "aggregation")
-        if (theirs.get(what) or {}) != (ours.get(what) or {})
+        if _comparable(theirs.get(what) or {}) != _comparable(ours.get(what) or {})
     ]
     if all(line["status"] == "Completed" for line in theirs["lines"]):
         found += _wire_details([*map(_request, theirs["wire"])], ours["wire"])
@@ -224,12 +225,27 @@ def _request(request: Sequence[Any], without: Sequence[str] = ()) -> str:
     """A request to compare: keys that say nothing are left out."""
     path, body = request
     said = {key: value for key, value in body.items() if not _says_nothing(value) and key not in without}
-    if path.endswith("/completions") and "prompt" in said:  # one answer, which is what is sent unasked
+    if path.endswith("/completions"):  # one answer, which is what is sent unasked
         said = {key: value for key, value in said.items() if (key, value) not in (("n", 1), ("best_of", 1))}
     if path.endswith("/embeddings"):
         said.pop("encoding_format", None)
         said["input"] = body["input"] if isinstance(body["input"], list) else [body["input"]]
-    return json.dumps([path, said], sort_keys=True, ensure_ascii=False)
+    said.pop("stream_options", None)  # they ask for the count of tokens
+    return json.dumps(_comparable([path, said]), sort_keys=True, ensure_ascii=False)
+
+
+def _comparable(value: Any) -> Any:
+    """A value without what is no difference: 1.0 for 1, and the null fields of messages.
+
+    The original gives a message with all fields of the installed client library, we as the endpoint sent it.
+    """
+    if isinstance(value, dict):
+        is_message = "role" in value and "content" in value
+        kept = {key: item for key, item in value.items() if not is_message or item is not None}
+        return {key: _comparable(item) for key, item in kept.items()}
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _cut(value: Any, longest: int = 300) -> str:

@@ -300,3 +300,17 @@ async def test_a_category_that_was_not_judged_is_an_error(service: tuple[str, ty
         await judge_text(connection, "text", {"Hate": "disable"})
     with pytest.raises(InputError):
         await judge_text(connection, "text", {"Hate": "medium"})
+
+
+def test_a_message_has_no_key_that_was_not_sent_and_none_for_a_field_of_the_api() -> None:
+    aliases.install()
+    from promptflow.tools.openai import chat
+
+    functions = [{"name": "f", "parameters": {"type": "object", "properties": {}}}]
+    with ModelServer("plain words") as server:
+        connection = OpenAIConnection("o", base_url=server.base_url, api_key="k")
+        message = chat(connection, "user:\nhi", "gpt", functions=functions)
+    assert (message["function_call"], message["tool_calls"], message.get("tool_calls")) == (None, None, None)
+    assert "tool_calls" not in message
+    with pytest.raises(KeyError):
+        message["toolcalls"]

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.compat.sides.scripted import KINDS
+
 _PLACES = re.compile(r"http://127\.0\.0\.1:\d+|/tmp/[\w./-]*?(?=examples/|src/)|/tmp/[\w-]+")
 """What differs between two runs: the server's port, and the folders of copies."""
 
@@ -43,6 +45,7 @@ def _one(
         os.dup2(log, 1)
         os.dup2(log, 2)
         random.seed(0)
+        KINDS.update(case.get("kinds") or {})
         try:
             outcome = run(case)
         except BaseException as error:

@@ -180,9 +180,15 @@ def surround(url: str) -> None:
     HTTPAdapter.send = local  # type: ignore[method-assign]  # the point of it
 
 
+KINDS: dict[str, str] = {}
+"""What a case says of connections whose names do not tell their type."""
+
+
 def kind_of(connection: str) -> str:
     """What a connection that a flow names is made to be, by its name."""
     name = connection.lower()
+    if connection in KINDS:
+        return KINDS[connection]
     if "custom" in name or "conn_" in name or name in ("translate_connection", "my_custom_connection"):
         return "custom"
     if "serverless" in name:
