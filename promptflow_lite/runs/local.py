@@ -20,6 +20,7 @@ from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.scope import Printed
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["LocalExecutor", "result_of"]
@@ -107,7 +108,8 @@ class LocalExecutor:
             finally:
                 await _cancel(desks)
 
-        with Home(bound.folder):  # entered once, so that no line is first in and last out
+        strays = Printed()
+        with Home(bound.folder, strays):  # entered once, so that no line is first in and last out
             working = asyncio.create_task(everyone())
             try:
                 while (result := await done.get()) is not None:
@@ -118,6 +120,8 @@ class LocalExecutor:
                 working.cancel()
                 with suppress(asyncio.CancelledError):
                     await working
+                if text := str(strays):
+                    log(f"printed by threads that tools started:\n{text.rstrip()}")
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
         """What came of the aggregation nodes over `lines`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from promptflow_lite.tools.scope import current
+from promptflow_lite.tools.scope import Printed, current
 
 __all__ = ["Home"]
 
@@ -27,9 +27,10 @@ class _Stream:
 
     def write(self, text: str) -> int:
         scope = current.get()
-        if scope is None or scope.printed is None:
+        printed = scope.printed if scope is not None else _process.strays_here()
+        if printed is None:
             return self._stream.write(text)
-        scope.printed.write(text)
+        printed.write(text)
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -48,6 +49,12 @@ class _Process:
         self.inside: dict[str, int] = {}
         self.before = ""
         self.streams: tuple[TextIO, TextIO, TextIO, TextIO] | None = None
+        self.strays: Printed | None = None
+
+    def strays_here(self) -> Printed | None:
+        """Where the prints of a thread go that is no node's and not the main one."""
+        is_main = self.strays is None or threading.current_thread() is threading.main_thread()
+        return None if is_main else self.strays
 
     def enter(self, folder: str) -> None:
         with self.lock:
@@ -98,20 +105,27 @@ class Home:
 
     Args:
         folder: the flow's folder, absolute; a flow made in Python has none, and stays where it is.
+        strays: where the prints of threads go that tools started, if the flow runs in the process's main
+            thread (where it does not, other threads may be a program's own); `None` leaves them be.
     """
 
-    __slots__ = ("_folder",)
+    __slots__ = ("_folder", "_strays")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, strays: Printed | None = None) -> None:
         text = str(folder)
         self._folder = "" if text == "." else text
+        self._strays = strays
 
     def __enter__(self) -> None:
         _process.enter(self._folder)
+        if self._strays is not None and threading.current_thread() is threading.main_thread():
+            _process.strays = self._strays
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._strays is not None:
+            _process.strays = None
         _process.leave(self._folder)
 
 

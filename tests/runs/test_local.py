@@ -30,6 +30,26 @@ async def say(do: str, text: str) -> str:
     return text.upper()
 """
 
+_TALKATIVE = """\
+import logging
+import threading
+from promptflow_lite import tool
+
+logger = logging.getLogger("talkative")
+logger.addHandler(logging.StreamHandler())
+
+@tool
+def say(do: str, text: str) -> str:
+    print("printed", text)
+    if do == "log":
+        logger.warning("logged %s", text)
+    else:
+        thread = threading.Thread(target=print, args=("a thread says", text))
+        thread.start()
+        thread.join()
+    return text
+"""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
@@ -82,6 +102,18 @@ async def test_what_a_node_raises_to_end_the_process_is_its_lines_failure(
         "SystemExit: 3",
         "KeyboardInterrupt",
     ]
+
+
+async def test_what_tools_print_goes_to_their_line_and_what_their_threads_print_to_the_log(
+    tmp_path: Path, store: RunStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = hostile_flow(tmp_path / "hostile")
+    (flow / "say.py").write_text(_TALKATIVE)
+    await _run(tmp_path, store, ["log", "thread"])
+    logs = {row["line_number"]: row["logs"] for row in read_rows(store.folder("a") / "lines.jsonl")}
+    assert logs == {0: "printed t0\nlogged t0\n", 1: "printed t1\n"}
+    assert "a thread says t1" in (store.folder("a") / "log.txt").read_text()
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_code_that_catches_its_cancellation_is_left_behind(tmp_path: Path, store: RunStore) -> None:
