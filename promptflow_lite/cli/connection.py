@@ -180,12 +180,33 @@ def _keep(store: Connections, name: str, body: dict[str, Any], output: Output, d
     if complaints:
         lines = [f"{message}\n  {hint}" if hint else message for _, message, hint in complaints]
         raise UserError("\n".join(f"connection {name!r}: {line}" for line in lines), code="bad-connection")
+    _check_declared(name, body)
     files.write(path, name, body)
     say(f"connection {name!r}: {did}, in {path}")
     if files.has_plain_secret(body):
         say("its secret stands in that file, which only you can read; ${env:NAME} keeps it out of files")
     if output is Output.json:
         _show(store, name, output)
+
+
+def _check_declared(name: str, body: Mapping[str, Any]) -> None:
+    """Compare a custom connection with the class that it stands for, if it names one and that is here."""
+    from promptflow_lite.connections.strong import declared
+
+    if not body.get("custom_type"):
+        return
+    where = f"{body['custom_type']!r} of {body.get('module')}"
+    try:
+        kind = declared(body)
+    except ImportError as error:
+        said = f"{where} cannot be imported here, so its fields are not checked: {error}"
+        say(neutral(f"connection {name!r}: {said}"))
+        return
+    missing = kind.missing(body) if kind is not None else []
+    if missing:
+        raise UserError(
+            f"connection {name!r}: {where} needs {', '.join(map(repr, missing))}", code="bad-connection"
+        )
 
 
 def _asked(name: str, body: Mapping[str, Any]) -> dict[str, Any]:

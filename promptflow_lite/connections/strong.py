@@ -11,11 +11,15 @@ and a custom connection becomes one of it where a tool's parameter is annotated 
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
+from promptflow_lite import aliases
 from promptflow_lite.connections.kinds import CustomConnection
+from promptflow_lite.errors import UserError, near_miss
 
-__all__ = ["CustomStrongTypeConnection", "as_class", "fields_of_class"]
+__all__ = ["CustomStrongTypeConnection", "as_class", "declared", "fields_of_class"]
 
 
 class CustomStrongTypeConnection(CustomConnection):
@@ -30,7 +34,7 @@ class CustomStrongTypeConnection(CustomConnection):
         return super().__getattribute__(key)
 
     @classmethod
-    def missing(cls, fields: Any) -> list[str]:
+    def missing(cls, fields: Mapping[str, Any]) -> list[str]:
         """The declared fields without a default that neither `configs` nor `secrets` sets."""
         given = {**(fields.get("configs") or {}), **(fields.get("secrets") or {})}
         return [name for name in fields_of_class(cls) if name not in given and not hasattr(cls, name)]
@@ -43,6 +47,31 @@ def fields_of_class(kind: type) -> dict[str, bool]:
         if base is not CustomStrongTypeConnection and issubclass(base, CustomStrongTypeConnection):
             found |= {name: _is_secret(said) for name, said in vars(base).get("__annotations__", {}).items()}
     return found
+
+
+def declared(body: Mapping[str, Any]) -> type[CustomStrongTypeConnection] | None:
+    """The class that a custom connection's body names; `None` if it names none.
+
+    Raises:
+        ImportError: its module cannot be imported.
+        UserError: the module has no such class (`bad-connection`).
+    """
+    name, module = body.get("custom_type"), body.get("module")
+    if not name or not module:
+        return None
+    aliases.install()
+    kinds = {
+        key: value
+        for key, value in vars(importlib.import_module(str(module))).items()
+        if isinstance(value, type) and issubclass(value, CustomStrongTypeConnection)
+    }
+    if name not in kinds:
+        raise UserError(
+            f"{module} has no connection class {name!r}",
+            code="bad-connection",
+            hint=near_miss(str(name), kinds),
+        )
+    return kinds[str(name)]
 
 
 def as_class(
