@@ -85,7 +85,7 @@ def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse},
         middleware=[
