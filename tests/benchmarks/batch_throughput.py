@@ -1,16 +1,24 @@
-"""How many lines a second does a run do? Beside a bare asyncio loop that sends the same requests.
+"""How many lines a second does a run do? Beside loops that send the same requests, and beside Prompt flow.
 
     python tests/benchmarks/batch_throughput.py [--data ../shared/data/clinc150/test.jsonl] [--lines 5500]
-        [--in-flight 16 64 256] [--latency-ms 50] [--rounds 3] [--output json]
+        [--in-flight 16 64 256] [--latency-ms 50] [--rounds 3] [--original PYTHON] [--output markdown|json]
 
-A flow of one llm node over CLINC150's test part (any JSON Lines file with `utterance` will do), against a
-scripted model server in a process of its own. `ours` is everything that `pf run create` does except
-telling MLflow: it reads and checks the data, maps it, journals and fsyncs every line, writes the outputs.
-`bare` is a loop over aiohttp that builds the same requests, sends them and keeps the texts in a list. Each
-side is a process of its own, imports included, the sides take turns, and figures are medians: lines a
-second, CPU time of the process (user and system) in milliseconds a line, peak memory. Targets: at least
-half of the bare loop's rate, aimed at 0.90 at 16 and 64 in flight and 0.75 at 256, at most 0.35 CPU ms a
-line and 80 MB.
+A flow of one node over CLINC150's test part (any JSON Lines file with `utterance` will do), against a
+scripted model server in a process of its own. Each side is a process of its own, imports included; in each
+round all sides run one after the other:
+
+* `aiohttp loop`: builds the same requests, sends them over aiohttp and keeps the texts in a list;
+* `AsyncOpenAI loop`: the same with the openai package's client;
+* `run, llm node`: everything that `pf run create` does except telling MLflow: it reads and checks the data,
+  maps it, journals and fsyncs every line, writes the outputs;
+* `run, openai in Python`: the same with a Python node in which the user calls `AsyncOpenAI`;
+* `Prompt flow`: the original, where `--original` names a Python that has it (promptflow with its tools), with
+  as many workers as its default (4) over `--original-lines` lines: more workers are more processes, and fail.
+
+Figures are medians of the rounds: lines a second, CPU time (user and system, child processes included) in
+milliseconds a line, peak memory of the largest process. Targets: of the aiohttp loop's rate at least 0.90 at
+16 and at 64 in flight and 0.75 at 256, of the AsyncOpenAI loop's at least 0.95 for the user's own calls; at
+most 0.35 CPU ms a line and 80 MB; a run of one line at most 0.4 CPU s.
 
 Last, 100, 1,000 and 10,000 lines of a flow without a model. Targets: 10,000 lines at 8,000 lines a second or
 more, start of the process included; CPU time of an added line not growing; memory within 20 MB of the 100
@@ -41,6 +49,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "Name the intent of the customer's message in one word."
 KEY = "not-a-secret"
 ROWS = (100, 1_000, 10_000)
+SIDES = {
+    "bare": "aiohttp loop",
+    "openai": "AsyncOpenAI loop",
+    "llm": "run, llm node",
+    "user": "run, openai in Python",
+    "original": "Prompt flow",
+}
 
 LLM_FLOW = """\
 inputs:
@@ -66,21 +81,80 @@ nodes:
   source: {type: code, path: echo.py}
   inputs: {text: "${inputs.text}"}
 """
+USER_FLOW = """\
+inputs:
+  text: {type: string}
+outputs:
+  intent: {type: string, reference: "${classify.output}"}
+nodes:
+- name: classify
+  type: python
+  source: {type: code, path: classify.py}
+  inputs: {text: "${inputs.text}"}
+"""
+USER_TOOL = f"""\
+import os
+from functools import lru_cache
+
+from openai import AsyncOpenAI
+from promptflow_lite import tool
+
+
+@lru_cache
+def client():
+    return AsyncOpenAI(base_url=os.environ["BENCH_URL"], api_key={KEY!r})
+
+
+@tool
+async def classify(text: str) -> str:
+    messages = [{{"role": "system", "content": {SYSTEM!r}}}, {{"role": "user", "content": text}}]
+    answer = await client().chat.completions.create(
+        model="scripted", messages=messages, temperature=0, max_tokens=8
+    )
+    return answer.choices[0].message.content
+"""
+RING = """\
+import json
+import pathlib
+
+from keyring.backend import KeyringBackend
+
+FILE = pathlib.Path(__file__).with_suffix(".json")
+
+
+class Ring(KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        return json.loads(FILE.read_text()).get(username) if FILE.exists() else None
+
+    def set_password(self, service, username, password):
+        FILE.write_text(json.dumps({username: password}))
+"""
 TOOL = "from promptflow_lite import tool\n\n\n@tool\nasync def echo(text: str) -> str:\n    return text\n"
 
 
-def prepare(folder: Path, url: str, texts: list[str]) -> None:
+def prepare(folder: Path, url: str, texts: list[str], few: int) -> None:
     """Flows, data and a connection, as a user has them."""
-    for name, flow in (("llm", LLM_FLOW), ("plain", PLAIN_FLOW)):
+    for name, flow in (("llm", LLM_FLOW), ("user", USER_FLOW), ("plain", PLAIN_FLOW)):
         (folder / name).mkdir()
         (folder / name / "flow.dag.yaml").write_text(flow, encoding="utf-8")
     prompt = f"system:\n{SYSTEM}\n\nuser:\n{{{{text}}}}\n"
     (folder / "llm" / "classify.jinja2").write_text(prompt, encoding="utf-8")
     (folder / "plain" / "echo.py").write_text(TOOL, encoding="utf-8")
+    (folder / "user" / "classify.py").write_text(USER_TOOL, encoding="utf-8")
+    (folder / "bench_ring.py").write_text(RING, encoding="utf-8")
+    (folder / "original").mkdir()
+    (folder / "original" / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     (folder / "home" / "connections").mkdir(parents=True)
     connection = f"type: open_ai\nbase_url: {url}/v1\napi_key: {KEY}\n"
     (folder / "home" / "connections" / "bench.yaml").write_text(connection, encoding="utf-8")
-    for name, count in (("data", len(texts)), *((f"rows{rows}", rows) for rows in ROWS)):
+    for name, count in (
+        ("data", len(texts)),
+        ("rows1", 1),
+        ("few", min(few, len(texts))),
+        *((f"rows{rows}", rows) for rows in ROWS),
+    ):
         rows = (json.dumps({"text": texts[n % len(texts)]}) for n in range(count))
         (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
@@ -107,13 +181,64 @@ def ours(folder: Path, flow: str, data: str, in_flight: int) -> tuple[int, int]:
     return run.lines.completed, files
 
 
-def bare(folder: Path, url: str, in_flight: int) -> int:
+def texts_of(folder: Path, data: str) -> list[str]:
+    """The texts of a data file."""
+    lines = (folder / f"{data}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+def openai_loop(folder: Path, url: str, data: str, in_flight: int) -> int:
+    """Send the same requests by the openai package from as many tasks; how many texts came back."""
+    from openai import AsyncOpenAI
+
+    answers: list[str | None] = []
+
+    async def work(client: AsyncOpenAI, source: Iterator[str]) -> None:
+        for text in source:
+            answer = await client.chat.completions.create(
+                model="scripted",
+                messages=[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
+                temperature=0,
+                max_tokens=8,
+            )
+            answers.append(answer.choices[0].message.content)
+
+    async def everything() -> None:
+        source = iter(texts_of(folder, data))
+        async with (
+            AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(in_flight):
+                group.create_task(work(client, source))
+
+    asyncio.run(everything())
+    return len(answers)
+
+
+def original(folder: Path, url: str, data: str) -> int:
+    """Run the flow over the data as Prompt flow does; how many lines completed."""
+    # It is in an environment of its own.
+    from promptflow.client import PFClient  # type: ignore[import-not-found,unused-ignore]
+    from promptflow.entities import OpenAIConnection  # type: ignore[import-not-found,unused-ignore]
+
+    client = PFClient()
+    connection = OpenAIConnection(name="bench", api_key=KEY, base_url=f"{url}/v1")
+    client.connections.create_or_update(connection)
+    run = client.run(
+        flow=str(folder / "llm"),
+        data=str(folder / f"{data}.jsonl"),
+        column_mapping={"text": "${data.text}"},
+    )
+    outputs = folder / "original" / ".runs" / run.name / "flow_outputs" / "output.jsonl"
+    return len(outputs.read_text(encoding="utf-8").splitlines())
+
+
+def bare(folder: Path, url: str, data: str, in_flight: int) -> int:
     """Send the same requests from as many tasks; how many texts came back."""
     import aiohttp
 
-    texts = [
-        json.loads(line)["text"] for line in (folder / "data.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    texts = texts_of(folder, data)
     answers: list[str] = []
 
     async def work(session: aiohttp.ClientSession, source: Iterator[str]) -> None:
@@ -143,31 +268,45 @@ def side(arguments: argparse.Namespace) -> None:
     folder, in_flight = Path(arguments.folder), arguments.in_flight[0]
     began, cpu = time.perf_counter(), time.process_time()
     if arguments.side == "bare":
-        lines, files = bare(folder, arguments.url, in_flight), 0
+        lines, files = bare(folder, arguments.url, arguments.rows, in_flight), 0
+    elif arguments.side == "openai":
+        lines, files = openai_loop(folder, arguments.url, arguments.rows, in_flight), 0
+    elif arguments.side == "original":
+        lines, files = original(folder, arguments.url, arguments.rows), 0
     else:
         lines, files = ours(folder, arguments.side, arguments.rows, in_flight)
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    used, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    children_s = theirs.ru_utime + theirs.ru_stime
     found = {
         "lines": lines,
         "files": files,
         "seconds": time.perf_counter() - began,
-        "cpu_s": time.process_time() - cpu,
-        "process_cpu_s": used.ru_utime + used.ru_stime,
-        "peak_mb": used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2),
+        "cpu_s": time.process_time() - cpu + children_s,
+        "process_cpu_s": used.ru_utime + used.ru_stime + children_s,
+        "peak_mb": max(used.ru_maxrss, theirs.ru_maxrss) / (1024 if sys.platform == "linux" else 1024**2),
     }
     print(json.dumps(found))
 
 
-def measured(name: str, folder: Path, url: str, in_flight: int, rows: str = "data") -> dict[str, float]:
+def measured(
+    name: str, folder: Path, url: str, in_flight: int, rows: str = "data", python: str = sys.executable
+) -> dict[str, float]:
     """Run one side and read what it found."""
-    command = [sys.executable, __file__, "--side", name, "--folder", str(folder), "--url", url]
+    command = [python, __file__, "--side", name, "--folder", str(folder), "--url", url]
     command += ["--in-flight", str(in_flight), "--rows", rows]
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    environ |= {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "BENCH_URL": f"{url}/v1"}
+    if name == "original":
+        environ |= {
+            "PF_HOME_DIRECTORY": str(folder / "original"),
+            "PYTHONPATH": str(folder),
+            "PYTHON_KEYRING_BACKEND": "bench_ring.Ring",
+            "PF_DISABLE_TRACING": "true",
+        }
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environ)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False, env=environ)
     if done.returncode:
-        sys.exit(f"{name} failed:\n{done.stderr}")
+        sys.exit(f"{name} failed:\n{done.stderr[-4000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return {**found, "process_s": time.perf_counter() - began}
 
@@ -210,42 +349,69 @@ def compare(arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary, model_server(arguments.latency_ms) as url:
         folder = Path(temporary)
-        prepare(folder, url, texts)
-        for name, data in (("bare", "data"), ("llm", "data"), ("plain", "rows100")):
-            measured(name, folder, url, 256, data)
+        prepare(folder, url, texts, arguments.original_lines)
+
+        def once(side: str, in_flight: int, rows: str) -> dict[str, float]:
+            if side == "original":
+                rows = "few" if rows == "data" else rows
+                return measured(side, folder, url, in_flight, rows, arguments.original)
+            return measured(side, folder, url, in_flight, rows)
+
+        sides = [side for side in SIDES if side != "original" or arguments.original]
+        for side in sides:
+            once(side, 256, "rows1")
+        measured("plain", folder, url, 256, "rows100")
         for in_flight in arguments.in_flight:
-            rounds: dict[str, list[dict[str, float]]] = {"bare": [], "llm": []}
+            rounds: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
             for _ in range(arguments.rounds):
-                for name, kept in rounds.items():
-                    kept.append(measured(name, folder, url, in_flight))
-            bare_loop, run = figures(rounds["bare"]), figures(rounds["llm"])
-            found[f"{in_flight} in flight"] = {
-                "bare": bare_loop,
-                "ours": run,
-                "ratio": run["lines_per_s"] / bare_loop["lines_per_s"],
-            }
+                for side, kept in rounds.items():
+                    if side != "original" or in_flight == arguments.in_flight[0]:  # it has workers of its own
+                        kept.append(once(side, in_flight, "data"))
+            found[f"{in_flight} in flight"] = {side: figures(kept) for side, kept in rounds.items() if kept}
+        ones: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         plain: dict[int, list[dict[str, float]]] = {rows: [] for rows in ROWS}
         for _ in range(arguments.rounds):
+            for side, kept in ones.items():
+                kept.append(once(side, 16, "rows1"))
             for rows, kept in plain.items():
                 kept.append(measured("plain", folder, url, 64, f"rows{rows}"))
+        found["one line"] = {side: figures(kept) for side, kept in ones.items()}
         found["without a model"] = {str(rows): figures(kept) for rows, kept in plain.items()}
     return found
 
 
 def show(found: dict[str, Any], lines: int) -> None:
-    """The table for people."""
-    print(f"{lines} lines; lines/s, CPU ms a line, peak MB, files of a run")
+    """The tables, in Markdown."""
+    print(f"{lines:,} lines, a model that answers after a while:\n")
+    print("| in flight | | lines/s | of aiohttp | of AsyncOpenAI | CPU ms a line | peak MB |")
+    print("|--:|---|--:|--:|--:|--:|--:|")
     for case, sides in found.items():
-        for name, f in sides.items():
-            if name == "ratio":
-                print(f"{case:16} ours/bare {f:.2f}")
-            else:
-                rate, cpu = f"{f['lines_per_s']:9.0f}", f"{f['cpu_ms_per_line']:7.3f}"
-                whole = f"process: {f['process_lines_per_s']:.0f} lines/s, {f['process_cpu_s']:.2f} CPU s"
-                print(f"{case:16} {name:9} {rate} {cpu} {f['peak_mb']:6.0f} {f['files']:3.0f} files; {whole}")
-    few, some, many = (found["without a model"][str(rows)]["process_cpu_s"] for rows in ROWS)
+        if not case.endswith("in flight"):
+            continue
+        for side, f in sides.items():
+            rate = f["lines_per_s"]
+            shares = " | ".join(f"{rate / sides[loop]['lines_per_s']:.2f}" for loop in ("bare", "openai"))
+            number = case.split()[0] if side != "original" else "(4 workers)"
+            print(
+                f"| {number} | {SIDES[side]} | {rate:,.0f} | {shares} "
+                f"| {f['cpu_ms_per_line']:.3f} | {f['peak_mb']:.0f} |"
+            )
+    print("\n| one line | CPU s | seconds | peak MB |\n|---|--:|--:|--:|")
+    for side, f in found["one line"].items():
+        seconds = 1 / f["process_lines_per_s"]
+        print(f"| {SIDES[side]} | {f['process_cpu_s']:.2f} | {seconds:.2f} | {f['peak_mb']:.0f} |")
+    plain = found["without a model"]
+    print("\n| lines without a model | lines/s, start included | CPU s | peak MB | files |")
+    print("|--:|--:|--:|--:|--:|")
+    for rows in ROWS:
+        f = plain[str(rows)]
+        print(
+            f"| {rows:,} | {f['process_lines_per_s']:,.0f} | {f['process_cpu_s']:.2f} "
+            f"| {f['peak_mb']:.0f} | {f['files']:.0f} |"
+        )
+    few, some, many = (plain[str(rows)]["process_cpu_s"] for rows in ROWS)
     first, last = (some - few) / (ROWS[1] - ROWS[0]), (many - some) / (ROWS[2] - ROWS[1])
-    print(f"without a model, CPU us an added line: {1e6 * first:.0f}, then {1e6 * last:.0f}")
+    print(f"\nCPU µs of an added line without a model: {1e6 * first:.0f}, then {1e6 * last:.0f}.")
 
 
 def main() -> None:
@@ -260,7 +426,9 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--latency-ms", type=float, default=50.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", choices=["table", "json"], default="table")
+    parser.add_argument("--original", metavar="PYTHON", help="of an environment that has promptflow")
+    parser.add_argument("--original-lines", type=int, default=200, help="for it; it is slow")
+    parser.add_argument("--output", choices=["markdown", "json"], default="markdown")
     for hidden in ("--side", "--folder", "--url", "--rows"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
