@@ -69,7 +69,10 @@ class KeptImages:
         return {**runs, **changed} if changed else runs
 
     def _plain(self, value: Any) -> Any:
-        return keep(value, self._format, self._folder / self._within, shown=f"{self._within}/")
+        try:
+            return keep(value, self._format, self._folder / self._within, shown=f"{self._within}/")
+        except RecursionError:  # a list that holds itself: the record shows what it can
+            return value
 
     def _images(self, value: Any) -> Any:
         return load(value, self._format, [self._folder])

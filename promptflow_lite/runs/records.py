@@ -32,6 +32,9 @@ Key = tuple[int, int]
 """What a line is told by: its number in the data, and its repeat."""
 
 _OUTLINE = "".join("0" if c in digits else "." if c == "." else " " for c in map(chr, range(256))).encode()
+_DEEPEST = 200
+"""Levels of a value that are kept; readers of JSON give up at some depth too."""
+_LONGEST_SHOWN = 1000
 _BIG_NUMBER = b" " + b"0" * 19
 """In an outline, an integer that may go beyond 64 bits: orjson reads it as a float, the standard library
 keeps it. To look for it so costs a tenth of a regular expression, which every record and row would pay."""
@@ -150,8 +153,10 @@ def _plain(value: Any) -> Any:
     return to_plain(value) if isinstance(value, Image) else repr(value)
 
 
-def _strict(value: Any) -> Any:
-    """The slow way, for values that orjson refuses: big integers, surrogates, keys that are no text."""
+def _strict(value: Any, depth: int = 0) -> Any:
+    """The slow way, for what orjson refuses: big integers, surrogates, circles, keys that are no text."""
+    if depth > _DEEPEST:
+        return _shown(value)
     match value:
         case None | bool() | int():
             return value
@@ -160,9 +165,22 @@ def _strict(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case Mapping():
-            return {_strict(str(key)): _strict(item) for key, item in value.items()}
+            return {_strict(str(key)): _strict(item, depth + 1) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_strict(item) for item in value]
+            return [_strict(item, depth + 1) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _strict(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return _strict(_plain(value))
+        fields = dataclasses.fields(value)
+        return {f.name: _strict(getattr(value, f.name), depth + 1) for f in fields}
+    try:
+        return _strict(_plain(value), depth + 1)
+    except Exception:  # of the user's `__repr__`, `model_dump`, ...: a record takes what it can get
+        return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """What is left of a value that goes too deep, or will not be written."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

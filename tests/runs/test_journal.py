@@ -193,3 +193,19 @@ def test_a_journal_cut_at_any_byte_goes_on_with_the_whole_records_before_it(
 )
 def test_what_json_cannot_hold_is_kept_as_near_as_it_can_be(value: object, kept: object) -> None:
     assert loads(encode(_result(0, value)))["outputs"]["o"] == kept
+
+
+class _NoRepr:
+    def __repr__(self) -> str:
+        raise ValueError("none of your business")
+
+
+def test_no_value_is_so_strange_that_its_record_cannot_be_written() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (circle, deep, _NoRepr(), {"nested": [_NoRepr()]}):
+        record = loads(encode(_result(0, value)))
+        assert record["line_number"] == 0
