@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_not
@@ -58,13 +59,15 @@ def load(value: Any, message_format: str, folders: Iterable[Path]) -> Any:
 
 
 def load_image(value: Any, message_format: str, folders: Iterable[Path]) -> Image:
-    """The image that `value` means where an image is asked for; text is base64, an address or a path.
+    """The image that `value` means where an image is asked for; text is base64, an address, a path, or JSON.
 
     Raises:
         ValueError: as `load`, and where `value` is no image at all.
     """
     if isinstance(value, Image):
         return value
+    if isinstance(value, str) and value.lstrip().startswith("{"):  # typed after --inputs
+        value = _decoded(value)
     if isinstance(value, dict):
         source = _source_of(value, message_format)
         if source is None:
@@ -76,6 +79,13 @@ def load_image(value: Any, message_format: str, folders: Iterable[Path]) -> Imag
     if _DATA_ADDRESS.fullmatch(value) or _BASE64.fullmatch(value):
         return _image("base64", value, None, folders)
     return _image("url" if _is_address(value) else "path", value, None, folders)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> Any:

@@ -46,6 +46,7 @@ def test_an_image_survives_a_process_border() -> None:
         {"data:image/png;path": "pics/a.png"},
         {"data:image/png;base64": TEXT},
         {"data:image/png;base64": f"data:image/png;base64,{TEXT}"},
+        '{"data:image/png;path": "pics/a.png"}',
         "pics/a.png",
         TEXT,
         f"data:image/png;base64,{TEXT}",
