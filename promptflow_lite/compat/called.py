@@ -11,6 +11,7 @@ from promptflow_lite.api.flows import LoadedFlow, load_flow, outputs_of
 from promptflow_lite.api.loop import wait_for
 from promptflow_lite.api.streaming import StreamedOutputs
 from promptflow_lite.compat.context import FlowContext
+from promptflow_lite.compat.prompty import AsyncPrompty, Prompty
 from promptflow_lite.compat.sdk_errors import raising
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import InputError
@@ -144,9 +145,12 @@ class Flow:
     """`Flow.load(path)` gives a function of the flow's inputs."""
 
     @staticmethod
-    def load(source: str | Path) -> CalledFlow:
-        """The flow at `source`: `flow(question="...")` returns its outputs."""
-        return CalledFlow(source)
+    def load(source: str | Path, **changes: Any) -> CalledFlow | Prompty:
+        """The flow at `source`: `flow(question="...")` returns its outputs.
+
+        A .prompty is a `Prompty`; `changes` go over its front matter.
+        """
+        return Prompty.load(source, **changes) if _is_prompty(source) else CalledFlow(source)
 
 
 class AsyncFlow:
@@ -156,13 +160,17 @@ class AsyncFlow:
         self._flow = flow
 
     @classmethod
-    def load(cls, source: str | Path) -> AsyncFlow:
-        """The flow at `source`: `await flow(question="...")` returns its outputs."""
-        return cls(CalledFlow(source))
+    def load(cls, source: str | Path, **changes: Any) -> AsyncFlow | AsyncPrompty:
+        """The flow at `source`: `await flow(question="...")` returns its outputs; as `Flow.load`."""
+        return AsyncPrompty.load(source, **changes) if _is_prompty(source) else cls(CalledFlow(source))
 
     async def __call__(self, **inputs: Any) -> Any:
         """Run the flow once."""
         return await self._flow.acall(**inputs)
+
+
+def _is_prompty(source: str | Path) -> bool:
+    return Path(source).suffix == ".prompty"
 
 
 def _refuse_positional(args: tuple[Any, ...], flow: Spec) -> None:

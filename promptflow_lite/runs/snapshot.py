@@ -89,7 +89,9 @@ def _counts(path: Path) -> bool:
 
 
 def _candidates(flow: Flow) -> Iterator[tuple[str, Path]]:
-    yield from _walk(flow.folder, "")
+    for name, path in _walk(flow.folder, ""):
+        if flow.document.file or path.suffix == ".py":  # of `module:function` the folder is no flow's own
+            yield name, path
     for text in flow.additional_includes:
         path = (flow.folder / text).resolve()
         if path.is_dir():
