@@ -189,7 +189,7 @@ def _content(text: str, folders: list[Path]) -> bytes:
         raise ValueError(f"the image {text!r} lies outside the folder of the flow and of the data")
     path = next((path for path in inside if path.is_file()), None)
     if path is None:
-        raise ValueError(f"there is no image {text!r} in {' or '.join(map(str, dict.fromkeys(folders)))}")
+        raise ValueError(f"there is no image {text!r} in {str(folders[0])!r}")
     if path.stat().st_size > _LARGEST_FILE:
         raise ValueError(f"the image {text!r} is larger than {_LARGEST_FILE // 1024 // 1024} MB")
     return path.read_bytes()
