@@ -35,6 +35,7 @@ WALKS = [
     "docs/how-to/models-and-connections.md",
     "docs/how-to/runs.md",
     "docs/how-to/long-runs.md",
+    "docs/how-to/costs.md",
     "docs/how-to/retrieval.md",
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",

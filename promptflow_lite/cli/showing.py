@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -139,7 +140,8 @@ def _tokens(run: Run) -> str:
 
 def dollars(amount: float) -> str:
     """US dollars for people: cents and their hundredths, or two figures of what is less."""
-    return f"${amount:,.4f}" if amount >= 0.01 or not amount else f"${amount:.2g}"
+    places = 4 if amount >= 0.01 or not amount else 1 - math.floor(math.log10(amount))
+    return f"${amount:,.{places}f}"
 
 
 def _metrics(run: Run) -> Iterator[tuple[str, str]]:
