@@ -13,6 +13,7 @@ from promptflow_lite.compat.given import flow_of
 from promptflow_lite.compat.operations.connections import ConnectionOperations
 from promptflow_lite.compat.operations.flows import FlowOperations
 from promptflow_lite.compat.operations.runs import RunOperations
+from promptflow_lite.compat.prompty import Prompty
 from promptflow_lite.compat.operations.tools import ToolOperations
 from promptflow_lite.compat.run import Run, load_run
 
@@ -148,13 +149,15 @@ class PFClient:
         raise AttributeError(f"PFClient.{name} is not part of promptflow_lite; docs/compat.md lists what is")
 
 
-def load_flow(source: str | Path, **others: Any) -> CalledFlow:
+def load_flow(source: str | Path, **others: Any) -> CalledFlow | Prompty:
     """The flow at `source`: `flow(question="...")` returns its outputs; `flow.context` changes how it runs.
+
+    A .prompty is a `Prompty`: a call returns what the model says.
 
     Raises:
         UserErrorException: no flow is there, or its files are wrong.
     """
-    return CalledFlow(source)
+    return Prompty.load(source, **others) if Path(source).suffix == ".prompty" else CalledFlow(source)
 
 
 __getattr__ = names_of(
