@@ -63,6 +63,23 @@ class PromptflowException(PromptflowError):
         self.module = module
         self.inner_exception: BaseException | None = facts.get("error")
 
+    @property
+    def reference_code(self) -> str:
+        """The part that failed, as a text."""
+        return self.target.value if isinstance(self.target, ErrorTarget) else str(self.target)
+
+    @property
+    def error_codes(self) -> list[str]:
+        """The classes of the error, the widest first."""
+        kinds = [kind.__name__ for kind in type(self).__mro__ if issubclass(kind, PromptflowException)]
+        names = {"UserErrorException": "UserError", "SystemErrorException": "SystemError"}
+        return [names.get(name, name) for name in reversed(kinds) if name != "PromptflowException"]
+
+    @property
+    def additional_info(self) -> dict[str, Any] | None:
+        """What else is known: nothing, unless a class of the user's says so."""
+        return None
+
 
 class _Named(dict[str, Any]):
     def __missing__(self, name: str) -> str:

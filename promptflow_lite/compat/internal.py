@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from promptflow_lite.compat._missing import names_of
@@ -21,6 +22,11 @@ class ExceptionPresenter:
     def create(cls, error: BaseException) -> ExceptionPresenter:
         """The presenter of an exception."""
         return cls(error)
+
+    @property
+    def formatted_traceback(self) -> str:
+        """The traceback, as a text for logs."""
+        return "".join(traceback.format_exception(self._error))
 
     def to_dict(self, *, include_debug_info: bool = False) -> dict[str, Any]:
         """Code and message; no traceback leaves the process, whatever is asked for."""

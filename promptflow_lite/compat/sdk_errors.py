@@ -84,8 +84,8 @@ def as_prompt_flow(error: PromptflowError) -> PromptflowException:
             kind = ToolExecutionError
         case _:
             kind = _BY_CODE.get(error.code, UserErrorException)
-    raised = kind(str(error), target=ErrorTarget.CONTROL_PLANE_SDK, error=error)
-    raised.code = error.code
+    raised = kind(error.message, target=ErrorTarget.CONTROL_PLANE_SDK, error=error)
+    raised.code, raised.hint = error.code, error.hint
     return raised
 
 

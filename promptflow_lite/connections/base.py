@@ -103,6 +103,11 @@ class Connection(Mapping[str, Any]):
             return self._values[key]
         raise AttributeError(f"connection {self.name!r} of type {self.TYPE!r} has no field {key!r}")
 
+    def _to_dict(self) -> dict[str, Any]:
+        """Prompt flow's record of a connection, secrets hidden; private there too, and printed by flows."""
+        shown = {key: "******" if key in self.secrets else self[key] for key in self}
+        return {"name": self.name, "type": self.TYPE, "module": self.module, **shown}
+
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 

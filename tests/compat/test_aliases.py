@@ -133,3 +133,15 @@ def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text("raise ValueError('mine')\n")
     done = _run("fails.py", cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ValueError: mine")
+
+
+def test_ours_answers_though_the_original_is_installed(tmp_path: Path) -> None:
+    for name in ("promptflow", "promptflow/core"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        (tmp_path / "site" / name / "__init__.py").write_text("raise RuntimeError('the original')\n")
+    (tmp_path / "s.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import promptflow.core\nprint(promptflow.core.tool.__module__)\n"
+    )
+    done = _run("s.py", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("promptflow_lite.tools.tool\n", "")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
 from promptflow_lite.compat import log_flow_metric, log_metric
+from promptflow_lite.compat._utils.logger_utils import get_logger
+from promptflow_lite.compat._utils.yaml_utils import dump_yaml, load_yaml
+from promptflow_lite.compat.connections import AzureOpenAIConnection
 from promptflow_lite.compat.contracts.types import FilePath, Secret
 from promptflow_lite.compat.entities import DynamicList, InputSetting
 from promptflow_lite.compat.exceptions import ErrorTarget, UserErrorException, ValidationException
+from promptflow_lite.compat.internal import ErrorResponse, ExceptionPresenter
+from promptflow_lite.compat.sdk_errors import ToolExecutionError
 from promptflow_lite.compat.tracing import ThreadPoolExecutorWithContext, start_trace, trace
 from promptflow_lite.errors import PromptflowError
 
@@ -67,3 +73,30 @@ def test_editor_settings_keep_what_they_were_told() -> None:
 
 def test_the_metric_loggers_are_one() -> None:
     assert log_flow_metric is log_metric
+
+
+def test_an_error_is_presented_as_services_of_prompt_flow_do() -> None:
+    error = ToolExecutionError("it broke", target=ErrorTarget.TOOL)
+    assert (error.reference_code, error.additional_info) == ("Tool", None)
+    assert error.error_codes == ["UserError", "ToolExecutionError"]
+    answer = ErrorResponse(ExceptionPresenter.create(error).to_dict())
+    assert answer.response_code == "400"
+    assert answer.to_simplified_dict() == {"error": {"code": "UserError", "message": "it broke"}}
+    assert ErrorResponse(ExceptionPresenter.create(KeyError("x")).to_dict()).response_code == "500"
+    assert "it broke" in ExceptionPresenter.create(error).formatted_traceback
+
+
+def test_a_logger_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    get_logger("mine.own").info("step 1")
+    assert "mine.own" in capsys.readouterr().err
+
+
+def test_yaml_is_read_and_written(tmp_path: Path) -> None:
+    assert dump_yaml({"b": [1], "a": None}) == "b:\n- 1\na: null\n"
+    (tmp_path / "x.yaml").write_text("a: 1\n")
+    assert load_yaml(tmp_path / "x.yaml") == {"a": 1} and load_yaml(None) == {}
+
+
+def test_prompt_flows_record_of_a_connection_hides_its_secret() -> None:
+    shown = AzureOpenAIConnection(name="a", api_key="sk-1", api_base="b")._to_dict()
+    assert (shown["name"], shown["api_key"], shown["api_base"]) == ("a", "******", "b")
