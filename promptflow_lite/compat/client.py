@@ -13,8 +13,8 @@ from promptflow_lite.compat.given import flow_of
 from promptflow_lite.compat.operations.connections import ConnectionOperations
 from promptflow_lite.compat.operations.flows import FlowOperations
 from promptflow_lite.compat.operations.runs import RunOperations
-from promptflow_lite.compat.prompty import Prompty
 from promptflow_lite.compat.operations.tools import ToolOperations
+from promptflow_lite.compat.prompty import Prompty
 from promptflow_lite.compat.run import Run, load_run
 
 __all__ = ["PFClient", "load_flow", "load_run"]
