@@ -27,12 +27,14 @@ from promptflow_lite.tools.pacing import Throttled
 from promptflow_lite.tools.scope import Printed
 from promptflow_lite.tools.wire import tell
 
-__all__ = ["Child", "Sent"]
+__all__ = ["CRASH", "Child", "Sent"]
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from promptflow_lite.runs.worker import main; main()"
 )
+CRASH = "Fatal Python error: "
+"""What `faulthandler` begins with."""
 _OURS = f"{os.sep}promptflow_lite{os.sep}engine{os.sep}"
 _LAST_WORDS_S = 1.0
 """Seconds a worker that hangs gets to write where it hangs."""
@@ -282,7 +284,7 @@ def _diagnostic(body: Mapping[str, Any]) -> Diagnostic:
 
 def _stack(text: str) -> str | None:
     """The user's frames, innermost first, of what `faulthandler` wrote: of the threads that ran a tool."""
-    _, mark, stacks = text.rpartition("Fatal Python error: ")
+    _, mark, stacks = text.rpartition(CRASH)
     found = []
     for stack in stacks.split("\n\n")[1:] if mark else ():
         head, *frames = stack.splitlines()

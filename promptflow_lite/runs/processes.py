@@ -22,7 +22,7 @@ from promptflow_lite.connections.store import Connections
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import UserError
-from promptflow_lite.runs.child import Child, Sent
+from promptflow_lite.runs.child import CRASH, Child, Sent
 from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key, decode, decode_aggregation
 
@@ -116,7 +116,7 @@ class ProcessExecutor:
                 case {"disk": [number, text]}:
                     raise OSError(number, text)
             reason, trace = await child.ended()
-            child.close()
+            self.dismiss(child)
         message = f"the worker process of the aggregation ended with {reason}, twice"
         return AggregationResult(error=Failure("worker-died", message, None, trace))
 
@@ -148,6 +148,12 @@ class ProcessExecutor:
     def release(self, child: Child) -> None:
         """Give back a worker that has nothing to do."""
         self._idle.append(child)
+
+    def dismiss(self, child: Child) -> None:
+        """Let go of a worker that has ended."""
+        child.close()
+        with suppress(ValueError):
+            self._children.remove(child)
 
     async def _start(self) -> tuple[Child, list[str]]:
         self._started += 1
@@ -193,6 +199,7 @@ class _Desk:
                     self._executor.release(child)
                 else:
                     await child.end()
+                    self._executor.dismiss(child)
             except BaseException:
                 child.kill()
                 raise
@@ -268,7 +275,7 @@ class _Desk:
     ) -> None:
         """Decide what becomes of the lines of a worker that is gone."""
         self._log_output(child)
-        child.close()
+        self._executor.dismiss(child)
         lost = list(child.in_flight.values())
         if is_certain or (len(lost) == 1 and lost[0].line.key in self._tried):
             await self._done.put(_failed(lost[0], Failure(code, message, None, trace)))
@@ -282,7 +289,7 @@ class _Desk:
         self._alone.extend(sent.line for sent in lost)
 
     def _log_output(self, child: Child) -> None:
-        text = child.take_printed()
+        text, _, _ = child.take_printed().partition(CRASH)  # a stack is kept with its line
         if text.strip():
             more = f" [{len(text) - _LOGGED} more characters]" if len(text) > _LOGGED else ""
             self._log(f"worker {child.number} printed: {text[:_LOGGED].rstrip()}{more}")
