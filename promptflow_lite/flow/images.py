@@ -30,6 +30,8 @@ _KEY = re.compile(r"data:image/(?P<kind>[^;]*);(?P<how>path|base64|url)")
 _DATA_ADDRESS = re.compile(r"data:(?P<type>image/[^;,]*);base64,(?P<text>.*)", re.DOTALL)
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_UNKNOWN = "image/*"
+_HEAD = 1024
 _LARGEST_FILE = 64 * 1024 * 1024
 
 Encode = Callable[[Image], Any]
@@ -192,7 +194,10 @@ def _content(text: str, folders: list[Path]) -> bytes:
         raise ValueError(f"there is no image {text!r} in {str(folders[0])!r}")
     if path.stat().st_size > _LARGEST_FILE:
         raise ValueError(f"the image {text!r} is larger than {_LARGEST_FILE // 1024 // 1024} MB")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if Image(content)._mime_type == _UNKNOWN and b"<svg" not in content[:_HEAD]:  # data must not name a .env
+        raise ValueError(f"{text!r} is no image of a known type")
+    return content
 
 
 def _is_address(text: str) -> bool:

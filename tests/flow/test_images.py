@@ -98,6 +98,16 @@ def test_a_path_stays_inside_its_folders(path: str, folder: Path) -> None:
         load_image({"data:image/png;path": path.format(root=folder.parent)}, "basic", [folder])
 
 
+def test_a_file_that_is_no_image_is_not_read_as_one(folder: Path) -> None:
+    (folder / ".env").write_text("KEY=hidden")
+    (folder / "drawn.svg").write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>')
+    with pytest.raises(ValueError, match="no image of a known type"):
+        load_image(".env", "basic", [folder])
+    assert (
+        load_image({"data:image/svg+xml;path": "drawn.svg"}, "basic", [folder])._mime_type == "image/svg+xml"
+    )
+
+
 @pytest.mark.parametrize(
     "value",
     [{"a": "b"}, 5, None, "", {"data:image/png;base64": "no base64"}, {"data:image/png;url": "file:///etc"}],
@@ -111,9 +121,9 @@ def test_what_is_no_image_is_refused(value: Any, folder: Path) -> None:
 def test_a_relative_path_is_looked_for_in_each_folder(folder: Path) -> None:
     elsewhere = folder.parent / "data"
     elsewhere.mkdir()
-    (elsewhere / "b.png").write_bytes(b"b")
+    (elsewhere / "b.png").write_bytes(b"GIF89a")
     flow = Flow("f", inputs={"p": FlowInput("image", default="pics/a.png")}, folder=folder)
-    assert coerce_inputs(flow, {"p": "b.png"}, [elsewhere])[0]["p"] == b"b"
+    assert coerce_inputs(flow, {"p": "b.png"}, [elsewhere])[0]["p"] == b"GIF89a"
     assert coerce_inputs(flow, {}, [elsewhere])[0]["p"] == PNG
 
 
