@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from promptflow_lite.connections.base import ConnectionProvider
     from promptflow_lite.evaluation.search import Question
     from promptflow_lite.retrieval.embed import Embedder, Vectors
-    from promptflow_lite.retrieval.index import Index, IndexMode, Info
+    from promptflow_lite.retrieval.index import Index, IndexMode
+    from promptflow_lite.retrieval.info import Info
     from promptflow_lite.retrieval.tokenize import Tokenizer
 
 __all__ = ["Grid", "sweep"]

@@ -17,7 +17,8 @@ from pathlib import Path
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
 from promptflow_lite.retrieval.embed import LOCAL, Embedder, embedded
-from promptflow_lite.retrieval.index import FORMAT, Index, Info, KnownFile
+from promptflow_lite.retrieval.index import Index
+from promptflow_lite.retrieval.info import FORMAT, Info, KnownFile
 from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
 from promptflow_lite.retrieval.read import Found, SourceFile, Text, find_files, read_file
 from promptflow_lite.retrieval.tokenize import Tokenizer, kind_of, tokenizer_of

@@ -15,7 +15,6 @@ import threading
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,6 +23,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.filter import Conditions, conditions
 from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
+from promptflow_lite.retrieval.info import Info, KnownFile
 from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import Terms, analyzer, query_terms
 from promptflow_lite.retrieval.words import Postings, Words
@@ -31,76 +31,19 @@ from promptflow_lite.retrieval.words import Postings, Words
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["FORMAT", "Index", "IndexMode", "Info", "KnownFile", "Mode", "read_postings"]
+__all__ = ["Index", "IndexMode", "Mode", "read_postings"]
 
 Mode = Literal["hybrid", "keyword", "vector"]
 """How any retriever of both words and vectors is searched."""
 IndexMode = Literal["hybrid", "keyword", "vector", "rrf"]
 """How an index is searched: `rrf` is hybrid search by reciprocal rank fusion."""
 
-FORMAT = 3
-"""The version of the file's layout."""
 _CANDIDATES = 50
 """Passages that words and vectors each name, of which a hybrid search takes the best."""
 _REMEMBERED_PASSAGES = 10_000
 """Passages whose text stays in memory once it was found: about 10 MB."""
 _REMEMBERED_FILTERS = 64
 """Filters whose passages stay in memory, a byte for each passage of the index."""
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What an index says about itself."""
-
-    format: int
-    tokenizer: str
-    embedding: str
-    """`local`, or the name of the connection that embedded it."""
-    model: str
-    """The connection's embedding model; empty for `local`."""
-    embedder: str
-    """The name of the embedder: only the same one may embed queries."""
-    dimension: int
-    size: int
-    overlap: int
-    text_column: str
-    """The column of CSV files, or field of JSON Lines, that is the text; empty: `content` or `text`."""
-    sources: tuple[str, ...]
-    """What it was built of: absolute, or relative to the folder of the index."""
-    files: int
-    documents: int
-    chunks: int
-    created: str
-
-    @classmethod
-    def read(cls, connection: sqlite3.Connection) -> Info:
-        """What the `meta` table holds."""
-        said = json.loads(connection.execute("select value from meta where key = 'info'").fetchone()[0])
-        if (found := said.get("format", 1)) != FORMAT:
-            raise _OtherFormat(found, said.get("sources", ()))
-        return cls(**{**said, "sources": tuple(said["sources"])})
-
-
-class KnownFile(NamedTuple):
-    """A file that the index was built of, as it was then."""
-
-    path: str
-    """Relative to the folder of the index."""
-    name: str
-    """What its documents call it."""
-    size: int
-    modified: int
-    """Nanoseconds; 0 where that is not to be relied on."""
-    digest: str
-    """SHA-256 of its bytes."""
-
-
-class _OtherFormat(ValueError):
-    """The file is of another version of this package."""
-
-    def __init__(self, found: int, sources: Sequence[str]) -> None:
-        super().__init__(f"it has format {found}; this version reads format {FORMAT}")
-        self.sources = sources
 
 
 class _Passage(NamedTuple):

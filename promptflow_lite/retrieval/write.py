@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.retrieval.index import Info, KnownFile, read_postings
+from promptflow_lite.retrieval.index import read_postings
+from promptflow_lite.retrieval.info import Info, KnownFile
 from promptflow_lite.retrieval.kept import building_at
 from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import Terms, analyzer
