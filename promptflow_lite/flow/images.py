@@ -106,9 +106,7 @@ def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> A
     def write(image: Image) -> dict[str, Any]:
         if image.source_url and not image.source_url.startswith("data:"):
             return _by_address(image, image.source_url, message_format)
-        import hashlib  # noqa: PLC0415  # heavy: 3 ms of every start, for what few flows have
-
-        name = f"{hashlib.sha256(image).hexdigest()[:20]}{_suffix(image)}"
+        name = f"{_digest(image)}{_suffix(image)}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / name).exists():
             new = folder / f".{name}.new"
@@ -195,9 +193,20 @@ def _content(text: str, folders: list[Path]) -> bytes:
     if path.stat().st_size > _LARGEST_FILE:
         raise ValueError(f"the image {text!r} is larger than {_LARGEST_FILE // 1024 // 1024} MB")
     content = path.read_bytes()
-    if Image(content)._mime_type == _UNKNOWN and b"<svg" not in content[:_HEAD]:  # data must not name a .env
+    if not _is_image(content) and path.stem != _digest(content):  # the path may come from data: no .env
         raise ValueError(f"{text!r} is no image of a known type")
     return content
+
+
+def _is_image(content: bytes) -> bool:
+    return Image(content)._mime_type != _UNKNOWN or b"<svg" in content[:_HEAD]
+
+
+def _digest(content: bytes) -> str:
+    """What a file is named that `keep` has written, whatever a tool took for an image."""
+    import hashlib  # noqa: PLC0415  # heavy: 3 ms of every start, for what few flows have
+
+    return hashlib.sha256(content).hexdigest()[:20]
 
 
 def _is_address(text: str) -> bool:
