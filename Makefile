@@ -41,7 +41,7 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need"
-	@$(PIP) install --quiet --editable '.[local,pdf,docx,ja,entra]' --group dev
+	@$(PIP) install --quiet --editable '.[local,pdf,docx,ja,entra,otel,ray]' --group dev
 	@touch $@
 
 clean:

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 from promptflow_lite.cli.console import is_interactive, neutral, paint, progress, say
 from promptflow_lite.cli.progress import Progress
+from promptflow_lite.cli.showing import dollars
 from promptflow_lite.engine.results import LineResult
 from promptflow_lite.runs.records import key_text
 from promptflow_lite.runs.run import Run
+from promptflow_lite.tools.scope import Usage
 from promptflow_lite.values import to_plain
 
 __all__ = ["JsonReport", "Report", "TextReport", "report_of"]
@@ -38,7 +40,7 @@ class Report(Protocol):
         """How a line ended."""
         ...
 
-    def counts(self, run: Run, tokens: int) -> None:
+    def counts(self, run: Run, usage: Usage) -> None:
         """How far the run is by now, for whoever does not count each line."""
         ...
 
@@ -74,7 +76,7 @@ class TextReport:
     def __init__(self, *, each_line: bool) -> None:
         self._each_line = each_line
         self._bar: Progress | None = None
-        self._tokens = 0
+        self._usage = Usage()
         self._slow = ("", float("-inf"))
         self._said = 0.0
 
@@ -85,7 +87,7 @@ class TextReport:
         earlier = f", {done} done before" if done else ""
         skipped = f", {run.lines.skipped} skipped" if run.lines.skipped else ""
         say(f"run {run.name}: {todo} lines of {flow}{earlier}{skipped}, {run.concurrency} in flight")
-        self._tokens = run.usage.get("total_tokens", 0)
+        self._usage = _so_far(run)
         self._bar = progress("lines", todo)
         self._bar.__enter__()
         self._said = time.monotonic()
@@ -94,7 +96,7 @@ class TextReport:
         """Count the line; with `each_line` say how it ended."""
         if self._bar is None:
             return
-        self._tokens += result.usage.total_tokens
+        self._usage.add(result.usage)
         self._bar.note = self._note()
         self._bar.advance(failed=1 if result.error else 0)
         if self._each_line:
@@ -111,12 +113,12 @@ class TextReport:
     def ended(self, run: Run) -> None:
         """Nothing: the summary says it."""
 
-    def counts(self, run: Run, tokens: int) -> None:
+    def counts(self, run: Run, usage: Usage) -> None:
         """Bring the bar to where the run is."""
         bar = self._bar
         if bar is None:
             return
-        self._tokens = tokens
+        self._usage = usage
         bar.note = self._note()
         done = run.lines.completed + run.lines.failed
         bar.total = run.lines.total - run.lines.skipped
@@ -147,7 +149,9 @@ class TextReport:
 
     def _note(self) -> str:
         why, since = self._slow
-        parts = [f"{_short(self._tokens)} tokens"] if self._tokens else []
+        tokens, cost = self._usage.total_tokens, self._usage.cost
+        parts = [f"{_short(tokens)} tokens"] if tokens else []
+        parts += [dollars(cost)] if cost else []
         parts += [why] if time.monotonic() - since < _SLOW_S else []
         return "  ".join(parts)
 
@@ -168,7 +172,7 @@ class JsonReport:
     def __init__(self, *, each_line: bool) -> None:
         self._each_line = each_line
         self._bar = Progress("lines", 0, stream=None)
-        self._tokens = 0
+        self._usage = Usage()
         self._name = ""
         self._said = 0.0
 
@@ -176,13 +180,13 @@ class JsonReport:
         """The event `started`."""
         self._name, self._said = run.name, time.monotonic()
         self._bar = Progress("lines", todo, stream=None)
-        self._tokens = run.usage.get("total_tokens", 0)
+        self._usage = _so_far(run)
         counts = run.lines.model_dump()
         self._tell("started", lines=counts, todo=todo, concurrency=run.concurrency, flow=run.flow)
 
     def line(self, result: LineResult) -> None:
         """Count the line; with `each_line` the event `line`."""
-        self._tokens += result.usage.total_tokens
+        self._usage.add(result.usage)
         self._bar.advance(failed=1 if result.error else 0)
         if self._each_line:
             self.ended_line(result)
@@ -198,6 +202,7 @@ class JsonReport:
             status=result.status.value,
             seconds=round(result.seconds, 3),
             tokens=result.usage.total_tokens,
+            cost=result.usage.cost,
             error=None if error is None else {"code": error.code, "message": error.message},
         )
 
@@ -210,13 +215,14 @@ class JsonReport:
             lines=run.lines.model_dump(),
             seconds=round(run.seconds, 3),
             tokens=run.usage.get("total_tokens", 0),
+            cost=run.cost,
             metrics=run.metrics,
             error=run.error,
         )
 
-    def counts(self, run: Run, tokens: int) -> None:
+    def counts(self, run: Run, usage: Usage) -> None:
         """The event `progress`, now and then."""
-        self._tokens = tokens
+        self._usage = usage
         done = run.lines.completed + run.lines.failed
         self._bar.total = run.lines.total - run.lines.skipped
         if not self._bar.done and not self._bar.earlier:
@@ -251,13 +257,18 @@ class JsonReport:
             failed=bar.failed,
             per_second=round(rate, 3),
             seconds_left=round((bar.total - bar.done) / rate, 1) if rate else None,
-            tokens=self._tokens,
+            tokens=self._usage.total_tokens,
+            cost=self._usage.cost,
         )
 
     def _tell(self, event: str, **facts: Any) -> None:
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
         record = to_plain({"time": now, "event": event, "run": self._name, **facts})
         say(neutral(json.dumps(record, ensure_ascii=False)))
+
+
+def _so_far(run: Run) -> Usage:
+    return Usage(run.usage.get("prompt_tokens", 0), run.usage.get("completion_tokens", 0), cost=run.cost)
 
 
 def _short(count: int) -> str:

@@ -65,7 +65,7 @@ def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bo
         if run is not None:
             counts = {"completed": following.completed, "failed": len(following.failed)}
             so_far = run.model_copy(update={"lines": run.lines.model_copy(update=counts)})
-            report.counts(so_far, following.tokens)
+            report.counts(so_far, following.usage)
         time.sleep(_LOOK_EVERY_S)
         log.show()
 

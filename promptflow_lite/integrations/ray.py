@@ -85,7 +85,7 @@ class RayExecutor:
         )
         first = await self._hire()
         self._idle.append(first)
-        nodes = sum(node["Alive"] for node in self._ray.nodes())  # type: ignore[no-untyped-call]
+        nodes = sum(node["Alive"] for node in self._ray.nodes())
         return [*first.notes, f"Ray: {self._count()} actors on {nodes} node(s)"]
 
     def _connect(self) -> None:
@@ -108,7 +108,7 @@ class RayExecutor:
             ) from error
 
     def _count(self) -> int:
-        cpus = int(self._ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        cpus = int(self._ray.cluster_resources().get("CPU", 1))
         return max(1, min(self._workers or cpus, self._job.concurrency))
 
     async def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:

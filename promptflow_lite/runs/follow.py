@@ -8,6 +8,7 @@ from pathlib import Path
 
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.runs.records import Key, decode, key_of, loads
+from promptflow_lite.tools.scope import Usage
 
 __all__ = ["Following"]
 
@@ -22,7 +23,8 @@ class Following:
 
     path: Path
     completed: int = 0
-    tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
+    """What models counted, failed lines and those that ran again too."""
     failed: set[Key] = field(default_factory=set)
     """Lines whose last record says that they failed; few, so they are held."""
     _at: int = 0
@@ -32,7 +34,7 @@ class Following:
         if not self.path.exists():
             return
         if self.path.stat().st_size < self._at:  # a cut record was taken away when the run went on
-            self.completed, self.tokens, self._at = 0, 0, 0
+            self.completed, self.usage, self._at = 0, Usage(), 0
             self.failed.clear()
         with self.path.open("rb") as journal:
             journal.seek(self._at)
@@ -49,7 +51,7 @@ class Following:
                 yield result
 
     def _count(self, result: LineResult, key: Key) -> None:
-        self.tokens += result.usage.total_tokens
+        self.usage.add(result.usage)
         if result.status is Status.Completed:
             self.completed += 1
             self.failed.discard(key)

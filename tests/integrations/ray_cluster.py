@@ -64,7 +64,7 @@ def main(folder: Path) -> dict[str, Any]:
     asked = Run(name="b", flow=str(deadly), data=str(data), executor="ray")
     died = asyncio.run(run_batch(asked, store=store, connections=Connections()))
     ray.shutdown()
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+    cluster.shutdown()
     return {
         "status": run.status,
         "records": sorted(row["line_number"] for row in read_rows(store.folder("a") / "lines.jsonl")),
