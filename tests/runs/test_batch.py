@@ -265,13 +265,12 @@ async def test_data_that_changes_while_it_runs_ends_the_run_and_is_said(
     tmp_path: Path, store: RunStore
 ) -> None:
     flow = shout_flow(tmp_path / "slow", seconds=0.1)
-    data = Path(_data(tmp_path, TEXTS))
-    lines = [json.dumps({"text": text, "more": "x" * 100_000}) + "\n" for text in TEXTS]
-    data.write_text("".join(lines))
+    rows = [{"text": text, "more": "x" * 100_000} for text in TEXTS]
+    data = write_rows(tmp_path / "data.jsonl", rows)
 
     def listen(event: RunEvent) -> None:
         if isinstance(event, LineEnded) and data.stat().st_size > 1_000_000:
-            data.write_text(lines[0])
+            write_rows(data, rows[:1])
 
     with pytest.raises(InputError) as caught:
         await _run(store, Run(name="a", flow=str(flow), data=str(data), concurrency=1), emit=listen)
@@ -279,7 +278,7 @@ async def test_data_that_changes_while_it_runs_ends_the_run_and_is_said(
     run = store.load("a")
     assert (run.status, run.error and run.error["code"]) == (Status.Failed, "data-changed")
     assert 0 < run.lines.completed < 12
-    data.write_text("".join(lines))
+    write_rows(data, rows)
     resumed = await resume_batch("a", store=store, connections=Connections())
     assert (resumed.status, resumed.lines.completed) == (Status.Completed, 12)
 
