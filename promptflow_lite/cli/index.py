@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say, table
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from promptflow_lite.cli.console import Progress
     from promptflow_lite.connections.base import ConnectionProvider
     from promptflow_lite.retrieval.build import Built
     from promptflow_lite.retrieval.document import Document
+
+__all__ = ["OUTPUT", "Mode", "Output", "Stages", "Tokenizer", "app", "counted", "known_connections"]
 
 app = Group("Search indexes over your documents.")
 
@@ -47,7 +47,7 @@ class Tokenizer(StrEnum):
 
 
 _PATH = typer.Argument(help="The index file.", metavar="PATH")
-_OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
+OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
 
 
 @app.command(
@@ -108,12 +108,12 @@ def build(
         raise UserError(
             f"--overlap: expected less than --chunk-size {size}, got {overlap}", code="bad-option"
         )
-    with _Stages() as stages:
+    with Stages() as stages:
         built = asyncio.run(
             build_index(
                 sources,
                 output,
-                embedder=embedder_of(embedding, model, _connections()),
+                embedder=embedder_of(embedding, model, known_connections()),
                 embedding=embedding,
                 model=model,
                 size=size,
@@ -135,13 +135,13 @@ def _tell_built(path: Path, built: Built, result: Output) -> None:
         emit_json({"path": str(path), **did, "index": asdict(info)})
         return
     say(
-        f"{neutral(str(path))}: {_count(info.files, 'file')} ({built.read} read), "
-        f"{_count(info.chunks, 'chunk')} ({built.embedded} embedded), {built.seconds:.1f} s"
+        f"{neutral(str(path))}: {counted(info.files, 'file')} ({built.read} read), "
+        f"{counted(info.chunks, 'chunk')} ({built.embedded} embedded), {built.seconds:.1f} s"
     )
 
 
 @app.command("update", examples="pf index update my_flow/manual.index")
-def update(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Output.text) -> None:
+def update(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
     """Build an index again from the sources and with the settings that it was built of.
 
     Files that did not change are neither read nor embedded again; what is gone is removed.
@@ -154,8 +154,8 @@ def update(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Ou
 
     index = Index(path)
     index.close()
-    embedder = embedder_of(index.info.embedding, index.info.model, _connections())
-    with _Stages() as stages:
+    embedder = embedder_of(index.info.embedding, index.info.model, known_connections())
+    with Stages() as stages:
         built = asyncio.run(update_index(path, embedder=embedder, progress=stages.report))
     _tell_built(path, built, output)
 
@@ -179,7 +179,7 @@ def push(
             "--analyzer", help="How it cuts text into words: en.microsoft, ja.microsoft ...", metavar="NAME"
         ),
     ] = "standard.lucene",
-    output: Annotated[Output, _OUTPUT] = Output.text,
+    output: Annotated[Output, OUTPUT] = Output.text,
 ) -> None:
     """Bring an index's passages and vectors to Azure AI Search, into an index made to match.
 
@@ -190,11 +190,11 @@ def push(
     from promptflow_lite.retrieval.index import Index
     from promptflow_lite.tools.search import target_of
 
-    connection = _connections().get(to)
+    connection = known_connections().get(to)
     push_index = target_of(connection)
     opened = Index(path)
     try:
-        with _Stages() as stages:
+        with Stages() as stages:
             pushed = asyncio.run(
                 push_index(opened, connection, index, analyzer=analyzer, progress=stages.report)
             )
@@ -204,7 +204,7 @@ def push(
         emit_json({"connection": to, "index": index, **pushed._asdict()})
     else:
         where = neutral(f"{to}/{index}")
-        say(f"{where}: {_count(pushed.done, 'passage')} pushed, {pushed.removed} removed")
+        say(f"{where}: {counted(pushed.done, 'passage')} pushed, {pushed.removed} removed")
         for name, why in pushed.refused.items():
             say(neutral(f"{name}: refused: {why}"))
     if pushed.refused:
@@ -215,7 +215,7 @@ def push(
 def delete(
     path: Annotated[Path, _PATH],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    output: Annotated[Output, _OUTPUT] = Output.text,
+    output: Annotated[Output, OUTPUT] = Output.text,
 ) -> None:
     """Delete an index, and what a build of it that was cut short left behind."""
     from promptflow_lite.errors import UserError
@@ -260,14 +260,14 @@ def search(
         float,
         typer.Option("--diversity", help="From 0, best first, to 1, each unlike the others.", min=0, max=1),
     ] = 0.0,
-    output: Annotated[Output, _OUTPUT] = Output.text,
+    output: Annotated[Output, OUTPUT] = Output.text,
 ) -> None:
     """Show the passages that answer a query best, best first."""
     import asyncio
 
     from promptflow_lite.tools.search import open_index
 
-    retriever = open_index(None, Path.cwd(), _connections(), index=str(path.absolute()))
+    retriever = open_index(None, Path.cwd(), known_connections(), index=str(path.absolute()))
     try:
         found = asyncio.run(
             retriever.retrieve(
@@ -285,110 +285,6 @@ def search(
         emit_json([document.to_json() for document in found])
     else:
         emit("\n\n".join(map(_shown, found)) or "nothing found")
-
-
-@app.command(
-    "evaluate",
-    examples="""
-    pf index evaluate my_flow/manual.index --questions questions.jsonl
-    pf index evaluate my_flow/manual.index --questions questions.jsonl --mode keyword hybrid --top-k 3 5 10
-    pf index evaluate manual/ --questions questions.jsonl --chunk-size 100 300 --overlap 0 40 --output json
-    pf index evaluate manual/ --questions questions.jsonl --embedding local my_openai/text-embedding-3-small
-    """,
-)
-def evaluate(
-    source: Annotated[str, typer.Argument(help="An index, or what to build one of.", metavar="INDEX|SOURCE")],
-    questions: Annotated[
-        Path,
-        typer.Option("--questions", help="JSON Lines of question and passages.", metavar="FILE"),
-    ],
-    mode: Annotated[list[Mode] | None, typer.Option("--mode", help="How to search; all unless told.")] = None,
-    top_k: Annotated[
-        list[int] | None,
-        typer.Option("--top-k", help="Where to take recall, hit and precision; 1, 5 and 10 unless told."),
-    ] = None,
-    size: Annotated[
-        list[int] | None,
-        typer.Option("--chunk-size", help="Build with these sizes instead of the index's."),
-    ] = None,
-    overlap: Annotated[
-        list[int] | None,
-        typer.Option("--overlap", help="Build with these overlaps instead of the index's."),
-    ] = None,
-    tokenizer: Annotated[
-        list[Tokenizer] | None,
-        typer.Option("--tokenizer", help="Build with these instead of the index's."),
-    ] = None,
-    embedding: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--embedding",
-            help="Build with these instead of the index's: local, or a connection.",
-            metavar="NAME[/MODEL] ...",
-        ),
-    ] = None,
-    diversity: Annotated[
-        list[float] | None, typer.Option("--diversity", help="From 0, best first, to 1.", min=0, max=1)
-    ] = None,
-    output: Annotated[Output, _OUTPUT] = Output.text,
-) -> None:
-    """Score what an index finds for questions whose right passages are known.
-
-    Every combination of the values given is a row, the best nDCG@10 first. Indexes that must be built for it
-    are thrown away after.
-    """
-    import asyncio
-
-    from promptflow_lite.cli.tuning import Grid, sweep
-    from promptflow_lite.errors import UserError
-    from promptflow_lite.evaluation.search import read_questions
-
-    cutoffs = sorted(set(top_k or (1, 5, 10)))
-    if cutoffs[0] < 1 or min(size or [1]) < 1 or min(overlap or [0]) < 0:
-        raise UserError(
-            "expected --top-k and --chunk-size above 0, --overlap not below it", code="bad-option"
-        )
-    grid = Grid(
-        modes=[chosen.value for chosen in mode or Mode],
-        cutoffs=cutoffs,
-        sizes=size or (),
-        overlaps=overlap or (),
-        tokenizers=[chosen.value for chosen in tokenizer or ()],
-        embeddings=embedding or (),
-        diversities=diversity or (0.0,),
-    )
-    with _Stages() as stages:
-        rows = asyncio.run(
-            sweep(
-                source,
-                read_questions(questions),
-                grid,
-                connections=_connections(),
-                progress=stages.report,
-            )
-        )
-    rows.sort(key=lambda row: -row["ndcg@10"])
-    if output is Output.json:
-        emit_json(rows)
-    else:
-        settings = ("chunk_size", "overlap", "tokenizer", "embedding", "diversity")
-        same = {name for name in settings if len({row[name] for row in rows}) == 1}
-        others = ("questions", "hit@", "precision@")
-        shown = [key for key in rows[0] if key not in same and not key.startswith(others)]
-        shown = [key for key in shown if key != "mrr@10_interval"]
-        table([key.replace("ndcg@10_interval", "(95 %)") for key in shown], _cells(rows, shown))
-        fixed = ", ".join(f"{name} {rows[0][name]}" for name in settings if name in same)
-        say(neutral(f"{_count(rows[0]['questions'], 'question')}; {fixed}"))
-
-
-def _cells(rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[list[str]]:
-    return [[_figure(row[key]) for key in shown] for row in rows]
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join(f"{end:.4f}" for end in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _wanted(filter: list[str] | None) -> dict[str, Any]:
@@ -418,7 +314,7 @@ def _shown(document: Document) -> str:
 
 
 @app.command("show", examples="pf index show my_flow/manual.index")
-def show(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Output.text) -> None:
+def show(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
     """Show what an index holds and how it was made."""
     from dataclasses import asdict
 
@@ -434,14 +330,16 @@ def show(path: Annotated[Path, _PATH], output: Annotated[Output, _OUTPUT] = Outp
         emit("\n".join(f"{name:<10} {neutral(str(value))}" for name, value in info.items() if value != ""))
 
 
-def _connections() -> ConnectionProvider:
+def known_connections() -> ConnectionProvider:
+    """The connections of this home and of the environment."""
     from promptflow_lite.connections.store import provider
     from promptflow_lite.settings import settings
 
     return provider(settings())
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -456,15 +354,15 @@ _LABELS = {
 }
 
 
-class _Stages:
-    """A progress bar for each stage of a build."""
+class Stages:
+    """A progress bar for each stage of long work on an index."""
 
     def __init__(self) -> None:
         self._bars = ExitStack()
         self._stage = ""
         self._bar: Progress | None = None
 
-    def __enter__(self) -> _Stages:
+    def __enter__(self) -> Stages:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

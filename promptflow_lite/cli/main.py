@@ -34,7 +34,12 @@ GROUPS = {
 }
 """The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""
 
-MORE = {"connection": ("connection_import",), "flow": ("flow_compat",), "run": ("run_records",)}
+MORE = {
+    "connection": ("connection_import",),
+    "flow": ("flow_compat",),
+    "index": ("index_evaluate",),
+    "run": ("run_records",),
+}
 """Further modules with an `app` whose commands belong to a group."""
 
 
