@@ -212,6 +212,7 @@ def test(
         connections=connections,
         environment_variables=environment_variables,
         init=init,
+        node=None if interactive else node,
     )
     if interactive:
         from promptflow_lite.cli.chatting import converse
@@ -232,7 +233,9 @@ def test(
 )
 def serve(
     source: Annotated[Path, _SOURCE],
-    port: Annotated[int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0)] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
     host: Annotated[
         str,
         typer.Option(

@@ -10,13 +10,14 @@ from promptflow_lite.serving.app import create_app
 from promptflow_lite.serving.deployment import Alone, BoundDeployment
 from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.plan import Plan
-from promptflow_lite.serving.server import Server
+from promptflow_lite.serving.server import Server, allow_connections
 
 __all__ = ["make", "serve"]
 
 
 def make(plan: Plan, deployment: BoundDeployment, *, on_ready: Callable[[], None] = lambda: None) -> Server:
     """The server of a plan, ready to run."""
+    allow_connections()
     endpoint, closing = Alone(deployment), Closing()
     app = create_app(endpoint, plan.options(endpoint), closing=closing)
     return Server(app, closing, grace_s=plan.grace_s, on_ready=on_ready)

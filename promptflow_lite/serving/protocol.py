@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,6 +27,8 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head_size = 0
         self._in_message = False
+        self._left = 0
+        """Bytes of the last answer that the caller had not read when we last looked."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Start the clock of the first head."""
@@ -82,8 +85,22 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """After an early answer, read on for a while, so that the caller gets to read it."""
         super().on_response_complete()
+        self._left = sys.maxsize
         if self._in_message and not self.transport.is_closing():
             self._start(_LINGER_S, self.transport.close)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; cut off one whose answer the caller does not read."""
+        left = self.transport.get_write_buffer_size()
+        if left and left < self._left:  # slow, but it reads
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        elif left:
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+        self._left = left
 
     def _count(self, size: int) -> None:
         self._head_size += size

@@ -17,7 +17,7 @@ from promptflow_lite.errors import UserError
 from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.protocol import Connection
 
-__all__ = ["Server", "is_loopback", "listen"]
+__all__ = ["Server", "allow_connections", "is_loopback", "listen"]
 
 _KEEP_ALIVE_S = 30
 _LINGER_S = 1.0
@@ -118,6 +118,16 @@ class Server(uvicorn.Server):
             self.force_exit = True
         self.signal = self.signal or sig
         self.should_exit = True
+
+
+def allow_connections() -> None:
+    """Let the process have as many open connections as the system lets it ask for."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(host: str, port: int) -> socket.socket:
