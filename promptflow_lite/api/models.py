@@ -17,7 +17,7 @@ from promptflow_lite.prompts import template
 from promptflow_lite.prompts.chat import ChatTemplate, PromptText, compile_chat
 from promptflow_lite.tools.clients import embed
 from promptflow_lite.tools.endpoint import model_of
-from promptflow_lite.tools.llm import Caller, Compose, read_parameters
+from promptflow_lite.tools.llm import Caller, Compose, closed, read_parameters
 
 __all__ = ["chat", "completion", "embedding"]
 
@@ -54,7 +54,8 @@ def chat(
     lines = images or connection.TYPE == "azure_open_ai"
     made = compile_chat(_template(prompt), _FILE, images=images, lists_as_lines=lines)
     variables = {"prompt": prompt} if isinstance(prompt, PromptText) else values
-    return _ask(connection, "chat", _messages(made, detail), variables, model, parameters, stream=stream)
+    compose = _messages(made, detail, is_local=connection.TYPE == "local")
+    return _ask(connection, "chat", compose, variables, model, parameters, stream=stream)
 
 
 def completion(
@@ -90,9 +91,10 @@ def _template(prompt: str) -> str:
     return "{{ prompt }}" if isinstance(prompt, PromptText) else prompt
 
 
-def _messages(made: ChatTemplate, detail: str) -> Compose:
+def _messages(made: ChatTemplate, detail: str, *, is_local: bool) -> Compose:
     def compose(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {"messages": [message.to_openai() for message in made.render(values, detail=detail)]}
+        messages = [message.to_openai() for message in made.render(values, detail=detail)]
+        return {"messages": [closed(message) for message in messages] if is_local else messages}
 
     return compose
 

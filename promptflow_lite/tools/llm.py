@@ -26,7 +26,7 @@ from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
 from promptflow_lite.tools.wire import ask, gather, stream
 
-__all__ = ["Caller", "Compose", "make", "read_parameters"]
+__all__ = ["Caller", "Compose", "closed", "make", "read_parameters"]
 
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Template variables to the part of the request that holds the prompt."""
@@ -123,12 +123,12 @@ def _compose(node: Node, flow: Flow, api: str, kind: str) -> tuple[Compose, froz
         return {"messages": [message.to_openai() for message in chat.render(values)]}
 
     def local_messages(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {"messages": [_closed(message.to_openai()) for message in chat.render(values)]}
+        return {"messages": [closed(message.to_openai()) for message in chat.render(values)]}
 
     return local_messages if kind == "local" else messages, frozenset(chat.variables)
 
 
-def _closed(message: dict[str, Any]) -> dict[str, Any]:
+def closed(message: dict[str, Any]) -> dict[str, Any]:
     """The message for the embedded model's server, which would take `<|im_end|>` in it for its end."""
     content = message["content"]
     if isinstance(content, str):
