@@ -65,7 +65,7 @@ def test_a_key_file_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFi
     [
         (("--source", "nowhere"), "there is nothing at"),
         (("--source", "nowhere", "--key-file", "nowhere"), "key file"),
-        (("--source", "nowhere", "--port", "70000"), "70000"),
+        (("--source", "nowhere", "--port", "70000"), "65535"),
         (("--source", "nowhere", "--engine", "gunicorn"), "gunicorn"),
     ],
 )
