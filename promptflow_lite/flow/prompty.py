@@ -13,84 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, near_miss
-from promptflow_lite.flow.environment import is_forbidden, text_of
-from promptflow_lite.flow.parameters import APIS
-from promptflow_lite.flow.parse import Complaints, Kind
+from promptflow_lite.flow.front_matter import (
+    MODEL,
+    PROMPTY,
+    configuration_in,
+    environment_in,
+    inputs_in,
+    mapping_in,
+    outputs_in,
+    parameters_in,
+)
+from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.refs import Ref
-from promptflow_lite.flow.source import Document, KeyPath, parse_yaml, read_text
-from promptflow_lite.flow.spec import Flow, FlowInput, FlowOutput, Node, Source
-from promptflow_lite.flow.types import ValueType, is_type_name
+from promptflow_lite.flow.source import Document, parse_yaml, read_text
+from promptflow_lite.flow.spec import Flow, FlowOutput, Node, Source
 from promptflow_lite.flow.written import with_files
 
 __all__ = ["Prompt", "changed", "check_prompt", "read_prompty", "template_of"]
 
 _FENCE = re.compile(r"^-{3,}[^\S\n]*$", re.MULTILINE)
-
-_ANY = Kind("anything", lambda value: True)
-_TEXT = Kind("a string", lambda value: isinstance(value, str))
-_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
-_MAPPING_OR_FILE = Kind("a mapping, or ${file:...}", lambda value: isinstance(value, dict | str))
-_LIST = Kind("a list", lambda value: isinstance(value, list))
-
-
-def _one_of(*choices: str) -> Kind:
-    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
-
-
-_PROMPTY = {
-    "$schema": _ANY,
-    "name": _TEXT,
-    "display_name": _TEXT,
-    "description": _TEXT,
-    "authors": _ANY,
-    "version": _ANY,
-    "tags": _ANY,
-    "type": _one_of("standard", "chat", "evaluation"),
-    "language": _TEXT,
-    "model": _MAPPING,
-    "inputs": _MAPPING,
-    "outputs": _MAPPING,
-    "sample": _MAPPING_OR_FILE,
-    "template": _ANY,
-    "environment": _MAPPING,
-    "environment_variables": _MAPPING,
-}
-_MODEL = {
-    "api": _one_of("chat", "completion"),
-    "configuration": Kind("a mapping, or ${file:...}", lambda value: not isinstance(value, str | int | list)),
-    "parameters": _MAPPING_OR_FILE,
-    "response": _one_of("first", "all"),
-}
-_CONFIGURATION = {
-    "type": _one_of("azure_openai", "azure_open_ai", "openai", "open_ai", "serverless", "local"),
-    "name": _ANY,
-    "connection": _ANY,
-    "azure_deployment": _TEXT,
-    "azure_endpoint": _TEXT,
-    "api_base": _TEXT,
-    "api_key": _TEXT,
-    "api_version": _ANY,
-    "api_type": _TEXT,
-    "auth_mode": _TEXT,
-    "model": _TEXT,
-    "base_url": _TEXT,
-    "organization": _TEXT,
-}
-_NO_ENDPOINT = frozenset({"type", "name", "connection", "model", "azure_deployment"})
-_INPUT = {
-    "type": _TEXT,
-    "default": _ANY,
-    "description": _TEXT,
-    "is_chat_input": _FLAG,
-    "is_chat_history": _FLAG,
-    "enum": _LIST,
-    "is_required": _FLAG,
-    "sample": _ANY,
-}
-_OUTPUT = {"type": _TEXT, "description": _TEXT, "is_chat_output": _FLAG}
-_OF_THE_CLIENT = frozenset({"stream", "n", "extra_headers", "extra_body", "extra_query", "timeout"})
-"""What a prompty may say beside the parameters that an llm node has."""
 
 
 @dataclass(frozen=True)
@@ -219,15 +160,15 @@ def _flow_of(
             with_files(own, folder, (), complaints.add), with_files(dict(changes), folder, (), complaints.add)
         )
         warnings = tuple(replace(complaint, severity="warning") for complaint in told.found)
-    data = complaints.fields(front, _PROMPTY, (), "a prompty")
-    model = complaints.fields(data.get("model", {}), _MODEL, ("model",), "a model")
-    sample = _mapping(data.get("sample", {}), ("sample",), complaints)
-    inputs = _inputs(data.get("inputs", {}), sample, complaints)
-    outputs = _outputs(data.get("outputs", {}), complaints)
+    data = complaints.fields(front, PROMPTY, (), "a prompty")
+    model = complaints.fields(data.get("model", {}), MODEL, ("model",), "a model")
+    sample = mapping_in(data.get("sample", {}), ("sample",), complaints)
+    inputs = inputs_in(data.get("inputs", {}), sample, complaints)
+    outputs = outputs_in(data.get("outputs", {}), complaints)
     prompt = Prompt(
         api=model.get("api", "chat"),
-        configuration=_configuration(model.get("configuration", {}), complaints),
-        parameters=_parameters(model.get("parameters", {}), model.get("api", "chat"), complaints),
+        configuration=configuration_in(model.get("configuration", {}), complaints),
+        parameters=parameters_in(model.get("parameters", {}), model.get("api", "chat"), complaints),
         response=model.get("response", "first"),
         keys=tuple(outputs),
         template=template,
@@ -254,7 +195,7 @@ def _flow_of(
                  api=prompt.api, settings=prompt),
         ),
         environment=data.get("environment", {}),
-        environment_variables=_environment(data.get("environment_variables", {}), complaints),
+        environment_variables=environment_in(data.get("environment_variables", {}), complaints),
         tags=data["tags"] if isinstance(data.get("tags"), dict) else {},
         spread=name,
         sample=sample,
@@ -287,92 +228,3 @@ def _over(origin: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in changes.items()
         },
     }
-
-
-def _mapping(value: Any, path: KeyPath, complaints: Complaints) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {str(key): item for key, item in value.items()}
-    if not any(
-        complaint.mark and complaint.mark.key == ".".join(map(str, path)) for complaint in complaints.found
-    ):
-        complaints.add("wrong-type", f"expected a mapping, got {value!r:.60}", path)
-    return {}
-
-
-def _configuration(value: Any, complaints: Complaints) -> Any:
-    path: KeyPath = ("model", "configuration")
-    if not isinstance(value, dict):
-        return value
-    fields = complaints.fields(value, _CONFIGURATION, path, "a configuration")
-    both = [key for key in fields if key not in _NO_ENDPOINT]
-    if fields.get("connection") and both:
-        message = f"a connection and {both[0]!r} exclude each other: the connection says where the model is"
-        complaints.add("connection-and-keys", message, (*path, both[0]))
-    return fields
-
-
-def _parameters(value: Any, api: str, complaints: Complaints) -> dict[str, Any]:
-    path: KeyPath = ("model", "parameters")
-    found = _mapping(value, path, complaints)
-    known = APIS.get(api, frozenset()) | _OF_THE_CLIENT
-    for name in found:
-        hint = near_miss(name, known) if name not in known else None
-        if hint is not None:  # an endpoint may take more than OpenAI's do: only a slip is told
-            complaints.add("unknown-parameter", f"the call has no parameter {name!r}", (*path, name), hint)
-    return {name: item for name, item in found.items() if item is not None}
-
-
-def _inputs(
-    data: Mapping[Any, Any], sample: Mapping[str, Any], complaints: Complaints
-) -> dict[str, FlowInput]:
-    if not data:  # Prompt flow: the sample says what the inputs are
-        return {name: FlowInput(_type_of(value)) for name, value in sample.items()}
-    found: dict[str, FlowInput] = {}
-    for name, (body, path) in complaints.entries(data, ("inputs",)).items():
-        if not isinstance(body, dict):
-            complaints.add(
-                "wrong-type", f"an input is a mapping, as in {{type: string}}, got {body!r:.60}", path
-            )
-            continue
-        fields = complaints.fields(body, _INPUT, path, "an input")
-        fields.pop("is_required", None)
-        fields.pop("sample", None)
-        kind = fields.get("type") or _type_of(body.get("default", sample.get(name)))
-        if not is_type_name(kind):
-            types = [t.value for t in ValueType]
-            complaints.add("wrong-type", f"expected one of {', '.join(types)}, got {kind!r}", (*path, "type"),
-                           near_miss(kind, types))  # fmt: skip
-        has_none = "default" in body and body["default"] is None
-        found[name] = FlowInput(**{**fields, "type": kind, "optional": has_none})
-    return found
-
-
-def _type_of(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case int():
-            return "int"
-        case float():
-            return "double"
-        case str():
-            return "string"
-        case list():
-            return "list"
-    return "object"
-
-
-def _outputs(data: Mapping[Any, Any], complaints: Complaints) -> dict[str, FlowOutput]:
-    found: dict[str, FlowOutput] = {}
-    for name, (body, path) in complaints.entries(data, ("outputs",)).items():
-        fields = complaints.fields(body, _OUTPUT, path, "an output")
-        found[name] = FlowOutput(**{"type": "string", **fields})
-    return found
-
-
-def _environment(data: Mapping[Any, Any], complaints: Complaints) -> dict[str, str]:
-    path: KeyPath = ("environment_variables",)
-    for name, (_, where) in complaints.entries(data, path).items():
-        if is_forbidden(name):
-            complaints.add("forbidden-variable", f"a flow may not set {name!r}", where)
-    return {str(name): text_of(value) for name, value in data.items()}

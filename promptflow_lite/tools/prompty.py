@@ -7,18 +7,14 @@ file says: no parameter has a default of ours.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from promptflow_lite.connections import files
 from promptflow_lite.connections.base import Connection, ConnectionProvider
-from promptflow_lite.connections.configurations import ModelConfiguration
 from promptflow_lite.connections.kinds import is_language_model
-from promptflow_lite.connections.store import default_connection
 from promptflow_lite.errors import Diagnostic, FlowError, InputError, UserError
 from promptflow_lite.flow.images import load_image
 from promptflow_lite.flow.prompty import Prompt, template_of
@@ -27,6 +23,7 @@ from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.prompts.template import compile
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
+from promptflow_lite.tools.configured import connection_of, resolved
 from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.scope import current
@@ -35,24 +32,6 @@ from promptflow_lite.tools.wire import ask, gather, stream
 
 __all__ = ["Asking", "asking_of", "make", "rendered"]
 
-_TYPES = {
-    "azure_openai": "azure_open_ai",
-    "azure_open_ai": "azure_open_ai",
-    "openai": "open_ai",
-    "open_ai": "open_ai",
-    "serverless": "serverless",
-    "local": "local",
-}
-_VARIABLES = {
-    "open_ai": {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL", "organization": "OPENAI_ORG_ID"},
-    "azure_open_ai": {
-        "api_key": "AZURE_OPENAI_API_KEY",
-        "api_base": "AZURE_OPENAI_ENDPOINT",
-        "api_version": "OPENAI_API_VERSION",
-    },
-}
-"""What a configuration that says nothing takes from the environment, as in Prompt flow."""
-_ENV = re.compile(r"\$\{env:(.*)\}")
 _IMAGE = re.compile(r"data:image/([^;]*);(path|base64|url):\s*(.*)", re.DOTALL)
 _MESSAGE = dict.fromkeys(
     ("content", "refusal", "role", "annotations", "audio", "function_call", "tool_calls")
@@ -232,99 +211,18 @@ def asking_of(flow: Flow, connections: ConnectionProvider) -> tuple[Asking, str 
         FlowError: the template is none.
     """
     prompt: Prompt = flow.nodes[0].settings
-    connection, why = _connection(prompt, connections)
+    connection, why = connection_of(prompt.configuration, connections)
     if not is_language_model(connection):
         message = f"connection {connection.name!r} of type {connection.TYPE!r} has no language model"
         raise UserError(message, code="wrong-connection")
-    named = _resolved(prompt.model) if prompt.model else None
+    named = resolved(prompt.model) if prompt.model else None
     model = model_of(connection, named)
     if model is None and connection.TYPE == "azure_open_ai":
         raise UserError(
             "the configuration names no deployment", code="missing-argument", hint="set azure_deployment"
         )
     compile_chat(template_of(prompt), prompt.file, images=True, lists_as_lines=True)
-    return Asking(flow, connection, model, _resolved(prompt.parameters)), why
-
-
-def _connection(prompt: Prompt, connections: ConnectionProvider) -> tuple[Connection, str | None]:
-    configuration = prompt.configuration
-    if isinstance(configuration, Connection):
-        return configuration, None
-    if isinstance(configuration, ModelConfiguration):
-        fields: dict[str, Any] = {"type": configuration._type, **vars(configuration)}
-        fields.pop("_type", None)
-    else:
-        fields = dict(configuration or {})
-    named = fields.get("connection")
-    if isinstance(named, Connection):
-        return named, None
-    if named:
-        return connections.get(_resolved(named)), None
-    kind = _TYPES.get(str(fields.get("type")))
-    given = {
-        ("api_base" if key == "azure_endpoint" else key): _resolved(value)
-        for key, value in fields.items()
-        if value and key not in ("type", "name", "connection", "model", "azure_deployment")
-    }
-    if kind is None and given:
-        kind = "azure_open_ai" if "api_base" in given else "open_ai"
-    if kind is None:
-        return default_connection(connections)
-    return _inline(kind, given, connections)
-
-
-def _inline(
-    kind: str, given: Mapping[str, Any], connections: ConnectionProvider
-) -> tuple[Connection, str | None]:
-    """The connection that a configuration spells out, or that the environment does where it says nothing."""
-    if kind == "local":
-        return connections.get("local"), None
-    if not given:
-        given = {
-            key: os.environ[variable]
-            for key, variable in _VARIABLES.get(kind, {}).items()
-            if os.environ.get(variable)
-        }
-        if not given:
-            return _first_of(kind, connections)
-    body: dict[str, Any] = {"type": kind, **given}
-    if kind == "azure_open_ai" and "api_key" not in body:
-        body["auth_mode"] = "meid_token"
-    complaints = files.validate(body)
-    if complaints:
-        raise UserError("; ".join(message for _, message, _ in complaints), code="bad-connection")
-    return files.make("", body, {}), None
-
-
-def _first_of(kind: str, connections: ConnectionProvider) -> tuple[Connection, str]:
-    """The first connection of that kind, as an llm node that names none takes it."""
-    connection, why = default_connection(connections)
-    if kind == connection.TYPE:
-        return connection, why
-    variables = ", ".join(_VARIABLES.get(kind, {}).values())
-    raise UserError(
-        f"the configuration says no more than type {kind!r}, and there is no connection of that type",
-        code="connection-not-found",
-        hint=f"name a connection in it, or set {variables}",
-    )
-
-
-def _resolved(value: Any) -> Any:
-    """`value` with each text `${env:NAME}` in it replaced by the variable.
-
-    Raises:
-        UserError: it is not set.
-    """
-    if isinstance(value, dict):
-        return {key: _resolved(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_resolved(item) for item in value]
-    match = _ENV.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    if match[1] not in os.environ:
-        raise UserError(f"the environment variable {match[1]!r} is not set", code="unset-variable")
-    return os.environ[match[1]]
+    return Asking(flow, connection, model, resolved(prompt.parameters)), why
 
 
 def _is_json(parameters: Mapping[str, Any]) -> bool:
