@@ -21,6 +21,7 @@ from promptflow_lite.runs.streams import unreadable
 __all__ = ["Data", "Placed", "Row", "complain", "digest", "read"]
 
 _SHOWN = 20
+_SHAPES = 1000
 
 
 class Placed(NamedTuple):
@@ -28,7 +29,13 @@ class Placed(NamedTuple):
 
     number: int
     row: Row
-    place: str
+    file: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,14 @@ class Data:
             raise _changed(self.name)
         at, ordinal = 0, -1
         for file in self.files:
-            for record in records_of(file):
+            name = str(file)
+            for record in records_of(file, is_checked=True):
                 ordinal += 1
                 if record.row is None:
                     continue
                 if at == len(self.numbers):
                     raise _changed(self.name)
-                yield Placed(self.numbers[at], record.row, f"{file}:{record.line}")
+                yield Placed(self.numbers[at], record.row, name, record.line)
                 at += 1
         if at < len(self.numbers):
             raise _changed(self.name)
@@ -116,6 +124,8 @@ class _Survey:
     def __init__(self, skip_bad: bool) -> None:
         self._skip_bad = skip_bad
         self._columns: Counter[str] = Counter()
+        self._shapes: Counter[tuple[str, ...]] = Counter()
+        """Rows by their keys, which are few: counted so, a row costs less than its keys do."""
         self._ordinal = 0
         """Records so far, bad ones too."""
         self._rows = 0
@@ -126,14 +136,26 @@ class _Survey:
 
     def add(self, file: Path, record: Record) -> None:
         """Take note of a record."""
-        place = f"{file}:{record.line}"
-        if record.row is None:
-            self._note(f"{place}: {record.complaint}", final=record.final)
+        row = record.row
+        if row is None:
+            self._note(f"{file}:{record.line}: {record.complaint}", final=record.final)
+            self._ordinal += not record.final
+            return
+        self._shapes[tuple(row)] += 1
+        if len(self._shapes) > _SHAPES:
+            self._count_columns()
+        if "line_number" in row:
+            self._numbers.add(row, f"{file}:{record.line}")
         else:
-            self._columns.update(dict.fromkeys(record.row, 1))
-            self._rows += 1
-            self._numbers.add(self._ordinal, record.row, place)
-        self._ordinal += not (record.row is None and record.final)
+            self._numbers.lack(file, record.line)
+        self._rows += 1
+        self._ordinal += 1
+
+    def _count_columns(self) -> None:
+        for shape, count in self._shapes.items():
+            for column in shape:
+                self._columns[column] += count
+        self._shapes.clear()
 
     def _note(self, text: str, *, final: bool) -> None:
         if self._skip_bad and not final:
@@ -150,6 +172,7 @@ class _Survey:
             InputError: it is not; every complaint at once.
         """
         complain(self._complaints, self._count, "bad-data")
+        self._count_columns()
         if not self._rows:
             why = f"; {len(self._bad)} bad records are left out" if self._bad else ""
             raise InputError(f"{path}: there are no rows{why}", code="bad-data")
@@ -188,13 +211,14 @@ class _Numbers:
         self._lacking: list[str] = []
         self._lacks = 0
 
-    def add(self, ordinal: int, row: Row, place: str) -> None:
+    def lack(self, file: Path, line: int) -> None:
+        """Take note of a row without a number."""
+        self._lacks += 1
+        if len(self._lacking) < _SHOWN:
+            self._lacking.append(f"{file}:{line}: line_number: there is none, while other rows have one")
+
+    def add(self, row: Row, place: str) -> None:
         """Take note of a row's number."""
-        if "line_number" not in row:
-            self._lacks += 1
-            if len(self._lacking) < _SHOWN:
-                self._lacking.append(f"{place}: line_number: there is none, while other rows have one")
-            return
         value = row["line_number"]
         number = _number(value)
         if number is None:

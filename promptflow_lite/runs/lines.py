@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from promptflow_lite.runs.data import Data, complain
+from promptflow_lite.runs.data import Data, Placed, complain
 from promptflow_lite.runs.formats import Row
 from promptflow_lite.runs.job import Line
 from promptflow_lite.runs.mapping import Plan, Scope
@@ -63,23 +63,24 @@ class Sources:
         """Which repeats of a line there are: the base run's, or as many as are asked for."""
         return range(repeats) if self.base is None else self.base.repeats_of(number)
 
-    def joined(self, wanted: Container[int]) -> Iterator[tuple[Key, Mapping[str, Row], str]]:
-        """The rows of the wanted lines by scope, and where they stand; of each repeat of the base run."""
+    def joined(self, wanted: Container[int]) -> Iterator[tuple[Key, Mapping[str, Row], Placed | None]]:
+        """The rows of the wanted lines by scope, each repeat of the base run, and the row of the data."""
         if self.data is None:
             if self.base is not None:
                 keys = [key for key in self.base.keys if key[0] in wanted]
                 for key, rows in zip(keys, self.base.rows(keys), strict=True):
-                    yield key, rows, f"{self.base.name}, line {key[0]}"
+                    yield key, rows, None
             return
-        for number, row, place in self.data.rows():
+        for placed in self.data.rows():
+            number, row = placed.number, placed.row
             if number not in wanted:
                 continue
             if self.base is None:
-                yield (number, 0), {"data": row}, place
+                yield (number, 0), {"data": row}, placed
                 continue
             keys = [(number, repeat) for repeat in self.base.repeats_of(number)]
             for key, rows in zip(keys, self.base.rows(keys), strict=True):
-                yield key, {"data": row, **rows}, place
+                yield key, {"data": row, **rows}, placed
 
 
 class Lines:
@@ -128,10 +129,12 @@ class Lines:
         wanted = frozenset(numbers)
         complaints: list[str] = []
         count = 0
-        for (number, _), rows, place in self._sources.joined(wanted):
-            lacking = [f"{place}: {what}" for what in self._plan.inputs(rows)[1]]
-            if not lacking:
+        for (number, _), rows, placed in self._sources.joined(wanted):
+            lacks = self._plan.inputs(rows)[1]
+            if not lacks:
                 continue
+            place = placed.place if placed is not None else f"line {number} of the base run"
+            lacking = [f"{place}: {what}" for what in lacks]
             if skip_incomplete:
                 self.skipped[number] = "; ".join(lacking)
                 continue
