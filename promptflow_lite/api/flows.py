@@ -47,14 +47,21 @@ class LoadedFlow:
         connections: node name to overrides such as `{"connection": "my_azure"}`; a connection that was
             made in Python does too.
         warnings: what a check of the flow found that is no error.
+        only: the one node that gets its tool and connection, where no other shall run.
     """
 
     def __init__(
-        self, flow: Flow, *, connections: Overrides | None = None, warnings: Sequence[Diagnostic] = ()
+        self,
+        flow: Flow,
+        *,
+        connections: Overrides | None = None,
+        warnings: Sequence[Diagnostic] = (),
+        only: str | None = None,
     ) -> None:
         self.flow = flow
         self.warnings = tuple(warnings)
         self._overrides = connections or {}
+        self._only = only
 
     def __repr__(self) -> str:
         return f"LoadedFlow({self.flow.name!r}, {', '.join(self.flow.inputs)})"
@@ -68,7 +75,12 @@ class LoadedFlow:
         """
         overrides, made = _by_name(self._overrides)
         known = provider(settings())
-        return bind(self.flow, Given(made, known) if made else known, overrides=overrides)
+        given = Given(made, known) if made else known
+        return bind(self.flow, given, overrides=overrides, only=self._only)
+
+    def alone(self, node: str) -> LoadedFlow:
+        """The flow to run one node of: what the others need, such as a connection, need not be here."""
+        return LoadedFlow(self.flow, connections=self._overrides, warnings=self.warnings, only=node)
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         """The flow's outputs.
@@ -164,11 +176,18 @@ def test(
     """
     loaded = flow if isinstance(flow, LoadedFlow) else load_flow(flow, variant=variant)
     if node is not None:
-        return _output_of(wait_for(run_node(loaded.bound, node, inputs or {})))
+        return _output_of(wait_for(_run_alone(loaded.alone(node), node, inputs or {})))
     tested = wait_for(loaded.atest(inputs or {}))
     if tested.aggregation is not None and tested.aggregation.error is not None:
         raise _raised(tested.aggregation.error)
     return outputs_of(tested.line)
+
+
+async def _run_alone(loaded: LoadedFlow, node: str, inputs: Mapping[str, Any]) -> NodeRun:
+    try:
+        return await run_node(loaded.bound, node, inputs)
+    finally:
+        await loaded.aclose()
 
 
 def outputs_of(line: LineResult) -> dict[str, Any]:

@@ -43,8 +43,9 @@ class Trial:
         connections: Sequence[str] | None,
         environment_variables: Sequence[str] | None,
         init: Sequence[str] | None = None,
+        node: str | None = None,
     ) -> Trial:
-        """The flow at `source`, with warnings said, and its nodes bound.
+        """The flow at `source`, with warnings said, and its nodes bound, or the one `node`.
 
         Raises:
             UserError: the flow, an option, a tool or a connection is wrong.
@@ -57,6 +58,8 @@ class Trial:
             init=_init(init),
         )
         complain(loaded.warnings)
+        if node in [known.name for known in loaded.flow.nodes]:
+            loaded = loaded.alone(str(node))
         with contextlib.redirect_stdout(sys.stderr):
             notes = loaded.bound.notes
         for note in notes:

@@ -42,7 +42,11 @@ class _Make(Protocol):
 
 
 def bind(
-    flow: Flow, connections: ConnectionProvider, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    flow: Flow,
+    connections: ConnectionProvider,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    only: str | None = None,
 ) -> BoundFlow:
     """The flow with a callable in every node: ready to run.
 
@@ -53,6 +57,7 @@ def bind(
         flow: what to run.
         connections: where the connections that it names are found.
         overrides: for a node, its connection or inputs to use instead of those in the file.
+        only: the one node that shall get a callable; what the others call need not be here.
 
     Raises:
         FlowError: everything that is wrong with the flow, its scripts, its literals and its connections.
@@ -61,7 +66,7 @@ def bind(
     closers: list[Closer] = []
     try:
         flow = materialize(flow, closers.append)
-        _raise_errors(check(flow, connections.names()))
+        _raise_errors(check(flow, connections.names() if only is None else None))
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)
         closers.append(environment.apply(values))
@@ -69,11 +74,11 @@ def bind(
             flow = importlib.import_module("promptflow_lite.tools.flex").opened(
                 flow, connections, closers.append
             )
-        bound, notes = _bound_nodes(flow, connections, closers)
+        bound, notes = _bound_nodes(flow, connections, closers, only)
     except BaseException:
         _close_now(closers)
         raise
-    nodes = {name: bound[name] for name in order(flow)}
+    nodes = {name: bound[name] for name in order(flow) if name in bound}
     kept = tuple(reversed(closers))
     return BoundFlow(flow, nodes, flow.folder, notes=notes, closers=kept, connections=connections)
 
@@ -87,12 +92,14 @@ async def close(bound: BoundFlow) -> None:
 
 
 def _bound_nodes(
-    flow: Flow, connections: ConnectionProvider, closers: list[Closer]
+    flow: Flow, connections: ConnectionProvider, closers: list[Closer], only: str | None
 ) -> tuple[dict[str, BoundNode], tuple[str, ...]]:
     bound: dict[str, BoundNode] = {}
     notes: list[str] = []
     complaints: list[Diagnostic] = []
     for where, node in enumerate(flow.nodes):
+        if only not in (None, node.name):
+            continue
         try:
             made = _maker_of(node)(node, flow, connections)
         except FlowError as error:

@@ -470,3 +470,15 @@ def test_a_flow_is_drawn_as_a_tree_mermaid_svg_and_json(aggregate: Path, pf: Pf)
     )
     assert "<svg" in pf("flow", "show", "--source", aggregate, "--format", "svg").out
     assert json.loads(pf("flow", "show", "--source", aggregate, "--format", "json").out)
+
+
+def test_a_node_runs_alone_though_another_lacks_its_connection(tmp_path: Path, pf: Pf) -> None:
+    dag = flows_of.ECHO + (
+        "- name: ask\n  type: llm\n  source: {type: code, path: a.jinja2}\n  connection: nobody\n"
+        "  api: chat\n  inputs: {model: m, text: '${echo.output}'}\n"
+    )
+    flow = flows_of.write(tmp_path / "f", dag=dag, echo__py=flows_of.ECHO_TOOL, a__jinja2="user:\n{{text}}\n")
+    assert pf("flow", "test", "--flow", flow).code == 2
+    alone = pf("flow", "test", "--flow", flow, "--node", "echo", "--inputs", "text=a", "times=2")
+    assert (alone.code, alone.out) == (0, '"aa"\n'), alone.err
+    assert pf("flow", "test", "--flow", flow, "--node", "ask", "--inputs", "text=a").code == 2
