@@ -105,6 +105,8 @@ class Template:
             raise self._failed(error, f"{type(error).__name__}: {error}") from None
 
     def _failed(self, error: Exception, message: str) -> NodeError:
+        for kind, shown in ((_Items, "list"), (_Lines, "list"), (_Fields, "dict")):
+            message = message.replace(f"{kind.__module__}.{kind.__name__} object", f"{shown} object")
         line = _line_of(error, self.file)
         return NodeError(
             f"{self.file}:{line}: {message}" if line else f"{self.file}: {message}", code="template-error"

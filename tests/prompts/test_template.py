@@ -170,3 +170,8 @@ def test_data_in_a_template_are_read_only(change: str) -> None:
         template.compile(f"{{% set _ = {change} %}}", "t").render({"xs": [[1], 2], "d": {"a": 1, "l": [1]}})
     assert raised.value.code == "template-error"
     assert "changes the data, which a template only reads" in raised.value.message
+
+
+def test_a_field_that_is_not_there_is_missed_in_a_plain_mapping() -> None:
+    with pytest.raises(NodeError, match="'dict object' has no attribute 'b'"):
+        template.compile("{{ d.b.c }}", "t").render({"d": {"a": 1}})
