@@ -2,13 +2,18 @@
 
 The table is Pydantic's, kept by hand and script from the providers' pages and released every few days; its
 version is said wherever a cost is. It is asked once a model, for the models of the provider at the endpoint's
-address; at an address that nobody knows only for models that OpenAI and Azure alone serve.
+address; at an address that nobody knows only for models that OpenAI and Azure alone serve. To load it costs
+0.15 s of CPU, so what was found is noted for the day.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +58,12 @@ class Prices:
 
     Args:
         given: the user's, which go over the table's.
+        notes: a file that keeps for the day what was found in the table; `None` keeps nothing.
     """
 
-    def __init__(self, given: Mapping[str, Price] | None = None) -> None:
+    def __init__(self, given: Mapping[str, Price] | None = None, notes: Path | None = None) -> None:
         self._given = dict(given or {})
+        self._notes = notes
         self._found: dict[tuple[str, str | None], Price | None] = {}
 
     @classmethod
@@ -67,7 +74,8 @@ class Prices:
             FlowError: what is wrong with that file.
         """
         path = settings.prices or settings.home / "prices.yaml"
-        return cls(_read(path) if settings.prices is not None or path.exists() else {})
+        given = _read(path) if settings.prices is not None or path.exists() else {}
+        return cls(given, settings.cache / "prices.json")
 
     def find(self, model: str, endpoint: str | None) -> Price | None:
         """The price of a model; `None` where none is known.
@@ -78,8 +86,24 @@ class Prices:
         """
         key = (model, endpoint)
         if key not in self._found:
-            self._found[key] = self._of_the_user(model) or _of_the_table(model, endpoint)
+            self._found[key] = self._of_the_user(model) or self._of_the_table(model, endpoint)
         return self._found[key]
+
+    def _of_the_table(self, model: str, endpoint: str | None) -> Price | None:
+        if endpoint == _SELF_HOSTED:
+            return Price(0.0, 0.0, 0.0, "the embedded model")
+        if self._notes is None:
+            return _of_the_table(model, endpoint)
+        from importlib.metadata import version  # noqa: PLC0415  # heavy: first use
+
+        title = f"genai-prices {version('genai-prices')}, {datetime.now().astimezone():%Y-%m-%d}"
+        noted = _noted(self._notes, title)
+        name = f"{model} at {endpoint}"
+        if name not in noted:
+            price = _of_the_table(model, endpoint)
+            noted[name] = None if price is None else list(astuple(price))
+            _note(self._notes, title, noted)
+        return None if noted[name] is None else Price(*noted[name])
 
     def _of_the_user(self, model: str) -> Price | None:
         """By its name, or by the name that a dated one begins with (`gpt-4o` for `gpt-4o-2024-08-06`)."""
@@ -91,9 +115,24 @@ class Prices:
         return self._given[max(begun, key=len)] if begun else None
 
 
+def _noted(path: Path, title: str) -> dict[str, Any]:
+    """What was noted under `title`; nothing, where that was another day or another table."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return dict(kept["prices"]) if kept["of"] == title else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _note(path: Path, title: str, noted: Mapping[str, Any]) -> None:
+    with suppress(OSError):  # the next run looks it up again
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"of": title, "prices": noted}), encoding="utf-8")
+        temporary.replace(path)
+
+
 def _of_the_table(model: str, endpoint: str | None) -> Price | None:
-    if endpoint == _SELF_HOSTED:
-        return Price(0.0, 0.0, 0.0, "the embedded model")
     from importlib.metadata import version  # noqa: PLC0415  # heavy: first use
 
     from genai_prices import Usage as Used  # noqa: PLC0415  # heavy: 0.15 s of CPU

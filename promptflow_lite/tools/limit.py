@@ -28,7 +28,8 @@ _SPAN_PER_PAUSE = 12.0
 """How long it takes to come back to the rate before a cut: the dearer a refusal, the later the next one."""
 _LONGEST_SPAN_S = 60.0
 _CATCH_UP_S = 0.05
-"""How late a call may leave without its place being lost: timers are late by a millisecond or more."""
+"""How late a call may leave without its place being lost: timers are late by a millisecond or more. Where
+calls are further apart than that nothing is caught up: two that are too near are one that is refused."""
 _SLOWEST = 1 / 60
 _PATIENT = 2
 """Refusals in a row without any admission, after which a pause is made that nobody asked for."""
@@ -89,7 +90,7 @@ class Limit:
                 return wait_s
             rate = self.rate(now)
             if rate:
-                at = max(state[_NEXT], now - _CATCH_UP_S)
+                at = max(state[_NEXT], now - _CATCH_UP_S if rate * _CATCH_UP_S > 1 else now)
                 if at > now:
                     return at - now
                 state[_NEXT] = at + 1 / rate
