@@ -126,14 +126,39 @@ def _name_of(annotation: ast.expr) -> str:
     return "" if isinstance(annotation, ast.Subscript) else last_name(annotation)
 
 
-def outputs_of(returns: ast.expr | None, tree: ast.Module) -> dict[str, str]:
-    """The outputs that a return annotation promises, with their types; `output` for what has no fields."""
+def outputs_of(function: Function, tree: ast.Module) -> dict[str, str]:
+    """The outputs that a function promises, with their types; `output` for what has no fields.
+
+    Those of its return annotation; where that says nothing, the keys of the mappings that it returns.
+    """
+    returns = function.returns
     fields = _fields_of(returns, tree)
     if fields:
         return {name: type_of(annotation) for name, annotation in fields.items()}
+    if returns is None or last_name(returns) in ("dict", "Dict"):
+        keys = _keys_returned(function)
+        if keys:
+            return dict.fromkeys(keys, "object")
     if isinstance(returns, ast.Subscript) and last_name(returns.value) in _GENERATORS:
         return {"output": "string"}
     return {"output": type_of(returns)}
+
+
+def _keys_returned(function: Function) -> list[str]:
+    """The keys of the mappings that a function returns, if it returns nothing else that can be read."""
+    found: dict[str, None] = {}
+    waiting: list[ast.AST] = list(function.body)
+    for node in waiting:  # grows while it is read
+        if isinstance(node, ast.Return):
+            if not isinstance(node.value, ast.Dict):
+                return []
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.value.keys]
+            if not all(isinstance(key, str) for key in keys):
+                return []
+            found |= dict.fromkeys(map(str, keys))
+        elif not isinstance(node, Function | ast.ClassDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return list(found)
 
 
 def _fields_of(returns: ast.expr | None, tree: ast.Module) -> dict[str, ast.expr]:

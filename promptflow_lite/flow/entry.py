@@ -111,7 +111,7 @@ def _defines_unseen(tree: ast.Module) -> bool:
 def _of_function(function: Function, tree: ast.Module, file: str) -> Signature:
     check_annotations(function, tree, file)
     inputs, is_whole = _inputs_of(function.args)
-    return Signature(function.lineno, False, inputs, outputs_of(function.returns, tree), is_whole=is_whole)
+    return Signature(function.lineno, False, inputs, outputs_of(function, tree), is_whole=is_whole)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Class:
             line=self.body.lineno,
             is_class=True,
             inputs=inputs,
-            outputs=outputs_of(call.returns, self.tree),
+            outputs=outputs_of(call, self.tree),
             init=self.fields() if init is None else _inputs_of(_without_self(init))[0],
             aggregates=aggregate is not None,
             is_whole=is_whole,
@@ -166,6 +166,8 @@ class _Class:
         return found
 
     def has_unseen_base(self) -> bool:
+        if any("__call__" in names_of(s) for o in self.line_of_descent() for s in o.body):
+            return True  # not defined, but assigned
         seen = {owner.name for owner in self.line_of_descent()}
         bases = {last_name(base) for owner in self.line_of_descent() for base in owner.bases}
         return bool(bases - seen - set(_PLAIN_BASES))
