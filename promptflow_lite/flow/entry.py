@@ -166,8 +166,9 @@ class _Class:
         return found
 
     def has_unseen_base(self) -> bool:
-        if any("__call__" in names_of(s) for o in self.line_of_descent() for s in o.body):
-            return True  # not defined, but assigned
+        assigned = (s for o in self.line_of_descent() for s in o.body if isinstance(s, ast.Assign))
+        if any("__call__" in names_of(s) for s in assigned):
+            return True
         seen = {owner.name for owner in self.line_of_descent()}
         bases = {last_name(base) for owner in self.line_of_descent() for base in owner.bases}
         return bool(bases - seen - set(_PLAIN_BASES))
