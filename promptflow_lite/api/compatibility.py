@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.machinery import PathFinder
@@ -59,11 +60,12 @@ def find_flows(folders: Iterable[Path]) -> Iterator[Path]:
 def find_scripts(folders: Iterable[Path]) -> Iterator[Path]:
     """Every script and notebook below folders that names `promptflow`."""
     for path in _below(folders, lambda name: name.endswith((".py", ".ipynb"))):
-        if b"promptflow" in path.read_bytes():
-            yield path
+        with suppress(OSError):  # a link to nowhere, a file of somebody else's
+            if b"promptflow" in path.read_bytes():
+                yield path
 
 
-def _below(folders: Iterable[Path], wanted: object) -> Iterator[Path]:
+def _below(folders: Iterable[Path], wanted: Callable[[str], bool]) -> Iterator[Path]:
     for folder in folders:
         if folder.is_file():
             yield folder
@@ -72,7 +74,7 @@ def _below(folders: Iterable[Path], wanted: object) -> Iterator[Path]:
             raise UserError(f"there is nothing at {str(folder)!r}", code="flow-not-found")
         for top, names, files in os.walk(folder):
             names[:] = sorted(name for name in names if name not in _PASSED_OVER)
-            yield from (Path(top, file) for file in sorted(files) if wanted(file))  # type: ignore[operator]
+            yield from (Path(top, file) for file in sorted(files) if wanted(file))
 
 
 def survey(path: Path) -> Finding:

@@ -36,7 +36,15 @@ def take_over(source: Path, store: RunStore, *, name: str | None = None, **about
     Raises:
         InputError: the folder holds no run (`no-run`), or the name is taken (`run-exists`).
     """
-    source = source.expanduser().resolve()
+    try:
+        return _taken(source.expanduser().resolve(), store, name, about)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{source}: what is there is no run that can be read: {error}", code="no-run"
+        ) from error
+
+
+def _taken(source: Path, store: RunStore, name: str | None, about: dict[str, Any]) -> Run:
     ours = source / "run.json"
     changes = {
         key: value for key, value in {**about, "name": name or source.name}.items() if value is not None

@@ -82,6 +82,8 @@ def test_a_run_of_this_house_is_taken_over_from_a_folder(
     assert _json(capsys, "run", "show", "back")["lines"]["failed"] == 1
     assert _pf("run", "create", "--source", tmp_path / "away", "--name", "back") == 2
     assert _pf("run", "create", "--source", tmp_path) == 2
+    (tmp_path / "away" / "run.json").write_text("{}")
+    assert _pf("run", "create", "--source", tmp_path / "away", "--name", "other") == 2
 
 
 def test_a_run_of_prompt_flow_is_taken_over_and_scored(echo: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from promptflow_lite.compat.called import CalledFlow
 from promptflow_lite.compat.client import PFClient, load_flow, load_run
 from promptflow_lite.compat.context import FlowContext
 from promptflow_lite.compat.entities import AzureOpenAIConnection, CustomConnection, OpenAIConnection
@@ -170,6 +171,7 @@ def test_connections_are_kept_listed_changed_and_deleted() -> None:
 
 def test_a_context_changes_how_a_flow_runs(echo: Path) -> None:
     flow = load_flow(echo)
+    assert isinstance(flow, CalledFlow)
     assert flow(text="a") == {"text": "a"}
     flow.context = FlowContext(overrides={"nodes.echo.inputs.times": 3})
     assert flow(text="a") == {"text": "aaa"}
@@ -185,6 +187,7 @@ def test_a_connection_made_in_the_script_answers_and_streams(tmp_path: Path) -> 
     folder = flows_of.write(tmp_path / "ask", dag=LLM % "nobody", answer__jinja2="user:\n{{question}}\n")
     with ModelServer() as server:
         flow = load_flow(folder)
+        assert isinstance(flow, CalledFlow)
         made = OpenAIConnection(name="made", api_key="k", base_url=server.base_url)
         flow.context.connections = {"answer": {"connection": made}}
         whole = flow(question="hello there")
@@ -255,3 +258,15 @@ def test_functions_and_objects_of_a_script_are_flows(data: Path, tmp_path: Path)
         "['A', 'BAD', 'C']",
         "{'answer': 'yo qq'} Q",
     ], done.stderr
+
+
+def test_a_function_is_saved_as_a_flow(tmp_path: Path) -> None:
+    flows_of.write(tmp_path / "src", go__py="def shout(text: str) -> str:\n    return text.upper()\n")
+    client = PFClient()
+    file = client.flows.save(
+        "go:shout", code=tmp_path / "src", path=tmp_path / "flow", sample={"inputs": {"text": "a"}}
+    )
+    assert client.test(flow=file, inputs={"text": "b"}) == "B"
+    assert client.flows.validate(file).passed
+    with pytest.raises(UserErrorException):
+        client.flows.save("go:nothing", code=tmp_path / "src")

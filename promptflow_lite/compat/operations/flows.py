@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from promptflow_lite.api import flows as calling
 from promptflow_lite.api.inputs import read_inputs
+from promptflow_lite.api.saving import save_flex
 from promptflow_lite.compat.sdk_errors import InvalidFlowError, raising
 from promptflow_lite.connections.store import provider
 from promptflow_lite.errors import Diagnostic, FlowError
@@ -89,6 +90,44 @@ class FlowOperations:
                 calling.outputs_of(line)
                 return line.node_runs[lines[0].name].output  # as the function gave it
             return _with_paths(calling.test(loaded, given, node=node), loaded.flow)
+
+    def save(
+        self,
+        entry: str | Callable[..., Any],
+        code: str | Path | None = None,
+        path: str | Path | None = None,
+        *,
+        python_requirements_txt: str | None = None,
+        image: str | None = None,
+        sample: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Path:
+        """Write a flow.flex.yaml for a function or a class; where it is.
+
+        Args:
+            entry: `module:name`, or the function or class.
+            code: the folder of the code; without it the working directory.
+            path: a folder that the code is copied to first.
+            python_requirements_txt: of the flow's environment.
+            image: of the flow's environment.
+            sample: inputs to try it with.
+            others: taken for Prompt flow's sake.
+
+        Raises:
+            UserErrorException: the entry is not in the code, or a folder is not as it must be.
+        """
+        environment = {"python_requirements_txt": python_requirements_txt, "image": image}
+        more = {
+            "environment": {key: value for key, value in environment.items() if value},
+            "sample": dict(sample or {}),
+        }
+        with raising():
+            return save_flex(
+                entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}",
+                code=Path(code or ""),
+                path=Path(path) if path is not None else None,
+                more={key: value for key, value in more.items() if value},
+            )
 
     def validate(self, flow: str | Path, *, raise_error: bool = False, **others: Any) -> ValidationResult:
         """Every complaint about a flow's files; nothing of the flow is imported.
