@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark
 
@@ -147,18 +147,23 @@ def outputs_of(function: Function, tree: ast.Module) -> dict[str, str]:
 def _keys_returned(function: Function) -> list[str]:
     """The keys of the mappings that a function returns, if it returns nothing else that can be read."""
     found: dict[str, None] = {}
-    waiting: list[ast.AST] = list(function.body)
-    for node in waiting:  # grows while it is read
-        if isinstance(node, ast.Return):
-            if not isinstance(node.value, ast.Dict):
-                return []
-            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.value.keys]
-            if not all(isinstance(key, str) for key in keys):
-                return []
-            found |= dict.fromkeys(map(str, keys))
-        elif not isinstance(node, Function | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
+    for returned in _returns_of(function.body):
+        if not isinstance(returned.value, ast.Dict):
+            return []
+        keys = [key.value if isinstance(key, ast.Constant) else None for key in returned.value.keys]
+        if not all(isinstance(key, str) for key in keys):
+            return []
+        found |= dict.fromkeys(map(str, keys))
     return list(found)
+
+
+def _returns_of(body: Iterable[ast.AST]) -> Iterator[ast.Return]:
+    """The return statements of a function, those of functions within it left out."""
+    for node in body:
+        if isinstance(node, ast.Return):
+            yield node
+        elif not isinstance(node, Function | ast.ClassDef | ast.expr):
+            yield from _returns_of(ast.iter_child_nodes(node))
 
 
 def _fields_of(returns: ast.expr | None, tree: ast.Module) -> dict[str, ast.expr]:

@@ -282,3 +282,26 @@ def test_a_flow_of_nodes_takes_no_init(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         give(flow, {"x": 1})
     assert raised.value.code == "unknown-init"
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        ('return {"a": x, "b": 1}', ["a", "b"]),
+        ('if x:\n        return {"a": 1}\n    return {"b": 2}', ["a", "b"]),
+        ('if x:\n        return {"a": 1}\n    return x', ["output"]),
+        ('def g():\n        return {"a": 1}\n    return g()', ["output"]),
+        ("return {x: 1}", ["output"]),
+    ],
+)
+def test_without_an_annotation_outputs_are_the_keys_that_it_returns(
+    body: str, outputs: list[str], tmp_path: Path
+) -> None:
+    flow = load_flow(flex(tmp_path, "code:f", script=f"def f(x):\n    {body}\n"))
+    assert list(flow.outputs) == outputs
+
+
+def test_a_class_without_init_is_read_whole(tmp_path: Path) -> None:
+    script = "class C:\n    def __call__(self, a, *, b=1):\n        return a\n"
+    flow = load_flow(flex(tmp_path, "code:C", script=script))
+    assert (list(flow.inputs), flow.init) == (["a", "b"], {})
