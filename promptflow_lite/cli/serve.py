@@ -54,9 +54,9 @@ class Asked:
 
 def serve(asked: Asked) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
-    from promptflow_lite.serving.server import listen
+    from promptflow_lite.serving.server import claim
 
-    bound = listen(asked.host, asked.port)
+    bound = claim(asked.host, asked.port)
     with contextlib.closing(bound):
         plan = _plan(asked, bound)
         if asked.workers > 1 or asked.reload:

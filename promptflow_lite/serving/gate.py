@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from types import TracebackType
@@ -68,7 +69,8 @@ class Gate:
             if turn.done() and not turn.cancelled():  # our turn came while we were leaving
                 self._leave()
             else:
-                self._waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # whoever left before us may have passed it over
+                    self._waiting.remove(turn)
             if isinstance(error, TimeoutError):
                 raise self._refusal(f"waited {self._wait_s:g} s in the queue") from None
             raise

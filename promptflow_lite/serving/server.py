@@ -17,7 +17,7 @@ from promptflow_lite.errors import UserError
 from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.protocol import Connection
 
-__all__ = ["Server", "allow_connections", "is_loopback", "listen"]
+__all__ = ["Server", "allow_connections", "claim", "is_loopback"]
 
 _KEEP_ALIVE_S = 30
 _LINGER_S = 1.0
@@ -130,8 +130,8 @@ def allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+def claim(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; it listens once a server starts on it, and not before.
 
     Raises:
         UserError: the address cannot be had.
@@ -142,7 +142,6 @@ def listen(host: str, port: int) -> socket.socket:
         made = socket.socket(family, kind, proto)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
-        made.listen(2048)
     except OSError as error:
         hint = "another program listens there; --port 0 takes a free one" if error.errno == 98 else None
         why = error.strerror or str(error)

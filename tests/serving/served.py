@@ -12,7 +12,7 @@ from typing import Any
 
 from promptflow_lite.serving.one import make
 from promptflow_lite.serving.plan import Plan
-from promptflow_lite.serving.server import listen
+from promptflow_lite.serving.server import claim
 from tests.flows_of import write
 
 __all__ = ["CHAT", "Served", "chat_flow", "raw"]
@@ -80,7 +80,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Served:
-        bound = listen("127.0.0.1", 0)
+        bound = claim("127.0.0.1", 0)
         self.port = bound.getsockname()[1]
         ready = threading.Event()
         self.server = make(self.plan, self.plan.deployment(), on_ready=ready.set)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from promptflow_lite.connections.store import Given
 from promptflow_lite.serving.app import Options, create_app
 from promptflow_lite.serving.deployment import BoundDeployment, Deployment, ask_by_header, load
 from promptflow_lite.serving.door import Closing
-from promptflow_lite.serving.server import Server, listen
+from promptflow_lite.serving.server import Server, claim
 from tests.flows_of import ECHO, ECHO_TOOL, echo, write
 from tests.serving.served import Served
 
@@ -45,7 +47,7 @@ def _deployment(folder: Path, name: str, tool: str = ECHO_TOOL) -> BoundDeployme
 def two(tmp_path: Path) -> Iterator[Served]:
     blue = _deployment(tmp_path, "blue")
     green = _deployment(tmp_path, "green", ECHO_TOOL.replace("text * times", "'green ' + text"))
-    closing, bound, ready = Closing(), listen("127.0.0.1", 0), threading.Event()
+    closing, bound, ready = Closing(), claim("127.0.0.1", 0), threading.Event()
     app = create_app(Two(blue, green), Options(feedback=tmp_path / "feedback.jsonl"), closing=closing)
     server = Server(app, closing, on_ready=ready.set)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True)
@@ -78,17 +80,26 @@ def test_the_app_can_be_mounted_in_another(tmp_path: Path) -> None:
     from promptflow_lite.serving.deployment import Alone
 
     endpoint = Alone(load(echo(tmp_path / "echo"), connections=Given({})))
-    outer = FastAPI()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await endpoint.close()
+
+    outer = FastAPI(lifespan=lifespan)
 
     @outer.get("/own")
     def own() -> dict[str, str]:
         return {"own": "yes"}
 
     outer.mount("/bot", create_app(endpoint, Options(feedback=tmp_path / "feedback.jsonl")))
-    bound = listen("127.0.0.1", 0)
+    bound = claim("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(outer, log_level="critical", lifespan="on"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True)
     thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
     served = Served(tmp_path / "echo")
     served.port = bound.getsockname()[1]
     assert json.loads(served.call("GET", "/own")[1]) == {"own": "yes"}
@@ -98,4 +109,3 @@ def test_the_app_can_be_mounted_in_another(tmp_path: Path) -> None:
     assert served.call("GET", "/bot/nothing")[0].status == 404
     server.should_exit = True
     thread.join(20)
-    asyncio.run(endpoint.close())
