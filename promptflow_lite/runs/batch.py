@@ -1,54 +1,30 @@
-"""How does a run become lines and their results? Map, resume, execute, aggregate, keep.
-
-What is done is on the disk before it is shown as done, so a run that ends early, however it ends, goes on
-with the lines that are missing.
-"""
+"""How is a run asked for, new or once more? Prepare, open an executor, hold the run's lock, execute, tell."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.engine.events import LineEnded, Log
-from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
-from promptflow_lite.errors import InputError, UserError
+from promptflow_lite.engine.events import Log
+from promptflow_lite.engine.results import Status
+from promptflow_lite.errors import InputError
 from promptflow_lite.registry import Registry
 from promptflow_lite.runs import lock, snapshot
-from promptflow_lite.runs.events import RunEmit, RunStarted, ignore
-from promptflow_lite.runs.in_flight import InFlight
-from promptflow_lite.runs.job import Executor, FlowJob, Line, Tracker
-from promptflow_lite.runs.journal import Journal
-from promptflow_lite.runs.listeners import heard
+from promptflow_lite.runs.events import RunEmit, ignore
+from promptflow_lite.runs.execution import Execution, Summarize, job_of
+from promptflow_lite.runs.job import Executor, Tracker
 from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared, differences, prepare
-from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.processes import ProcessExecutor
-from promptflow_lite.runs.records import Key, decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.redact import redactor
-from promptflow_lite.runs.run import LineCounts, Run
-from promptflow_lite.runs.spending import Account, spent_up
+from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.stop import Stop
-from promptflow_lite.runs.store import IN_FLIGHT, JOURNAL, RunStore, copy_completed, write_json, write_outputs
-from promptflow_lite.runs.tally import Tally, accounted
-from promptflow_lite.settings import settings
-from promptflow_lite.tools.scope import Usage, caching
-from promptflow_lite.tools.wire import listening
+from promptflow_lite.runs.store import RunStore, copy_completed
 
 __all__ = ["resume_batch", "run_batch", "tell"]
-
-_HOPELESS = {"auth", "quota", "model-not-found"}
-"""Codes of `tools.failure` that are about the endpoint and not about the line."""
-_FIRST_LINES = 5
-_BATCH_TIMEOUT = "batch-timeout"
-
-Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
 
 async def run_batch(
@@ -89,14 +65,14 @@ async def run_batch(
         _refuse_changes(prepared, reuse, store.folder(reuse.name))
     executor = executor or _executor(prepared, connections)
     try:
-        said = await executor.open(_job(prepared, store))
+        said = await executor.open(job_of(prepared, store))
         folder = store.create(prepared.run)
         with lock.hold(folder):
             if reuse is not None:
                 copy_completed(store.folder(reuse.name), folder, store.disk)
             notes = snapshot.take(prepared.flow, folder / "snapshot")
             redact = redactor(connections)
-            batch = _Batch(
+            execution = Execution(
                 prepared,
                 executor,
                 store,
@@ -106,8 +82,8 @@ async def run_batch(
                 stop=stop,
                 emit=emit,
             )
-            batch.note(*prepared.notes, *said, *notes)
-            ended = await batch.execute()
+            execution.note(*prepared.notes, *said, *notes)
+            ended = await execution.execute()
             return await asyncio.to_thread(tell, ended, store, trackers, emit)
     finally:
         await executor.close()
@@ -162,9 +138,9 @@ async def resume_batch(
             _refuse_changes(prepared, kept, folder)
         executor = executor or _executor(prepared, connections)
         try:
-            said = await executor.open(_job(prepared, store))
+            said = await executor.open(job_of(prepared, store))
             redact = redactor(connections)
-            batch = _Batch(
+            execution = Execution(
                 prepared,
                 executor,
                 store,
@@ -174,8 +150,8 @@ async def resume_batch(
                 stop=stop,
                 emit=emit,
             )
-            batch.note(*prepared.notes, *said)
-            ended = await batch.execute(retry_failed=retry_failed)
+            execution.note(*prepared.notes, *said)
+            ended = await execution.execute(retry_failed=retry_failed)
             return await asyncio.to_thread(tell, ended, store, trackers, emit)
         finally:
             await executor.close()
@@ -197,10 +173,6 @@ def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit =
     return run
 
 
-def _job(prepared: Prepared, store: RunStore) -> FlowJob:
-    return prepared.job.model_copy(update={"folder": str(store.root / prepared.run.name)})
-
-
 def _executor(prepared: Prepared, connections: ConnectionProvider) -> Executor:
     where, workers = prepared.run.executor, prepared.run.workers
     if where is not None:
@@ -220,297 +192,3 @@ def _refuse_changes(prepared: Prepared, then: Run, folder: Path) -> None:
             code="run-changed",
             hint=f"start a new run, or go on all the same: pf run resume {then.name} --force",
         )
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    counts = dataclasses.asdict(usage)
-    del counts["cost"]
-    return {**counts, "total_tokens": usage.total_tokens}
-
-
-def _marked(lines: Iterable[Line], marks: InFlight) -> Iterator[Line]:
-    for line in lines:
-        marks.begin(line.key)
-        yield line
-
-
-class _Batch:
-    """One execution of a run, from the first line to the last file."""
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        executor: Executor,
-        store: RunStore,
-        *,
-        connections: ConnectionProvider,
-        redact: Callable[[bytes], bytes],
-        summarize: Summarize | None,
-        stop: Stop | None,
-        emit: RunEmit,
-    ) -> None:
-        self.aggregates = any(node.aggregation for node in prepared.flow.nodes)
-        self.prepared = prepared
-        self.executor = executor
-        self.connections = connections
-        self.store = store
-        self.folder = store.folder(prepared.run.name)
-        self.redact = redact
-        self.scores = prepared.flow.type == "evaluation" or prepared.base is not None
-        self.unscored = 0
-        """Completed lines in which an evaluator found nothing to score."""
-        self.summarize = summarize if self.scores and not self.aggregates else None
-        self.stop = stop or Stop()
-        self.emit = emit
-        self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
-        self.account = Account(Prices.of(settings()), self.note)
-        self.run = prepared.run
-        self.keys = prepared.lines.keys()
-        self._began = time.monotonic()
-        self.deadline: asyncio.Timeout | None = None
-        self.first: list[str] = []
-        """How the first lines of this execution ended: codes of failures, nothing for the completed ones."""
-        self.hopeless: Failure | None = None
-        """Why none of the other lines can complete."""
-        self.suspects: set[Key] = set()
-        """Lines that were under way when a process of this run died, and have no record yet."""
-        self.in_flight: InFlight | None = None
-        """Marks of the lines that are under way; `None` where no line can take this process with it."""
-        self.journal = Journal(self.folder / JOURNAL, on_safe=self._is_safe, redact=redact, disk=store.disk)
-
-    def note(self, *texts: str) -> None:
-        """Say something to people, and keep it in the run's log."""
-        for text in texts:
-            self.log(text)
-            self.emit(Log(text))
-
-    def log(self, text: str) -> None:
-        """Keep something in the run's log."""
-        # It is for people: where the disk is full the journal says so, and this text is lost.
-        with suppress(OSError), (self.folder / "log.txt").open("ab") as log:
-            log.write(self.redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
-
-    async def execute(self, *, retry_failed: bool = False) -> Run:
-        """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
-        try:
-            todo, count = self._todo(retry_failed)
-            with heard(self.emit) as self.emit, listening(self.emit), caching(self.prepared.job.cache):
-                self._begin(count)
-                await self._lines(todo)
-                await self.journal.drain()
-                if self.tally.count < len(self.prepared.lines):
-                    return self._ended_early()
-                return await self._finish()
-        except asyncio.CancelledError:
-            self.journal.close()
-            self._end(Status.Canceled)
-            raise
-        except UserError as error:  # the data changed while it was read
-            self._end(Status.Failed, Failure(error.code, error.message))
-            raise
-        except OSError as error:
-            with suppress(
-                OSError
-            ):  # a full disk takes no run.json either; the lock tells that nobody goes on
-                self._end(Status.Failed, Failure("disk", f"the run cannot be kept: {error}"))
-            raise
-        finally:
-            self.journal.close()
-            if self.in_flight is not None:
-                self.in_flight.close()
-
-    def _todo(self, retry_failed: bool) -> tuple[Iterator[Line], int]:
-        """The lines without a final record, and how many; what the others left behind is counted."""
-        records = self.journal.records
-        if records.torn:
-            self.note("a cut record at the end of the journal is dropped; its line runs again")
-        if records.broken:
-            where = ", ".join(map(str, records.broken[:20]))
-            self.note(f"{JOURNAL}, line {where}: no whole record; what it was about runs again")
-        final = (Status.Completed,) if retry_failed else ()
-        done = {key for key in records.keys(*final) if key in self.keys}
-        self.tally.add_all(decode(r) for r in records.each(*final) if key_of(r) in done)
-        if not self.executor.is_isolated:
-            at_death = InFlight.read(self.folder / IN_FLIGHT)
-            self.suspects = {key for key in at_death if key in self.keys and key not in done}
-            self.in_flight = InFlight(self.folder / IN_FLIGHT, self.suspects)
-        lines = self.prepared.lines
-        return (line for line in lines if line.key not in done), len(lines) - len(done)
-
-    def _begin(self, todo: int) -> None:
-        self.run = self.run.model_copy(
-            update={
-                "status": Status.Running,
-                "created": self.run.created or time.time(),
-                "started": time.time(),
-                "ended": None,
-                "error": None,
-                "pid": os.getpid(),
-            }
-        )
-        self._save()
-        self._began = time.monotonic()
-        self.log(f"{todo} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
-        self.emit(RunStarted(self.run, todo))
-
-    async def _lines(self, todo: Iterable[Line]) -> None:
-        """Every line that is to do, or, once a stop is asked for, those in flight that make it in time."""
-        self.stop.when_asked(self._hurry)
-        self.account.spent.add(self.tally.usage)
-        if (failure := spent_up(self.run, self.account.spent)) is not None:
-            self.stop.ask(failure.code)
-        limit = self.run.batch_timeout_s
-        loop = asyncio.get_running_loop()
-        timer = None if limit is None else loop.call_later(limit, self.stop.ask, _BATCH_TIMEOUT)
-        try:
-            async with asyncio.timeout(None) as self.deadline:
-                if self.stop.reason is not None:
-                    self._hurry()
-                await self._execute(self.executor, (line for line in todo if line.key not in self.suspects))
-                if self.suspects and self.stop.reason is None:
-                    await self._execute_suspects()
-        except TimeoutError:
-            if self.stop.reason is None:
-                raise
-        finally:
-            self.deadline = None
-            if timer is not None:
-                timer.cancel()
-
-    async def _execute(self, executor: Executor, todo: Iterable[Line]) -> None:
-        marks = self.in_flight
-        lines = todo if executor.is_isolated or marks is None else _marked(todo, marks)
-        async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
-            async for result in results:
-                await self.journal.add(self.account.charge(result))
-                if (failure := spent_up(self.run, self.account.spent)) is not None:
-                    self.stop.ask(failure.code)
-                if marks is not None:
-                    marks.end((result.line_number or 0, result.repeat))
-                self._look_at_first(result)
-
-    async def _execute_suspects(self) -> None:
-        """The lines that this run's process may have died of: where they can kill no more than a worker."""
-        self.note(
-            f"{len(self.suspects)} lines were under way when the process of this run died: "
-            "they run last, in a process of their own"
-        )
-        executor = ProcessExecutor(self.connections, workers=1)
-        try:
-            await executor.open(_job(self.prepared, self.store))
-            await self._execute(executor, (x for x in self.prepared.lines if x.key in self.suspects))
-        finally:
-            await executor.close()
-
-    def _hurry(self) -> None:
-        if self.deadline is not None:
-            self.deadline.reschedule(asyncio.get_running_loop().time() + self.stop.grace_s)
-
-    def _is_safe(self, result: LineResult) -> None:
-        self.tally.add(result)
-        if result.error is not None:
-            which = key_text((result.line_number or 0, result.repeat))
-            self.log(f"line {which} failed: {result.error.code}: {result.error.message}")
-        self.emit(LineEnded(result))
-        failure = self._too_many_failed()
-        if failure is not None:
-            self.stop.ask(failure.code)
-
-    def _ended_early(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
-        error = self._too_many_failed() or spent_up(self.run, self.tally.usage) or self._too_long()
-        return self._end(Status.Canceled if error is None else Status.Failed, error)
-
-    def _too_many_failed(self) -> Failure | None:
-        limit, tally = self.run.error_threshold, self.tally
-        if limit is None:
-            return self.hopeless
-        if not 0 <= limit < tally.failed:
-            return None
-        return Failure("error-threshold", f"{tally.failed} lines failed; error_threshold is {limit}")
-
-    def _too_long(self) -> Failure | None:
-        if self.stop.reason != _BATCH_TIMEOUT:
-            return None
-        message = f"the lines took longer than {self.run.batch_timeout_s:g} s"
-        return Failure(_BATCH_TIMEOUT, f"{message}; pf run resume {self.run.name}  goes on")
-
-    def _look_at_first(self, result: LineResult) -> None:
-        """A wrong key fails every line alike: the first few say so, before they are safe, for calls cost."""
-        if len(self.first) == _FIRST_LINES or self.run.error_threshold is not None:
-            return
-        self.first.append(result.error.code if result.error else "")
-        enough = len(self.first) == min(_FIRST_LINES, len(self.prepared.lines))
-        if enough and _HOPELESS.issuperset(self.first):
-            code = self.first[0]
-            message = (
-                f"the first {len(self.first)} lines failed with {code}, which no other line would escape"
-            )
-            hint = f"mend it, then  pf run resume {self.run.name} --retry-failed"
-            self.hopeless = Failure(code, f"{message}; {hint}")
-            self.stop.ask(code)
-
-    async def _finish(self) -> Run:
-        write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
-        if self.prepared.skipped:
-            write_json(
-                self.folder / "skipped.json",
-                {key_text(key): why for key, why in self.prepared.skipped.items()},
-                self.store.disk,
-            )
-        result = await self._aggregate()
-        if self.scores:
-            metrics, self.unscored = accounted(result.metrics, self.tally, len(self.prepared.skipped))
-            result = dataclasses.replace(result, metrics=metrics)
-        write_json(self.folder / "metrics.json", result.metrics, self.store.disk)
-        self.run = self.run.model_copy(update={"metrics": result.metrics})
-        error = result.error or self._too_many_failed()
-        return self._end(Status.Completed if error is None else Status.Failed, error)
-
-    async def _aggregate(self) -> AggregationResult:
-        if self.aggregates:
-            result = await self.executor.aggregate(self.tally.in_order(), self.emit)
-            result = dataclasses.replace(result, metrics=self._redacted(result.metrics))
-            self.account.charge_nodes(result.node_runs)
-            for node_run in result.node_runs.values():
-                self.tally.usage.add(node_run.usage or Usage())
-            write_json(self.folder / "aggregation.json", self._redacted(result), self.store.disk)
-            return result
-        metrics = dict(self.summarize(self.tally.in_order())) if self.summarize else {}
-        return AggregationResult(metrics)
-
-    def _end(self, status: Status, error: Failure | None = None) -> Run:
-        self.run = self.run.model_copy(
-            update={
-                "status": status,
-                "ended": time.time(),
-                "seconds": self.run.seconds + time.monotonic() - self._began,
-                "error": self._redacted(error),
-                "pid": None,
-            }
-        )
-        self._save()
-        self.log(f"{status}: {self.run.lines.completed} completed, {self.run.lines.failed} failed")
-        return self.run
-
-    def _redacted(self, value: Any) -> Any:
-        """`value` as JSON holds it, without secrets."""
-        return loads(self.redact(dumps(value)))
-
-    def _save(self) -> None:
-        usage = self.tally.usage
-        self.run = self.run.model_copy(
-            update={
-                "lines": LineCounts(
-                    total=len(self.prepared.lines) + len(self.prepared.skipped),
-                    completed=self.tally.completed - self.unscored,
-                    failed=self.tally.failed,
-                    skipped=len(self.prepared.skipped) + self.unscored,
-                ),
-                "failures": dict(self.tally.reasons.most_common()),
-                "usage": _counts(usage),
-                "cost": usage.cost,
-                "prices": sorted({*self.run.prices, *self.account.sources}),
-            }
-        )
-        self.store.save(self.run)
