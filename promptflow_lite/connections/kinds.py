@@ -6,11 +6,13 @@ Names, fields and defaults are Prompt flow's (promptflow-core 1.18.5, `_connecti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from promptflow_lite.connections.base import Connection, Field, Secret
+from promptflow_lite.errors import UserError
 
 __all__ = [
     "KINDS",
@@ -51,6 +53,20 @@ class OpenAIConnection(Connection):
         """A key is needed where OpenAI itself is asked; servers of one's own often have none."""
         return [] if fields.get("api_key") or fields.get("base_url") else ["api_key"]
 
+    @classmethod
+    def from_env(cls, name: str | None = None) -> OpenAIConnection:
+        """The connection that `OPENAI_API_KEY`, `OPENAI_BASE_URL` and `OPENAI_ORG_ID` describe.
+
+        Raises:
+            UserError: the key is not set (`unset-variable`).
+        """
+        found = _of_variables(api_key="OPENAI_API_KEY")
+        more = {
+            "base_url": os.environ.get("OPENAI_BASE_URL"),
+            "organization": os.environ.get("OPENAI_ORG_ID"),
+        }
+        return cls(name or "", **found, **{key: value for key, value in more.items() if value})
+
 
 class AzureOpenAIConnection(Connection):
     """Azure OpenAI, by key or by Entra token (`auth_mode: meid_token`)."""
@@ -70,6 +86,17 @@ class AzureOpenAIConnection(Connection):
     def missing(cls, fields: Mapping[str, Any]) -> list[str]:
         """No key is needed with a token."""
         return _without_key(super().missing(fields), fields)
+
+    @classmethod
+    def from_env(cls, name: str | None = None) -> AzureOpenAIConnection:
+        """The connection that `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY`, `OPENAI_API_VERSION` describe.
+
+        Raises:
+            UserError: the endpoint or the key is not set (`unset-variable`).
+        """
+        found = _of_variables(api_base="AZURE_OPENAI_ENDPOINT", api_key="AZURE_OPENAI_API_KEY")
+        version = os.environ.get("OPENAI_API_VERSION")
+        return cls(name or "", **found, **({"api_version": version} if version else {}))
 
     def get_token(self) -> str:
         """An Entra token for Azure OpenAI, as Prompt flow's connections give it.
@@ -215,6 +242,15 @@ class CustomConnection(Connection):
     def configs(self) -> dict[str, Any]:
         """What is no secret, by name; may be written to."""
         return self._configs
+
+
+def _of_variables(**variables: str) -> dict[str, str]:
+    lacking = [name for name in variables.values() if not os.environ.get(name)]
+    if lacking:
+        raise UserError(
+            f"{', '.join(lacking)}: not set; a connection of the environment needs it", code="unset-variable"
+        )
+    return {field: os.environ[name] for field, name in variables.items()}
 
 
 def _without_key(missing: list[str], fields: Mapping[str, Any]) -> list[str]:

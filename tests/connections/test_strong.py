@@ -7,6 +7,7 @@ import pytest
 from promptflow_lite.compat.contracts.types import Secret
 from promptflow_lite.connections.kinds import AzureOpenAIConnection, CustomConnection, OpenAIConnection
 from promptflow_lite.connections.strong import CustomStrongTypeConnection, as_class
+from promptflow_lite.errors import UserError
 
 
 class Search(CustomStrongTypeConnection):
@@ -56,3 +57,18 @@ def test_fields_can_be_assigned() -> None:
 def test_fields_of_ours_are_not_handed_to_clients_that_do_not_know_them() -> None:
     assert set(OpenAIConnection(name="o", api_key="k")) == {"api_key", "organization", "base_url"}
     assert OpenAIConnection(name="o", api_key="k", model="m").model == "m"
+
+
+def test_a_connection_is_made_of_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="OPENAI_API_KEY: not set"):
+        OpenAIConnection.from_env()
+    monkeypatch.setenv("OPENAI_API_KEY", "k-1234")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://x/v1")
+    made = OpenAIConnection.from_env(name="mine")
+    assert (made.name, made.api_key, made.base_url) == ("mine", "k-1234", "http://x/v1")
+    with pytest.raises(UserError, match="AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY: not set"):
+        AzureOpenAIConnection.from_env()
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://x")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "a-1234")
+    azure = AzureOpenAIConnection.from_env()
+    assert (azure.api_base, azure.api_key, azure.api_version) == ("https://x", "a-1234", "2024-02-01")
