@@ -291,14 +291,15 @@ def _flow_name(run: Run) -> str:
 def _model_parameters(run: Run) -> dict[str, str]:
     """What the llm nodes were told, by parameter; by node and parameter where there are several."""
     try:
-        nodes = [node for node in load_flow(run.flow).nodes if node.type == "llm"]
+        nodes = [node for node in load_flow(run.flow).nodes if node.type in ("llm", "prompty")]
     except UserError:  # the flow has gone since; the snapshot has it
         return {}
     found: dict[str, str] = {}
     for node in nodes:
-        inputs = {**node.inputs, **run.connections.get(node.name, {})}
+        own = node.inputs if node.type == "llm" else {"model": node.settings.model, **node.settings.parameters}
+        inputs = {**own, **run.connections.get(node.name, {})}
         for key in _PARAMETERS:
-            if key in inputs and not isinstance(inputs[key], Ref):
+            if inputs.get(key) is not None and not isinstance(inputs[key], Ref):
                 found[f"{node.name}.{key}" if len(nodes) > 1 else key] = str(inputs[key])
     return found
 

@@ -47,7 +47,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         FlowError: everything that is wrong with its template, its variables and its connection.
     """
     try:
-        asking, why = asking_of(flow, connections)
+        asking, why = asking_of(_overridden(node, flow), connections)
     except UserError as error:
         if isinstance(error, FlowError):
             raise
@@ -60,6 +60,23 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     tool = Tool(node.name, call, {}, mode="async", accepts_extra=True, description=flow.description or "")
     shown = f" ({asking.model})" if asking.model else ""
     return Made(tool, notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else ())
+
+
+def _overridden(node: Node, flow: Flow) -> Flow:
+    """The prompty with the connection or model that a run gave its node, as it does for llm nodes."""
+    changes = {
+        name: value
+        for name in ("connection", "deployment_name", "model")
+        if isinstance(value := node.inputs.get(name), str) and value
+    }
+    if not changes:
+        return flow
+    prompt: Prompt = node.settings
+    named = changes.get("deployment_name") or changes.get("model") or prompt.model
+    own = prompt.configuration if isinstance(prompt.configuration, dict) else {}
+    kept = {"connection": changes["connection"]} if "connection" in changes else own
+    configuration = {**kept, **({"azure_deployment": named} if named else {})}
+    return flow.derive(nodes=(node.derive(settings=replace(prompt, configuration=configuration)),))
 
 
 def rendered(flow: Flow, inputs: Mapping[str, Any]) -> str | list[dict[str, Any]]:
