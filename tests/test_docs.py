@@ -42,6 +42,7 @@ WALKS = [
     "docs/how-to/compare.md",
     "docs/how-to/langchain.md",
     "docs/how-to/cite.md",
+    "docs/how-to/tool-packages.md",
     "docs/compat.md",
     "docs/migrate.md",
     "docs/concepts/execution.md",
