@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
@@ -145,7 +144,7 @@ class Door:
             )
 
     def _may_call(self, origin: str, host: str) -> bool:
-        return origin in self._access.origins or (bool(host) and urlsplit(origin).netloc == host)
+        return origin in self._access.origins or origin in (f"http://{host}", f"https://{host}")
 
     def _cors(self, call: Call) -> list[tuple[bytes, bytes]]:
         origin = call.headers.get(b"origin")

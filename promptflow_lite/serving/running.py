@@ -22,6 +22,7 @@ __all__ = ["Part", "Runs", "log"]
 log = logging.getLogger("promptflow_lite.serving")
 
 _BEAT_S = 15.0
+_LEAVING_S = 5.0
 
 Part = Chunk | NodeStarted | NodeEnded
 Tell = Callable[[Part | None], Awaitable[None]]
@@ -82,7 +83,7 @@ class Runs:
             finally:
                 if not run.done():
                     run.cancel()
-                    await asyncio.wait([run])
+                    await asyncio.wait([run], timeout=_LEAVING_S)
         return self._checked(call, deployment, line)
 
     async def _run(

@@ -154,6 +154,29 @@ def test_what_is_no_http_gets_a_400(served: Served, data: bytes) -> None:
     assert _code(answer.partition(b"\r\n\r\n")[2]) == "bad-request"
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\norigin: http://[bad", 403),
+        (b"GET /health HTTP/1.1\r\nhost: [::1", 403),
+        (b"GET /health HTTP/1.0", 403),
+        (b"GET http://evil.example/health HTTP/1.1\r\nhost: evil.example", 403),
+        (b"CONNECT evil.example:80 HTTP/1.1\r\nhost: localhost", 400),
+        (b"OPTIONS * HTTP/1.1\r\nhost: localhost", 404),
+        (b"GET /health?%%% HTTP/1.1\r\nhost: localhost", 200),
+        (b"GET /%ff%fe HTTP/1.1\r\nhost: localhost", 404),
+        (b"GET /v1/models/%ff%00 HTTP/1.1\r\nhost: localhost", 404),
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket", 200),
+        (b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: \xff", 406),
+        (b"POST /score HTTP/1.1\r\nhost: localhost\r\nazureml-model-deployment: \xff", 404),
+    ],
+)
+def test_odd_heads_get_a_plain_answer(served: Served, head: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_a_head_without_end_is_cut_off(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
