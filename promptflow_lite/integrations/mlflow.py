@@ -296,7 +296,9 @@ def _model_parameters(run: Run) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for node in nodes:
-        own = node.inputs if node.type == "llm" else {"model": node.settings.model, **node.settings.parameters}
+        own = node.inputs
+        if node.type == "prompty":
+            own = {"model": node.settings.model, **node.settings.parameters}
         inputs = {**own, **run.connections.get(node.name, {})}
         for key in _PARAMETERS:
             if inputs.get(key) is not None and not isinstance(inputs[key], Ref):

@@ -152,3 +152,17 @@ def test_a_prompty_is_run_over_data(tmp_path: Path, server: ModelServer) -> None
         "echo: Rome",
     ]
     assert {request.body["max_tokens"] for request in server.requests} == {7}
+
+
+def test_a_run_may_give_a_prompty_another_connection_and_model(tmp_path: Path, server: ModelServer) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "other.yaml").write_text(
+        f"name: other\ntype: open_ai\napi_key: sk-other-key\nbase_url: {server.base_url}\n", encoding="utf-8"
+    )
+    pf(folder, "connection", "create", "--file", "other.yaml")
+    mapped = ("--data", "data.jsonl", "--column-mapping", "question=${data.city}")
+    given = ("--connections", "ask.connection=other", "ask.model=gpt-5")
+    pf(folder, "run", "create", "--flow", "ask.prompty", "--name", "other", *mapped, *given)
+    assert {(r.headers["authorization"], r.body["model"]) for r in server.requests} == {
+        ("Bearer sk-other-key", "gpt-5")
+    }
