@@ -73,7 +73,7 @@ class Diagnostic:
 
     def render(self) -> str:
         """The complaint with the line it is about and a caret under the column."""
-        place = f"{self.mark}: " if self.mark else ""
+        place = f"{self.mark}: " if self.mark and self.mark.file else ""
         key = f" {self.mark.key}" if self.mark and self.mark.key else ""
         head = f"{place}{self.severity}[{self.code}]{key}: {self.message}"
         source = _line_of(self.mark) if self.mark else None

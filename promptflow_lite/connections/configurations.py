@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider, Secret
-from promptflow_lite.errors import UserError
+from promptflow_lite.errors import UserError, near_miss
 
 __all__ = [
     "AzureOpenAIModelConfiguration",
@@ -147,13 +147,7 @@ def configuration_of(value: Any, kind: str, connections: ConnectionProvider) -> 
     if isinstance(value, Mapping) and not isinstance(value, Connection):
         is_azure = "azure_deployment" in value or str(value.get("type", "")).startswith("azure")
         made = classes[0] if len(classes) == 1 or is_azure else classes[-1]
-        fields = {key: item for key, item in value.items() if key != "type"}
-        try:
-            value = made(**fields)
-        except TypeError as error:
-            raise ValueError(f"expected the fields of {made.__name__}: {error}") from None
-        except UserError as error:
-            raise ValueError(error.message) from None
+        value = _made(made, {key: item for key, item in value.items() if key != "type"})
     if not isinstance(value, classes):
         names = " or ".join(known.__name__ for known in classes)
         raise ValueError(f"expected {names} or a mapping of its fields, got {value!r:.80}")
@@ -165,6 +159,21 @@ def configuration_of(value: Any, kind: str, connections: ConnectionProvider) -> 
     if isinstance(value, OpenAIModelConfiguration) and connection.TYPE == "open_ai":
         return OpenAIModelConfiguration.from_connection(connection, value.model)
     return value
+
+
+def _made(made: type[ModelConfiguration], values: Mapping[str, Any]) -> ModelConfiguration:
+    known = {field.name: field for field in fields(made)}  # type: ignore[arg-type]  # both are dataclasses
+    for name in values:
+        if name not in known:
+            hint = near_miss(str(name), known) or f"it has: {', '.join(known)}"
+            raise ValueError(f"{made.__name__} has no field {name!r}; {hint}")
+    for name, field in known.items():
+        if field.default is MISSING and not values.get(name):
+            raise ValueError(f"{made.__name__} needs {name!r}")
+    try:
+        return made(**values)
+    except UserError as error:
+        raise ValueError(error.message) from None
 
 
 def _variable(name: str) -> str:

@@ -177,7 +177,8 @@ def _entry(text: Any, flow: Flow, complaints: Complaints) -> Entry | None:
     if path is None:
         known = sorted(file.stem for file in flow.folder.glob("*.py"))
         hint = near_miss(module, known) or (f"there are: {', '.join(known)}" if known else None)
-        complaints.add("source-not-found", f"no file of the flow is the module {module!r}", ("entry",), hint)
+        message = f"there is no module {module!r} in {str(flow.folder)!r}"
+        complaints.add("source-not-found", message, ("entry",), hint)
         return Entry(module, name, None) if flow.additional_includes else None
     shown = (
         str(Path(flow.document.file).parent / path.relative_to(flow.folder))
