@@ -252,7 +252,8 @@ def serve(
         bool,
         typer.Option(
             "--reload",
-            help="Watch the flow's folder: a change is served once it loads, and until then the old flow.",
+            help="Watch the flow's code, YAML and prompts: a change is served once it loads, and until then "
+            "the old flow.",
         ),
     ] = False,
     variant: Annotated[

@@ -14,6 +14,7 @@ __all__ = ["Stamps", "changes", "stamps"]
 
 _LOOK_S = 0.5
 _SKIPPED = frozenset({"__pycache__", "node_modules", "venv"})
+_WATCHED = (".py", ".yaml", ".yml", ".jinja2", ".jinja", ".j2", ".prompty", ".env", "samples.json")
 _MOST = 20_000
 
 Stamps = dict[str, tuple[int, int]]
@@ -38,28 +39,36 @@ async def changes(source: Path, seen: Stamps) -> AsyncIterator[list[str]]:
 
 
 def stamps(source: Path) -> Stamps:
-    """When each file of the flow was written, and its size."""
+    """When each file of the flow was written, and its size: its code, YAML and prompts.
+
+    Other files are left out: a flow may well write into its own folder while it runs.
+    """
     found: Stamps = {}
-    for root in _roots(source):
+    roots, named = _parts(source)
+    for root in roots:
         if root.is_file():
             _note(str(root), found)
         for folder, folders, files in os.walk(root):
             folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
             for name in files:
-                if not name.startswith("."):
+                if name in named or name.endswith(_WATCHED):
                     _note(os.path.join(folder, name), found)  # noqa: PTH118  a fifth of Path
             if len(found) > _MOST:
                 break
     return found
 
 
-def _roots(source: Path) -> list[Path]:
+def _parts(source: Path) -> tuple[list[Path], set[str]]:
+    """Where the flow's files are, and the names of those that its nodes name."""
     folder = source if source.is_dir() else source.parent
     try:
-        included = load_flow(source).additional_includes
-    except UserError:  # half written: its own files are watched, and tell when it is whole
-        included = ()
-    return [folder, *(folder / name for name in included)]
+        flow = load_flow(source)
+    except UserError:  # half written: what is there is watched, and tells when it is whole
+        return [folder], set()
+    paths = [node.source.path for node in flow.nodes if node.source is not None and node.source.path]
+    return [folder, *(folder / name for name in flow.additional_includes)], {
+        Path(path).name for path in paths
+    }
 
 
 def _note(path: str, found: Stamps) -> None:

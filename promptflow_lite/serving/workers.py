@@ -124,7 +124,7 @@ class _Crew:
         return 128 + self._signal
 
     def _end(self, sig: int) -> None:
-        if self._ended.is_set():  # asked twice: what is in flight is not waited for
+        if self._ended.is_set() or not self._serving:  # asked twice, or before there is anything to finish
             for worker in self._all:
                 worker.kill()
         self._signal = self._signal or sig
