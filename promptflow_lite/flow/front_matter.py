@@ -74,6 +74,9 @@ _CONFIGURATION = {
     "model": _TEXT,
     "base_url": _TEXT,
     "organization": _TEXT,
+    "timeout": _ANY,
+    "requests_per_minute": _ANY,
+    "tokens_per_minute": _ANY,
 }
 _NO_ENDPOINT = frozenset({"type", "name", "connection", "model", "azure_deployment"})
 _INPUT = {
