@@ -108,8 +108,13 @@ CHOSEN: Mapping[str, Mapping[str, Any]] = {
         ]
     },
     f"{_EXAMPLES}/standard/gen-docstring/flow.dag.yaml": {"kinds": {"open_ai_connection": "azure"}},
-    f"{_EXAMPLES}/evaluation/eval-summarization/flow.dag.yaml": {"kinds": {"open_ai_connection": "azure"}},
-    f"{_EXAMPLES}/evaluation/eval-single-turn-metrics/flow.dag.yaml": {"answer": '{"score": 4}'},
+    f"{_EXAMPLES}/evaluation/eval-summarization/flow.dag.yaml": {
+        "kinds": {"open_ai_connection": "azure"},
+        "answer": "3",
+    },
+    f"{_EXAMPLES}/evaluation/eval-single-turn-metrics/flow.dag.yaml": {
+        "answer": '{"score": 4, "question": "What?", "noncommittal": false, "TP": ["a"], "FP": []}'
+    },
 }
 """What a flow is run with: where its own inputs are pictures on the web or stumble over a library's nulls,
 where a connection's name does not tell its type, or where it asks for a special answer."""
@@ -130,9 +135,17 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """By an id, or how it begins before a slash or a space: why it is not run."""
 
+_WRITTEN_ANEW = (
+    "the original writes the flow anew before it runs it, and breaks a long default (`\\n` becomes `\\ n`): "
+    "a request differs, no output"
+)
 DIFFERENT: Mapping[str, str] = {
-    "flows/evaluation/eval-qna-rag-metrics": "the original writes the flow anew before it runs it, and "
-    "breaks a long default (`\\n` becomes `\\ n`): one request differs, no output",
+    "flows/evaluation/eval-qna-rag-metrics": _WRITTEN_ANEW,
+    "flows/evaluation/eval-multi-turn-metrics": _WRITTEN_ANEW,
+    "flows/conditional_flow_with_aggregate_bypassed": "two nodes log one metric at the same time: the later "
+    "one holds, on both sides",
+    "flows/standard/gen-docstring": "it names a parameter as promptflow-tools did before 1.6; that "
+    "works here",
     "flows/evc_connection_not_exist": "a variable that names no connection is an error, not its own text",
     "flows/llm_tool_with_duplicated_inputs": "a template may read an input named `prompt`",
     "flows/prompt_tool_with_duplicated_inputs": "a template may read an input named `template`",

@@ -15,10 +15,19 @@ _FILE = "prompt"
 
 
 def render_jinja_template(
-    template_content: str, trim_blocks: bool = True, keep_trailing_newline: bool = True, **values: Any
+    template_content: str | None = None,
+    trim_blocks: bool = True,
+    keep_trailing_newline: bool = True,
+    **values: Any,
 ) -> str:
-    """The text of a template; it is rendered in the sandbox, with blocks trimmed, whatever is asked for."""
-    return template.compile(template_content, _FILE).render(values)
+    """The text of a template; it is rendered in the sandbox, with blocks trimmed, whatever is asked for.
+
+    Before 1.6 of promptflow-tools the template was called `prompt`.
+    """
+    text = values.pop("prompt", None) if template_content is None else template_content
+    if text is None:
+        raise TypeError("render_jinja_template() needs a template")
+    return template.compile(str(text), _FILE).render(values)
 
 
 def parse_chat(

@@ -166,6 +166,7 @@ def _stream(body: dict[str, Any], fixed: str | None) -> bytes:
 def surround(url: str) -> None:
     """Set the environment that examples ask for; what `requests` fetches from elsewhere comes from `url`."""
     os.environ.update(variables(url))
+    _count_bytes()
     try:
         from requests.adapters import HTTPAdapter
     except ImportError:
@@ -178,6 +179,18 @@ def surround(url: str) -> None:
         return send(self, request, *args, **how)
 
     HTTPAdapter.send = local  # type: ignore[method-assign]  # the point of it
+
+
+def _count_bytes() -> None:
+    """Let tiktoken, which loads its vocabularies from the web, take each byte for a token."""
+    try:
+        import tiktoken
+    except ImportError:
+        return
+    ranks = {bytes([value]): value for value in range(256)}
+    counted = tiktoken.Encoding("bytes", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
+    for name in ("get_encoding", "encoding_for_model"):
+        setattr(tiktoken, name, lambda *names, **how: counted)
 
 
 KINDS: dict[str, str] = {}
