@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from promptflow_lite.errors import InputError, PromptflowError
 from promptflow_lite.flow.refs import Ref, follow
@@ -18,7 +18,6 @@ from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.runs.job import Line
 from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.tokens import HOW, counter, of_request
-from promptflow_lite.tools.llm import Caller
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.tools.tool import BoundFlow, BoundNode
 
@@ -54,6 +53,15 @@ class Estimate:
     """US dollars; `None` where no price is known."""
 
 
+@runtime_checkable
+class _Asks(Protocol):
+    """A tool that asks a model, and can say what it would ask."""
+
+    address: str | None
+
+    def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Text:
     """A text that is not known yet, and how many tokens it has at most."""
@@ -62,6 +70,8 @@ class _Text:
 
 
 _BYPASSED = object()
+_HOLES: tuple[Any, ...] = ("", [], {}, None)
+"""What may stand in a prompt where a value is not known: a template that loops over it wants no text."""
 
 
 class _Dry:
@@ -72,6 +82,8 @@ class _Dry:
         self.nodes: dict[tuple[str, str, str | None], Estimate] = defaultdict(Estimate)
         """By node, model and address."""
         self.notes: dict[str, None] = {}
+        self.code: dict[str, None] = {}
+        """Nodes of which nothing is known."""
         self.failed = 0
 
     def line(self, line: Line) -> None:
@@ -90,31 +102,24 @@ class _Dry:
         runs = _runs(bound, inputs, values)
         if runs is False:
             return _BYPASSED
-        known: dict[str, Any] = dict(bound.constants)
-        unknown = 0.0
-        for name, ref in bound.refs.items():
-            value = _value(ref, inputs, values)
-            if isinstance(value, _Text):
-                unknown += value.most
-                value = ""
-            known[name] = None if value is _BYPASSED else value
-        if isinstance(bound.tool.call, Caller):
-            return self.call(bound.node.name, bound.tool.call, known, unknown, is_certain=runs is True)
+        given: dict[str, Any] = dict(bound.constants)
+        given |= {name: _value(ref, inputs, values) for name, ref in bound.refs.items()}
+        unknown = sum(value.most for value in given.values() if isinstance(value, _Text))
+        call = bound.tool.call
+        if isinstance(call, _Asks):
+            return self.call(bound.node.name, call, given, unknown, is_certain=runs is True)
         if bound.node.type == "prompt":
-            text = _or_none(lambda: bound.tool.call(**known))
-            if unknown or text is None:
-                return _Text(unknown + counter("")[0](str(text or "")))
-            return text
-        self.note(f"node {bound.node.name!r} is code: what it asks of models is not known, and not in here")
-        self.note(f"what code or a search gives to a prompt counts as 0 to {UNKNOWN} tokens")
+            text = _tried(lambda arguments: call(**arguments), given)
+            return text if not unknown and text else _Text(unknown + counter("")[0](str(text or "")))
+        self.code[bound.node.name] = None
         return _Text(UNKNOWN)
 
     def call(
-        self, name: str, caller: Caller, inputs: Mapping[str, Any], unknown: float, *, is_certain: bool
+        self, name: str, caller: _Asks, given: Mapping[str, Any], unknown: float, *, is_certain: bool
     ) -> _Text:
-        body = _or_none(lambda: caller.request(inputs))
+        body = _tried(caller.request, given)
         if body is None:
-            self.note(f"node {name!r}: some prompts cannot be rendered, and are not in here")
+            self.note(f"node {name!r}: some prompts cannot be rendered before, and are not in here")
             return _Text(ANSWER)
         model = str(body.get("model") or "")
         count, is_exact = counter(model)
@@ -160,8 +165,14 @@ def estimate(bound: BoundFlow, lines: Iterable[Line], prices: Prices) -> Estimat
     for line in lines:
         dry.line(line)
         count += 1
+    if dry.code:
+        names = ", ".join(map(repr, dry.code))
+        dry.note(
+            f"code and searches are not run ({names}): what they ask of models is not in here, and what they "
+            f"give to a prompt counts as 0 to {UNKNOWN} tokens"
+        )
     for node in bound.nodes.values():
-        if node.node.aggregation and isinstance(node.tool.call, Caller):
+        if node.node.aggregation and isinstance(node.tool.call, _Asks):
             dry.note(f"node {node.node.name!r} runs once over all lines, and is not in here")
     if dry.failed:
         dry.note(f"{dry.failed} lines have inputs of the wrong type: they would fail, and are not in here")
@@ -213,8 +224,17 @@ def _value(ref: Ref, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> An
         return None
 
 
-def _or_none(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except (PromptflowError, TypeError, ValueError):  # of a prompt with a hole where a value will be
+def _tried(make: Callable[[dict[str, Any]], Any], given: Mapping[str, Any]) -> Any:
+    """What `make` gives with one hole or another where a value is not known; `None` where none will do."""
+    for hole in _HOLES:
+        try:
+            return make({name: _shown(value, hole) for name, value in given.items()})
+        except (PromptflowError, TypeError, ValueError):
+            continue
+    return None
+
+
+def _shown(value: Any, hole: Any) -> Any:
+    if value is _BYPASSED:
         return None
+    return hole if isinstance(value, _Text) else value

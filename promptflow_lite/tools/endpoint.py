@@ -22,6 +22,7 @@ __all__ = [
     "OPENAI_EMBEDDING_MODEL",
     "OPENAI_MODEL",
     "Endpoint",
+    "address_of",
     "endpoint_of",
     "in_daemon",
     "model_of",
@@ -94,6 +95,14 @@ def model_of(connection: Connection, named: str | None) -> str | None:
         is_embedded = named is not None and is_known(named, settings().models)
         return named if is_embedded else connection.get("model") or DEFAULT
     return named or connection.get("model") or (OPENAI_MODEL if connection.TYPE == "open_ai" else None)
+
+
+def address_of(connection: Connection) -> str | None:
+    """Where a connection's model is asked, as far as that is known before; `local` is the embedded one."""
+    if connection.TYPE == "local":
+        return "local"
+    found: str | None = connection.get("base_url") or connection.get("api_base")
+    return found
 
 
 async def endpoint_of(connection: Connection, model: str | None = None) -> Endpoint:

@@ -18,7 +18,7 @@ from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
-from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
+from promptflow_lite.tools.endpoint import Endpoint, address_of, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_NAMES, Parameter
 from promptflow_lite.tools.prompt import template_of
@@ -262,10 +262,7 @@ class Caller:
     @property
     def address(self) -> str | None:
         """Where the model is asked, as far as that is known before; `local` is the embedded one."""
-        connection = self._connection
-        if connection.TYPE == "local":
-            return "local"
-        return connection.get("base_url") or connection.get("api_base")
+        return address_of(self._connection)
 
     def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The request that these inputs make; nothing is sent.

@@ -24,7 +24,7 @@ from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.prompts.template import compile
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
 from promptflow_lite.tools.configured import connection_of, resolved
-from promptflow_lite.tools.endpoint import Endpoint, endpoint_of, model_of
+from promptflow_lite.tools.endpoint import Endpoint, address_of, endpoint_of, model_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
@@ -54,10 +54,9 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         mark = flow.at("model", "configuration")
         raise FlowError([Diagnostic(error.code, error.message, mark, error.hint)]) from error
 
-    async def call(**inputs: Any) -> Any:
-        return await asking.answer(inputs)
-
-    tool = Tool(node.name, call, {}, mode="async", accepts_extra=True, description=flow.description or "")
+    tool = Tool(
+        node.name, _Call(asking), {}, mode="async", accepts_extra=True, description=flow.description or ""
+    )
     shown = f" ({asking.model})" if asking.model else ""
     return Made(tool, notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else ())
 
@@ -121,6 +120,18 @@ def _image_of(value: Any, flow: Flow) -> Any:
         raise InputError(str(error), code="wrong-input") from None
 
 
+class _Call:
+    """The callable of a prompty's node."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self.address = address_of(asking.connection)
+        self.request = asking.request
+
+    async def __call__(self, **inputs: Any) -> Any:
+        return await self._asking.answer(inputs)
+
+
 @dataclass(frozen=True)
 class Asking:
     """A prompt and the model that it is put to."""
@@ -136,6 +147,10 @@ class Asking:
         """What the file says."""
         prompt: Prompt = self.flow.nodes[0].settings
         return prompt
+
+    def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The request that these inputs make; nothing is sent."""
+        return self._body(inputs)
 
     async def answer(self, inputs: Mapping[str, Any], *, timeout_s: float | None = None) -> Any:
         """What the model says: text, a mapping for JSON and calls of tools, an async iterator for a stream.
