@@ -25,7 +25,8 @@ class KeptImages:
     def __init__(self, folder: Path, message_format: str, within: str = "images") -> None:
         self._folder = folder
         self._format = message_format
-        self._within = within
+        self._files = folder / within
+        self._shown = f"{within}/"
 
     def keep(self, result: LineResult) -> LineResult:
         """The result with paths in place of images; the images are in files then."""
@@ -46,7 +47,7 @@ class KeptImages:
 
     def revived(self, lines: Sequence[LineResult]) -> Sequence[LineResult]:
         """What aggregation nodes get: lines with the images that `keep` put into files."""
-        if not (self._folder / self._within).is_dir():
+        if not self._files.is_dir():
             return lines
         return [
             dataclasses.replace(
@@ -70,7 +71,7 @@ class KeptImages:
 
     def _plain(self, value: Any) -> Any:
         try:
-            return keep(value, self._format, self._folder / self._within, shown=f"{self._within}/")
+            return keep(value, self._format, self._files, shown=self._shown)
         except RecursionError:  # a list that holds itself: the record shows what it can
             return value
 

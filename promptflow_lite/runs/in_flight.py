@@ -17,7 +17,6 @@ from promptflow_lite.runs.records import Key
 __all__ = ["InFlight"]
 
 _WIDTH = 24
-_BLANK = b" " * (_WIDTH - 1) + b"\n"
 
 
 class InFlight:
@@ -33,14 +32,15 @@ class InFlight:
         self._suspects = set(suspects)
         self._rows = {key: row for row, key in enumerate(self._suspects)}
         self._free: list[int] = []
-        new = path.with_name(path.name + ".new")
-        new.write_bytes(b"".join(map(_row, self._rows)))
-        new.replace(path)
+        _write(path, self._rows)
         self._file = os.open(path, os.O_WRONLY)
 
     @staticmethod
     def read(path: Path) -> set[Key]:
-        """The lines that a process which is gone had under way; none where it ended in an orderly way."""
+        """The lines that a process which is gone had under way; none where it ended in an orderly way.
+
+        Some of them may have been done: those have a record.
+        """
         if not path.is_file():
             return set()
         found = set()
@@ -56,21 +56,26 @@ class InFlight:
         os.pwrite(self._file, _row(key), row * _WIDTH)
 
     def end(self, key: Key) -> None:
-        """Take a line's mark away."""
+        """The line has a record: its row is free for another, and tells nothing until then."""
         row = self._rows.pop(key, None)
         self._suspects.discard(key)
         if row is not None:
-            os.pwrite(self._file, _BLANK, row * _WIDTH)
             self._free.append(row)
 
     def close(self) -> None:
         """The process ends in an orderly way: only who was a suspect before is one still."""
-        for key in self._rows.keys() - self._suspects:
-            with suppress(OSError):
-                self.end(key)
         os.close(self._file)
         if not self._suspects:
             self._path.unlink(missing_ok=True)
+            return
+        with suppress(OSError):
+            _write(self._path, self._suspects)
+
+
+def _write(path: Path, keys: Iterable[Key]) -> None:
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(b"".join(map(_row, keys)))
+    new.replace(path)
 
 
 def _row(key: Key) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -171,7 +172,7 @@ async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
             line_number=line.number,
             repeat=line.repeat,
             timeout_s=job.line_timeout_s,
-            folders=[Path(folder) for folder in job.folders],
+            folders=_paths(job.folders),
         )
     except InputError as error:
         return LineResult(
@@ -182,6 +183,12 @@ async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
             started=time.time(),
             repeat=line.repeat,
         )
+
+
+@lru_cache(maxsize=8)
+def _paths(folders: tuple[str, ...]) -> tuple[Path, ...]:
+    """The same for every line of a job: to make a path costs as much as a node."""
+    return tuple(map(Path, folders))
 
 
 def _given_up(line: Line, job: FlowJob, seconds: float) -> LineResult:
