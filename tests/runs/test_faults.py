@@ -6,6 +6,7 @@ import asyncio
 import errno
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,15 @@ def test_a_file_that_may_not_grow_is_an_error_of_the_command_and_the_run_goes_on
     assert "Traceback" not in ended.stderr
     done = asyncio.run(resume_batch("a", store=RunStore(home / "runs"), connections=Connections()))
     assert done.lines.completed == _LINES
+
+
+def test_a_wall_clock_that_jumps_changes_no_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(tmp_path)
+    hours = iter(range(10**6))
+    true = time.time
+    monkeypatch.setattr(time, "time", lambda: true() - 3600 * next(hours))
+    done = asyncio.run(run_batch(run, store=RunStore(tmp_path / "runs"), connections=Connections()))
+    assert (done.status, done.lines.completed) == (Status.Completed, _LINES)
+    assert 0 < done.seconds < 60
+    rows = read_rows(tmp_path / "runs" / "a" / "lines.jsonl")
+    assert all(0 < row["seconds"] < 60 for row in rows)

@@ -209,3 +209,17 @@ def test_no_value_is_so_strange_that_its_record_cannot_be_written() -> None:
     for value in (circle, deep, _NoRepr(), {"nested": [_NoRepr()]}):
         record = loads(encode(_result(0, value)))
         assert record["line_number"] == 0
+
+
+async def test_a_record_that_is_damaged_among_good_ones_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    await _write(path, *(_result(number) for number in range(4)))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = b"\x00" * 40 + lines[1][40:]
+    lines[3] = lines[3][:-9]
+    path.write_bytes(b"".join(lines))
+    records = Records.read(path)
+    assert [number for number, _ in records.keys()] == [0, 2]  # noqa: SIM118  no mapping
+    assert (records.broken, records.torn) == ([2], 1)
+    assert await _write(path, _result(1), _result(3)) == [1, 3]
+    assert [number for number, _ in Records.read(path).keys()] == [0, 1, 2, 3]  # noqa: SIM118
