@@ -8,8 +8,8 @@ the others are as if nothing had been. A line is thus started twice at most, by 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -65,7 +65,7 @@ class ProcessExecutor:
             UserError: what is wrong with the flow, its scripts and its connections.
             PromptflowError: the user's code ends the process before the first line (code `worker-died`).
         """
-        self._board = Path(tempfile.mkdtemp(prefix="pf-"))
+        self._board = _board(Path(job.folder))
         self._job = job.model_copy(update={"board": str(self._board)})
         self._given = _bodies(self._connections)
         child, notes = await self._start()
@@ -293,6 +293,28 @@ class _Desk:
         if text.strip():
             more = f" [{len(text) - _LOGGED} more characters]" if len(text) > _LOGGED else ""
             self._log(f"worker {child.number} printed: {text[:_LOGGED].rstrip()}{more}")
+
+
+def _board(folder: Path) -> Path:
+    """A folder for the workers of the run in `folder`; those of processes that were killed go away."""
+    name = f".{folder.name}.board-"
+    for old in folder.parent.glob(f"{name}*"):
+        pid = old.name.removeprefix(name)
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    board = folder.parent / f"{name}{os.getpid()}"
+    board.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return board
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _failed(sent: Sent, error: Failure) -> LineResult:

@@ -83,6 +83,7 @@ async def test_lines_run_in_other_processes_and_so_does_the_aggregation(
     aggregation = json.loads((store.folder("a") / "aggregation.json").read_text())
     assert aggregation["node_runs"]["count"]["output"] in pids
     assert not any(map(_is_alive, pids))
+    assert [path.name for path in store.root.iterdir()] == ["a"]  # what they shared is gone
     assert read_rows(store.folder("a") / "outputs.jsonl")[3] == {"line_number": 3, "said": "T3"}
 
 
