@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 app = Group("Make, check, try and look at flows.")
 
 _WORDS: dict[Verdict, str] = {"runs": "runs", "warnings": "runs, with warnings", "fails": "does not run"}
+_COUNTED: dict[Verdict, str] = {
+    "runs": "run",
+    "warnings": "run with warnings",
+    "fails": "do not run",
+}
 _PAINTS: dict[str, Any] = {"runs": "green", "warnings": "yellow", "fails": "red"}
 
 
@@ -32,7 +37,7 @@ _PAINTS: dict[str, Any] = {"runs": "green", "warnings": "yellow", "fails": "red"
 def check_compat(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER ...", help="Flows, or folders that hold flows anywhere below."),
+        typer.Argument(metavar="FOLDER", help="Flows, or folders that hold flows anywhere below."),
     ],
     scripts: Annotated[
         bool, typer.Option("--scripts", help="Scripts and notebooks that import promptflow too.")
@@ -65,7 +70,8 @@ def check_compat(
             if finding.verdict == "fails" or not quiet:
                 _show(finding)
         counts = Counter(finding.verdict for finding in found)
-        emit(f"{len(found)}: " + ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items()))
+        said = ", ".join(f"{counts[key]} {word}" for key, word in _COUNTED.items() if counts[key])
+        emit(f"{len(found)} {'files' if scripts else 'flows'}: {said}")
     return 3 if any(finding.verdict == "fails" for finding in found) else 0
 
 
