@@ -71,7 +71,8 @@ def check_compat(
                 _show(finding)
         counts = Counter(finding.verdict for finding in found)
         said = ", ".join(f"{counts[key]} {word}" for key, word in _COUNTED.items() if counts[key])
-        emit(f"{len(found)} {'files' if scripts else 'flows'}: {said}")
+        noun = "file" if scripts else "flow"
+        emit(f"{len(found)} {noun}{'s' * (len(found) != 1)}: {said}")
     return 3 if any(finding.verdict == "fails" for finding in found) else 0
 
 

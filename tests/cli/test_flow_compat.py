@@ -70,7 +70,7 @@ def test_what_runs_and_what_does_not_is_told_with_file_and_line(tmp_path: Path, 
     assert _pf("check-compat", bad) == 3
     out = capsys.readouterr().out
     assert "n.py:3:1: error[missing-name]: promptflow.azure is not part" in out
-    assert out.endswith("1 flows: 1 do not run\n")
+    assert out.endswith("1 flow: 1 do not run\n")
 
 
 def test_nothing_of_a_flow_is_imported(tmp_path: Path, capsys: Capture) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.cli.main import command_tree, run
-from promptflow_lite.cli.refused import COMMANDS, OPTIONS
+from promptflow_lite.cli.refused import COMMANDS, OPTIONS, pfazure
 
 TREE = {
     "config set": "--path",
@@ -106,3 +106,10 @@ def test_no_refusal_is_of_what_is_here() -> None:
 def test_every_command_takes_prompt_flows_flags_for_more_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command_tree(), "pf", ["run", "list", "--verbose"]) == 0
     assert run(command_tree(), "pf", ["config", "show", "--debug"]) == 0
+
+
+def test_pfazure_says_what_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        pfazure()
+    assert ended.value.code == 2
+    assert "pf run create" in capsys.readouterr().err
