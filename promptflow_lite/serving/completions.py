@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from promptflow_lite.engine.events import Chunk
@@ -11,7 +12,7 @@ from promptflow_lite.serving import chat
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.deployment import Deployment, Endpoint
 from promptflow_lite.serving.refusal import Refusal
-from promptflow_lite.serving.reply import EventStream, dumps, send_json
+from promptflow_lite.serving.reply import EventStream, dumps, event, send_json
 from promptflow_lite.serving.running import Part, Runs
 from promptflow_lite.serving.score import check_inputs, outputs_of
 
@@ -66,10 +67,10 @@ class Completions:
             if not told.stream.is_open:
                 raise
             call.code = refusal.code
-            await told.stream.event(refusal.body(openai=True))
+            await told.stream.write(event(refusal.body(openai=True)))
         else:
             await told.rest(line)
-        await told.stream.event(b"[DONE]")
+        await told.stream.write(event(b"[DONE]"))
         await told.stream.end()
 
 
@@ -110,34 +111,31 @@ class _Told:
         self._with_usage = with_usage
         self._written = False
 
-    async def __call__(self, part: Part | None) -> None:
-        if part is None:
-            await self.stream.beat()
-        elif isinstance(part, Chunk) and self._answer in part.outputs:
-            await self._write(part.text)
+    async def __call__(self, parts: Sequence[Part]) -> None:
+        """Send what came, or that nothing did."""
+        texts = [part.text for part in parts if isinstance(part, Chunk) and self._answer in part.outputs]
+        if texts or not parts:
+            await self.stream.write(*(made for text in texts for made in self._events(text)))
 
     async def rest(self, line: LineResult) -> None:
         """Send what was not written part by part, the reason of the end, and the tokens if asked for."""
         outputs = outputs_of(self._flow, line)
         text = chat.text_of(outputs.pop(self._answer, None))
-        if not self._written:
-            await self._write(text)
+        events = [] if self._written else self._events(text)
         reason = chat.finish_reason_of(self._flow, line)
-        last = chat.chunk(self._id, self._model, {}, finish_reason=reason)
-        if outputs:
-            last["outputs"] = outputs
+        last = self._chunk({}, finish_reason=reason) | ({"outputs": outputs} if outputs else {})
         if self._with_usage:
-            await self._send({**last, "usage": None})
-            end = chat.chunk(self._id, self._model, {})
-            await self._send({**end, "choices": [], "usage": chat.usage_of(line)})
+            usage = {**self._chunk({}), "choices": [], "usage": chat.usage_of(line)}
+            events += [event(dumps({**last, "usage": None})), event(dumps(usage))]
         else:
-            await self._send(last)
+            events.append(event(dumps(last)))
+        await self.stream.write(*events)
 
-    async def _write(self, text: str) -> None:
-        if not self._written:
-            self._written = True
-            await self._send(chat.chunk(self._id, self._model, {"role": "assistant", "content": ""}))
-        await self._send(chat.chunk(self._id, self._model, {"content": text}))
+    def _events(self, text: str) -> list[bytes]:
+        """A part of the answer; before the first one, whose it is."""
+        made = [] if self._written else [event(dumps(self._chunk({"role": "assistant", "content": ""})))]
+        self._written = True
+        return [*made, event(dumps(self._chunk({"content": text})))]
 
-    async def _send(self, event: dict[str, Any]) -> None:
-        await self.stream.event(dumps(event))
+    def _chunk(self, delta: dict[str, Any], *, finish_reason: str | None = None) -> dict[str, Any]:
+        return chat.chunk(self._id, self._model, delta, finish_reason=finish_reason)

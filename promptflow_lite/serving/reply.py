@@ -13,7 +13,7 @@ from promptflow_lite.serving.call import Send
 from promptflow_lite.serving.refusal import ClientGone
 from promptflow_lite.values import to_plain
 
-__all__ = ["EventStream", "dumps", "send", "send_json"]
+__all__ = ["EventStream", "dumps", "event", "send", "send_json"]
 
 Header = tuple[bytes, bytes]
 _STALLED_S = 60.0
@@ -44,6 +44,11 @@ async def send(out: Send, status: int, body: bytes, kind: bytes, headers: Sequen
     await out({"type": "http.response.body", "body": body})
 
 
+def event(data: bytes, name: bytes | None = None) -> bytes:
+    """One server-sent event; `data` is one line."""
+    return b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
+
+
 class EventStream:
     """Server-sent events; the head goes out with the first one.
 
@@ -54,14 +59,9 @@ class EventStream:
         self._out = out
         self.is_open = False
 
-    async def event(self, data: bytes, name: bytes | None = None) -> None:
-        """Send one event; `data` is one line."""
-        head = b"event: %b\n" % name if name else b""
-        await self._write(b"%bdata: %b\n\n" % (head, data))
-
-    async def beat(self) -> None:
-        """Send a comment, so that nobody on the way takes the silence for the end."""
-        await self._write(b": waiting\n\n")
+    async def write(self, *events: bytes) -> None:
+        """Send events in one piece; without any a comment, lest someone takes the silence for the end."""
+        await self._write(b"".join(events) or b": waiting\n\n")
 
     async def end(self) -> None:
         """Send the end of the answer."""

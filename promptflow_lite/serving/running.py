@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
@@ -25,7 +25,7 @@ _BEAT_S = 15.0
 _LEAVING_S = 5.0
 
 Part = Chunk | NodeStarted | NodeEnded
-Tell = Callable[[Part | None], Awaitable[None]]
+Tell = Callable[[Sequence[Part]], Awaitable[None]]
 
 
 class Runs:
@@ -58,7 +58,7 @@ class Runs:
             deployment: who answers.
             inputs: by name.
             receive: the request's.
-            tell: is given each part, and `None` where nothing came for a while.
+            tell: is given the parts as they come; none where nothing came for a while.
 
         Raises:
             Refusal, ClientGone: as `result`.
@@ -71,14 +71,12 @@ class Runs:
             run.add_done_callback(lambda _: events.put_nowait(None))
             try:
                 while not (run.done() and events.empty()):
-                    event = await _next(events)
-                    if isinstance(event, Chunk) and is_first:
+                    parts, is_silent = await _next(events)
+                    if is_first and any(isinstance(part, Chunk) for part in parts):
                         is_first = False
                         self._metrics.first_part(deployment.name, call.path, perf_counter() - began)
-                    if isinstance(event, Chunk | NodeStarted | NodeEnded):
-                        await tell(event)
-                    elif event is None and not run.done():
-                        await tell(None)
+                    if parts or is_silent:
+                        await tell(parts)
                 line = run.result()
             finally:
                 if not run.done():
@@ -120,15 +118,19 @@ class Runs:
         raise of_failure(line.error)
 
 
-async def _next(events: asyncio.Queue[Event | None]) -> Event | None:
-    """The next event; `None` where none came for a while."""
-    if not events.empty():
-        return events.get_nowait()
+async def _next(events: asyncio.Queue[Event | None]) -> tuple[list[Part], bool]:
+    """The parts that came since the last look, at least one event; and whether none came for a while."""
     try:
-        async with asyncio.timeout(_BEAT_S):
-            return await events.get()
+        if events.empty():
+            async with asyncio.timeout(_BEAT_S):
+                found = [await events.get()]
+        else:
+            found = []
     except TimeoutError:
-        return None
+        return [], True
+    while not events.empty():
+        found.append(events.get_nowait())
+    return [event for event in found if isinstance(event, Chunk | NodeStarted | NodeEnded)], False
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +17,7 @@ from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.chat import has_messages
 from promptflow_lite.serving.deployment import Endpoint
 from promptflow_lite.serving.refusal import Refusal
-from promptflow_lite.serving.reply import EventStream, dumps, send_json
+from promptflow_lite.serving.reply import EventStream, dumps, event, send_json
 from promptflow_lite.serving.running import Part, Runs
 
 __all__ = ["Score", "check_inputs", "is_shown", "outputs_of"]
@@ -78,7 +78,7 @@ class Score:
             if not told.stream.is_open:
                 raise
             call.code = refusal.code
-            await told.stream.event(refusal.body(openai=False), b"error")
+            await told.stream.write(event(refusal.body(openai=False), b"error"))
         else:
             await told.rest(line)
         await told.stream.end()
@@ -94,23 +94,25 @@ class _Told:
         self._nodes = nodes
         self._written: set[str] = set()
 
-    async def __call__(self, part: Part | None) -> None:
-        if part is None:
-            await self.stream.beat()
-        elif isinstance(part, Chunk):
-            names = [name for name in part.outputs if is_shown(self._flow, name, self._only)]
-            if names:
-                self._written.update(names)
-                await self.stream.event(dumps(dict.fromkeys(names, part.text)))
-        elif self._nodes:
-            await self.stream.event(dumps(_progress(part)), b"node")
+    async def __call__(self, parts: Sequence[Part]) -> None:
+        """Send what came, or that nothing did."""
+        events = [made for part in parts if (made := self._event(part))]
+        if events or not parts:
+            await self.stream.write(*events)
+
+    def _event(self, part: Part) -> bytes | None:
+        if not isinstance(part, Chunk):
+            return event(dumps(_progress(part)), b"node") if self._nodes else None
+        names = [name for name in part.outputs if is_shown(self._flow, name, self._only)]
+        self._written.update(names)
+        return event(dumps(dict.fromkeys(names, part.text))) if names else None
 
     async def rest(self, line: LineResult) -> None:
         """Send the outputs that were not written part by part."""
         found = outputs_of(self._flow, line, self._only)
         outputs = {name: value for name, value in found.items() if name not in self._written}
         if outputs or not self.stream.is_open:
-            await self.stream.event(dumps(outputs))
+            await self.stream.write(event(dumps(outputs)))
 
 
 def _progress(part: NodeStarted | NodeEnded) -> dict[str, Any]:
