@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ __all__ = ["RayExecutor"]
 
 _GRACE_S = 10.0
 """Seconds after a line's time in which its actor may say so itself."""
+_KNOCK_S = 10.0
 _NODES_LOST = 5
 """How often a line may lose its node before it is given up."""
 
@@ -93,6 +95,7 @@ class RayExecutor:
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         address = self._address or os.environ.get("RAY_ADDRESS")
         try:
+            _knock(address)
             if address is None:
                 try:
                     self._ray.init("auto", **how)
@@ -369,6 +372,17 @@ class _Crew:
             self._log(f"line {line.number}: its Ray actor died; tried again, alone in a new one")
             self._suspects.append(line)
         return None
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens there: Ray itself asks for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
 def _first_line(error: Exception) -> str:

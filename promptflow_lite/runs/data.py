@@ -52,6 +52,7 @@ class Data:
     bad: Mapping[int, str]
     """Bad records that are left out, by line number."""
     notes: Sequence[str]
+    """What a person should be told: bad records that are left out."""
     _stamps: Sequence[tuple[int, int]]
 
     def rows(self) -> Iterator[Placed]:
@@ -65,7 +66,7 @@ class Data:
         at, ordinal = 0, -1
         for file in self.files:
             name = str(file)
-            for record in records_of(file, is_checked=True):
+            for record in records_of(file, is_checked=not self.notes):
                 ordinal += 1
                 if record.row is None:
                     continue

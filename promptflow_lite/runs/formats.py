@@ -27,6 +27,7 @@ Row = dict[str, Any]
 
 _NOT_READ = {".xlsx": "a spreadsheet", ".xls": "a spreadsheet", ".zip": "an archive", ".7z": "an archive"}
 _READ = ".jsonl, .json, .csv, .tsv or .parquet, also compressed (.gz, .bz2, .xz, .zst)"
+_CONSTANTS = ("NaN", "Infinity", "-Infinity")
 _SPACE = " \t\r\n"
 _CHUNK = 1 << 16
 _DEEPEST = 250
@@ -83,16 +84,19 @@ def _record(line: int, text: bytes, is_checked: bool = False) -> Record:
         if not is_checked:
             _check(text, value)
     except (ValueError, RecursionError) as error:
-        return Record(line, None, encoding_hint(text) or _reason(error))
+        return Record(line, None, encoding_hint(text) or _reason(error, text))
     return Record(line, value)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, text: bytes = b"") -> str:
     if isinstance(error, json.JSONDecodeError):
         if "surrogate" in error.msg:
             return f"a lone surrogate, which is no character (column {error.colno})"
         if "recursion" in error.msg or "depth" in error.msg:
             return f"nested more than {_DEEPEST} levels deep"
+        constant = next((c for c in _CONSTANTS if text.startswith(c.encode(), error.pos)), None)
+        if constant is not None:
+            return f"{constant} is not JSON (column {error.colno}); null is"
         return f"not JSON: {error.msg} (column {error.colno})"
     if isinstance(error, RecursionError):
         return f"nested more than {_DEEPEST} levels deep"

@@ -30,6 +30,7 @@ from promptflow_lite.settings import settings
 __all__ = ["Prepared", "differences", "prepare"]
 
 _MASK = "***"
+_SHOWN = 20
 _SECRET = re.compile("key|token|secret|passw|credential|connection_string", re.IGNORECASE)
 
 
@@ -95,6 +96,11 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     plan = plan_of(sources.scopes(), run.column_mapping, flow.inputs)
     is_partial = flow.type == "evaluation" or base is not None or run.skip_bad_lines
     lines = Lines(sources, plan, run, skip_incomplete=is_partial)
+    if run.skip_bad_lines and lines.skipped:
+        shown = list(lines.skipped.values())[:_SHOWN]
+        more = [f"... and {len(lines.skipped) - len(shown)} more"] if len(lines.skipped) > len(shown) else []
+        text = f"{len(lines.skipped)} rows lack a mapped column and are left out:"
+        notes.append("\n  ".join([text, *shown, *more]))
     skipped = _skipped(sources, lines, run)
     if not len(lines):
         raise InputError("no line is left to run", code="no-lines", hint=_why(skipped))
@@ -241,7 +247,7 @@ def _skipped(sources: Sources, lines: Lines, run: Run) -> dict[Key, str]:
     incomplete = {**(sources.data.bad if sources.data is not None else {}), **lines.skipped}
     for number, why in incomplete.items():
         found |= {(number, repeat): why for repeat in sources.repeats_of(number, run.repeats)}
-    return found
+    return dict(sorted(found.items()))
 
 
 def _why(skipped: Mapping[Key, str]) -> str | None:

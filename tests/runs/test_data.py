@@ -108,6 +108,8 @@ def test_what_is_not_read_is_said_instead_of_guessed(tmp_path: Path, name: str) 
         ("a.jsonl", '{"q": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested more than 250 levels"),
         ("a.jsonl", '{"q": "\\ud800"}', "a lone surrogate"),
         ("a.json", '[{"q": "\\ud800"}]', "a lone surrogate"),
+        ("a.jsonl", '{"q": [1, NaN]}', "NaN is not JSON (column 11)"),
+        ("a.jsonl", '{"q": -Infinity, "n": 123456789012345678901234567890}', "-Infinity is not JSON"),
         ("a.jsonl", b'{"q": "a\x00b"}', "not JSON"),
         ("a.csv", b"q,n\na\x00b,1\n", "a NUL character"),
         ("a.jsonl", b'{"q": "caf\xe9"}\n', "iconv -f ISO-8859-1"),
@@ -181,6 +183,7 @@ def test_a_field_of_ten_megabytes_is_a_field(tmp_path: Path) -> None:
     ("name", "content", "rows", "numbers"),
     [
         ("a.jsonl", '{"q": 1}\n{"q": \n{"q": NaN}\n{"q": 4}\n', [{"q": 1}, {"q": 4}], [0, 3]),
+        ("a.jsonl", '{"q": 1}\n{"q": 2, "q": 3}\n{"q": 4}\n', [{"q": 1}, {"q": 4}], [0, 2]),
         ("a.json", '[{"q": 1}, 7, {"q": NaN},\n{"q": 4}]', [{"q": 1}, {"q": 4}], [0, 3]),
         ("a.csv", "q,n\n1,2\n3\n4,5\n", [{"q": "1", "n": "2"}, {"q": "4", "n": "5"}], [0, 2]),
         ("a.csv", b"q\nok\ncaf\xe9\nlast\n", [{"q": "ok"}, {"q": "last"}], [0, 2]),
