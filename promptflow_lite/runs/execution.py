@@ -15,7 +15,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.engine.events import LineEnded, Log
+from promptflow_lite.engine.events import LineEnded, Log, Throttled
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs.events import RunEmit, RunStarted
@@ -38,6 +38,8 @@ from promptflow_lite.tools.wire import listening
 
 __all__ = ["Execution", "Summarize", "job_of"]
 
+_LONG_PAUSE_S = 60.0
+"""A pause of an endpoint that is worth a word."""
 _HOPELESS = {"auth", "quota", "model-not-found"}
 """Codes of `tools.failure` that are about the endpoint and not about the line."""
 _FIRST_LINES = 5
@@ -104,6 +106,7 @@ class Execution:
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.account = Account(Prices.of(settings()), self.note)
+        self._paused_until = 0.0
         self.run = prepared.run
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
@@ -124,6 +127,18 @@ class Execution:
             self.log(text)
             self.emit(Log(text))
 
+    def _throttled(self, told: Throttled) -> None:
+        """Pass on that calls wait; a long pause is said, and kept in the log."""
+        self.emit(told)
+        if told.until is not None and told.until - time.time() > _LONG_PAUSE_S:
+            if told.until - self._paused_until > _LONG_PAUSE_S:
+                when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told.until))
+                self.note(
+                    f"{told.name} asks to be left alone until {when}: the run pauses "
+                    f"(or stop it, and later  pf run resume {self.run.name})"
+                )
+            self._paused_until = told.until
+
     def log(self, text: str) -> None:
         """Keep something in the run's log."""
         # It is for people: where the disk is full the journal says so, and this text is lost.
@@ -134,7 +149,7 @@ class Execution:
         """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
         try:
             todo, count = self._todo(retry_failed)
-            with heard(self.emit) as self.emit, listening(self.emit), caching(self.prepared.job.cache):
+            with heard(self.emit) as self.emit, listening(self._throttled), caching(self.prepared.job.cache):
                 self._begin(count)
                 await self._lines(todo)
                 await self.journal.drain()

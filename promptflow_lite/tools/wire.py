@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -267,12 +268,18 @@ def listening(listener: Listener, *, board: str | None = None) -> Iterator[None]
     """
     if board is not None:
         _shared().board = Board.open(board)
+    loop, context = asyncio.get_running_loop(), copy_context()
+
+    def told(throttled: Throttled) -> None:
+        # In the listener's context: in a node's, what it prints would be the node's.
+        loop.call_soon(listener, throttled, context=context)
+
     listeners = _shared().listeners
-    listeners.append(listener)
+    listeners.append(told)
     try:
         yield
     finally:
-        listeners.remove(listener)
+        listeners.remove(told)
 
 
 def _note(endpoint: Endpoint) -> None:

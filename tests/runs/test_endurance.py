@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from promptflow_lite.connections.kinds import OpenAIConnection
-from promptflow_lite.engine.events import Throttled
+from promptflow_lite.engine.events import Log, Throttled
 from promptflow_lite.engine.results import Status
 from promptflow_lite.runs.batch import run_batch
-from promptflow_lite.runs.events import RunEvent
+from promptflow_lite.runs.events import RunEvent, ignore
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import JOURNAL, RunStore
 from tests.model_server import Fault, ModelServer, Reply, admitting, storm
 from tests.runs.flows import Connections, write_rows
@@ -42,7 +43,13 @@ def flow(folder: Path) -> str:
 
 
 async def run_over(
-    server: ModelServer, folder: Path, texts: list[str], events: list[RunEvent] | None = None, **asked: Any
+    server: ModelServer,
+    folder: Path,
+    texts: list[str],
+    *,
+    stop: Stop | None = None,
+    emit: Callable[[RunEvent], None] = ignore,
+    **asked: Any,
 ) -> tuple[Run, dict[str, Any]]:
     """The run, and the record of each line by its text."""
     data = write_rows(folder / "data.jsonl", [{"text": text} for text in texts])
@@ -52,7 +59,8 @@ async def run_over(
         Run(name="it", flow=flow(folder / "flow"), data=str(data), **asked),
         store=store,
         connections=Connections(connection),
-        emit=(events if events is not None else []).append,
+        stop=stop,
+        emit=emit,
     )
     records = Records.read(store.folder("it") / JOURNAL).each()
     return run, {record["inputs"]["text"]: record for record in records}
@@ -127,10 +135,29 @@ async def test_a_throttled_run_completes_says_so_and_is_seldom_refused(
     events: list[RunEvent] = []
     with ModelServer(trouble=admitting(40.0, burst=0.5, retry_after=False)) as server:
         texts = [f"t{number}" for number in range(240)]
-        run, _ = await run_over(server, tmp_path, texts, events, concurrency=32, workers=workers)
+        run, _ = await run_over(server, tmp_path, texts, emit=events.append, concurrency=32, workers=workers)
         asked, refused = server.count, server.faulty
     assert run.lines.completed == 240
     assert refused < 0.35 * asked, "the first ten seconds, in which the rate is learned, are in here"
     told = [event for event in events if isinstance(event, Throttled)]
     assert told
     assert told[0].name == "mine"
+
+
+async def test_a_long_pause_is_said_with_its_end_and_not_to_the_line(tmp_path: Path) -> None:
+    stop = Stop(grace_s=0.1)
+    events: list[RunEvent] = []
+
+    def hear(event: RunEvent) -> None:
+        events.append(event)
+        if isinstance(event, Log) and "asks to be left alone until" in event.text:
+            stop.ask("canceled")
+
+    with ModelServer(faults=[Fault.error(429, None, "later", retry_after="3600")]) as server:
+        run, records = await run_over(server, tmp_path, ["a", "b"], concurrency=1, stop=stop, emit=hear)
+    assert run.status is Status.Canceled
+    [said] = [event.text for event in events if isinstance(event, Log)]
+    assert "mine asks to be left alone until" in said
+    assert "pf run resume it" in said
+    assert said in (tmp_path / "runs" / "it" / "log.txt").read_text()
+    assert records == {}
