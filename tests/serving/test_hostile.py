@@ -309,6 +309,43 @@ def test_a_slow_head_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch)
     assert raw(served.port, b"") == b""
 
 
+def test_bodies_that_are_large_together_are_told_to_come_back(tmp_path: Path) -> None:
+    head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    begun = head + b"content-length: 1000\r\n\r\n{"
+    with Served(echo(tmp_path / "echo"), max_body_bytes=1024) as small:
+        waiting = [socket.create_connection(("127.0.0.1", small.port), timeout=20) for _ in range(40)]
+        for connection in waiting:
+            connection.sendall(begun)
+        waiting[-1].settimeout(20)
+        answer = waiting[-1].recv(4096)
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1" in answer
+        for connection in waiting:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while small.score({"text": "a" * 500})[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_silent_stream_shows_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from promptflow_lite.serving import running
+
+    monkeypatch.setattr(running, "_BEAT_S", 0.1)
+    with Served(write(echo(tmp_path / "slow"), echo__py=_SLOW)) as slow:
+        _, text = slow.call("POST", "/score", {"text": "a"}, {"accept": "text/event-stream"})
+    assert text.startswith(b": waiting\n\n")
+    assert text.endswith(b'data: {"text":"a"}\n\n')
+
+
+def test_a_run_that_takes_too_long_is_a_504(tmp_path: Path) -> None:
+    with Served(write(echo(tmp_path / "slow"), echo__py=_SLOW), timeout_s=0.1) as slow:
+        status, answer = slow.score({"text": "a"})
+        assert (status, answer["error"]["code"]) == (504, "timeout")
+        response, text = slow.call("POST", "/score", {"text": "a"}, {"accept": "text/event-stream"})
+        assert (response.status, _code(text)) == (504, "timeout")
+
+
 def test_a_slow_body_is_cut_off(tmp_path: Path) -> None:
     with Served(echo(tmp_path / "echo"), body_s=0.3) as impatient:
         head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
