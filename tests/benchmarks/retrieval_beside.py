@@ -2,10 +2,12 @@
 
     python tests/benchmarks/retrieval_beside.py --data ../shared/data
 
-The same passages, uncut, the same words and the same vectors: bm25s, and numpy's product of a matrix and a
-vector. Both sides take the text of a question and give ten passages with their scores; they take turns,
-question by question, in a random order. `embedded` includes the embedding of the question, which each side
-makes for itself. One thread each, as a search of a batch has it.
+The same passages, uncut, the same words and the same vectors: bm25s for words; for vectors usearch, exact as
+ours is, and numpy's product of a matrix and a vector, which is no library but the least that such a search
+can be. Each side takes a question and gives what a flow needs: ten passages with id, text, metadata and
+score, the plain ones as dicts copied from a list. The sides take turns, question by question, in a random
+order. `embedded` includes the embedding of the question, which each side makes for itself. One thread each,
+as a search of a batch has it.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is loaded
 
 import bm25s
 import numpy as np
+from usearch.index import Index as VectorLibrary
 
 from promptflow_lite.retrieval.build import build
-from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import LocalEmbedder, local_embedder
 from promptflow_lite.retrieval.index import Index, IndexMode
 from promptflow_lite.retrieval.stem import stems
@@ -98,7 +100,12 @@ class Sides:
         self.queries = encoder.embed(asked)
         kept = list(index.passages())
         self.passages = [document for document, _ in kept]
+        self.records = [
+            {"id": d.id, "content": d.content, "metadata": dict(d.metadata)} for d in self.passages
+        ]
         self.vectors = np.ascontiguousarray([vector for _, vector in kept])
+        self.library = VectorLibrary(ndim=self.vectors.shape[1], metric="ip", dtype="f32")
+        self.library.add(np.arange(len(kept)), self.vectors)
         self.plain = bm25s.BM25()
         self.plain.index(
             [stems(terms(f"{d.metadata.get('title', '')}\n{d.content}")) for d in self.passages],
@@ -113,10 +120,11 @@ class Sides:
         return [str(document.metadata["document"]) for document in found]
 
     def _named(self, rows: Any, scores: Any) -> list[str]:
-        found: list[tuple[Document, float]] = [
-            (self.passages[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+        found = [
+            {**self.records[row], "score": score}
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
-        return [str(document.metadata["document"]) for document, _ in found]
+        return [str(one["metadata"]["document"]) for one in found]
 
     def by_words(self, number: int) -> list[str]:
         """By bm25s."""
@@ -125,9 +133,14 @@ class Sides:
         return self._named(rows[0], scores[0])
 
     def by_vector(self, number: int, *, embedded: bool = False) -> list[str]:
-        """By numpy."""
+        """By usearch, every vector compared."""
         vector = self.encoder.embed([self.asked[number]])[0] if embedded else self.queries[number]
-        cosines = self.vectors @ vector
+        found = self.library.search(vector, _DEPTH, exact=True, threads=1)
+        return self._named(found.keys, 1 - found.distances)
+
+    def by_product(self, number: int) -> list[str]:
+        """By numpy."""
+        cosines = self.vectors @ self.queries[number]
         nearest = np.argpartition(-cosines, _DEPTH)[:_DEPTH]
         rows = nearest[np.argsort(-cosines[nearest])]
         return self._named(rows, cosines[rows])
@@ -146,16 +159,18 @@ async def _main(data: Path) -> None:
             await build([source], path, embedder=encoder, size=100_000, overlap=0)
             index = Index(path)
             sides = Sides(index, [row["question"] for row in questions], encoder)
-            pairs: dict[str, list[Ask]] = {
-                "keyword": [partial(sides.ours, mode="keyword"), sides.by_words],
-                "vector": [partial(sides.ours, mode="vector"), sides.by_vector],
-                "vector, embedded": [
-                    partial(sides.ours, mode="vector", embedded=True),
-                    partial(sides.by_vector, embedded=True),
-                ],
-            }
-            for what, pair in pairs.items():
-                plain = "bm25s" if what == "keyword" else "numpy"
+            by_vector = partial(sides.ours, mode="vector")
+            pairs: list[tuple[str, str, list[Ask]]] = [
+                ("keyword", "bm25s", [partial(sides.ours, mode="keyword"), sides.by_words]),
+                ("vector", "usearch", [by_vector, sides.by_vector]),
+                ("vector", "numpy", [by_vector, sides.by_product]),
+                (
+                    "vector, embedded",
+                    "usearch",
+                    [partial(by_vector, embedded=True), partial(sides.by_vector, embedded=True)],
+                ),
+            ]
+            for what, plain, pair in pairs:
                 show(f"{name}, {what}", ["ours", plain], measure(pair, right))
             hybrid = [partial(sides.ours, mode="hybrid"), partial(sides.ours, mode="rrf")]
             for mode, figures in zip(("hybrid", "rrf"), measure(hybrid, right), strict=True):
