@@ -3,7 +3,9 @@
     python tests/benchmarks/retrieval_scale.py --data ../shared/data --passages 100000
 
 The passages are three sentences of XQuAD-en or JSQuAD each, drawn by chance; the queries are these sets'
-questions. With `--encoder random` vectors are drawn by chance too: all that is measured is not the encoder's.
+questions. With `--encoder random` vectors are drawn by chance too: all that is measured is not the
+encoder's. With `--keep FOLDER` passages and index stay there, so that a second run goes on where one was cut
+short, or only searches.
 """
 
 from __future__ import annotations
@@ -74,23 +76,28 @@ def memory_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-async def _main(data: Path, passages: int, queries: int, encoder: Embedder) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        source, path = Path(folder) / "parts", Path(folder) / "many.index"
-        source.mkdir()
-        write_passages(data, source, passages, files=100)
+async def _main(data: Path, passages: int, queries: int, encoder: Embedder, keep: Path | None) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = keep or Path(temporary)
+        source, path = folder / "parts", folder / "many.index"
+        if not source.exists():
+            source.mkdir(parents=True)
+            write_passages(data, source, passages, files=100)
         built = await build([str(source)], path, embedder=encoder)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         print(
             f"{built.info.chunks} chunks in {built.seconds:.1f} s "
             f"({built.info.chunks / built.seconds:.0f} a second), "
-            f"{path.stat().st_size / 1e6:.0f} MB on disk, peak of memory {peak:.0f} MB"
+            f"{path.stat().st_size / 1e6:.0f} MB on disk, peak of memory {peak:.0f} MB",
+            flush=True,
         )
         print(f"update of nothing: {(await update(path, embedder=encoder)).seconds:.2f} s")
         part = source / "part0.jsonl"
         part.write_text(part.read_text(encoding="utf-8").replace(".", " indeed."), encoding="utf-8")
         again = await update(path, embedder=encoder)
-        print(f"update of one file of 100: {again.seconds:.1f} s ({again.embedded} chunks embedded)")
+        print(
+            f"update of one file of 100: {again.seconds:.1f} s ({again.embedded} chunks embedded)", flush=True
+        )
         asked = [
             row["question"]
             for name in ("xquad-en", "jsquad")
@@ -120,6 +127,7 @@ if __name__ == "__main__":
     parser.add_argument("--passages", type=int, default=10_000)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--encoder", choices=("local", "random"), default="random")
+    parser.add_argument("--keep", type=Path, help="a folder for passages and index, kept for another run")
     given = parser.parse_args()
     chosen = local_embedder() if given.encoder == "local" else RandomEmbedder()
-    asyncio.run(_main(given.data, given.passages, given.queries, chosen))
+    asyncio.run(_main(given.data, given.passages, given.queries, chosen, given.keep))
