@@ -177,10 +177,7 @@ def test(
     loaded = flow if isinstance(flow, LoadedFlow) else load_flow(flow, variant=variant)
     if node is not None:
         return _output_of(wait_for(_run_alone(loaded.alone(node), node, inputs or {})))
-    tested = wait_for(loaded.atest(inputs or {}))
-    if tested.aggregation is not None and tested.aggregation.error is not None:
-        raise _raised(tested.aggregation.error)
-    return outputs_of(tested.line)
+    return outputs_of_test(wait_for(loaded.atest(inputs or {})))
 
 
 async def _run_alone(loaded: LoadedFlow, node: str, inputs: Mapping[str, Any]) -> NodeRun:
@@ -188,6 +185,17 @@ async def _run_alone(loaded: LoadedFlow, node: str, inputs: Mapping[str, Any]) -
         return await run_node(loaded.bound, node, inputs)
     finally:
         await loaded.aclose()
+
+
+def outputs_of_test(tested: Tested) -> dict[str, Any]:
+    """The outputs of a line, aggregation nodes done too.
+
+    Raises:
+        NodeError: a node failed.
+    """
+    if tested.aggregation is not None and tested.aggregation.error is not None:
+        raise _raised(tested.aggregation.error)
+    return outputs_of(tested.line)
 
 
 def outputs_of(line: LineResult) -> dict[str, Any]:

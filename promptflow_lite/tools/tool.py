@@ -25,6 +25,10 @@ _MARK = "__pf_tool__"
 _TYPES = ("llm", "python", "csharp", "prompt", "action", "custom_llm")
 
 
+StrongClass = type[CustomStrongTypeConnection]
+"""A class of connections that a tool's author declares."""
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """One parameter of a tool."""
@@ -38,7 +42,7 @@ class Param:
     """The connection classes it takes, by name; empty where it takes none."""
     choices: tuple[str, ...] = ()
     """The values of its enum, where it is one."""
-    strong: type[CustomStrongTypeConnection] | None = None
+    strong: StrongClass | None = None
     """The class that a custom connection becomes, where the parameter asks for one of its own."""
 
 

@@ -120,9 +120,12 @@ def test_a_report_shows_what_models_said_as_text(echo: Path, tmp_path: Path) -> 
     assert "default-src 'none'" in page and "http" not in page.replace("http-equiv", "")
 
 
-def test_flows_are_tried_by_inputs_or_a_file_and_node_by_node(echo: Path, tmp_path: Path) -> None:
+def test_flows_are_tried_by_inputs_or_a_file_and_node_by_node(
+    echo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     client = PFClient()
     assert client.test(flow=echo, inputs={"text": "a", "times": 2}) == {"text": "aa"}
+    assert capsys.readouterr().out == "echoing\n"
     (tmp_path / "in.jsonl").write_text('{"text": "b"}\n{"text": "c"}\n')
     assert client.test(flow=echo, inputs=tmp_path / "in.jsonl") == {"text": "b"}
     assert client.test(flow=str(echo), node="echo", inputs={"inputs.text": "x", "inputs.times": 3}) == "xxx"

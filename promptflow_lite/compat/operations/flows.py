@@ -9,6 +9,7 @@ from typing import Any
 
 from promptflow_lite.api import flows as calling
 from promptflow_lite.api.inputs import read_inputs
+from promptflow_lite.api.loop import wait_for
 from promptflow_lite.api.saving import save_flex
 from promptflow_lite.compat.sdk_errors import InvalidFlowError, raising
 from promptflow_lite.connections.store import provider
@@ -84,12 +85,17 @@ class FlowOperations:
             loaded = calling.load_flow(
                 flow, variant=variant, environment_variables=environment_variables, **made
             )
+            if node is not None:
+                return _with_paths(calling.test(loaded, given, node=node), loaded.flow)
             lines = [n for n in loaded.flow.nodes if not n.aggregation]
-            if node is None and len(lines) == 1 and lines[0].type in ("flex", "prompty"):
-                line = loaded.invoke(given)
-                calling.outputs_of(line)
-                return line.node_runs[lines[0].name].output  # as the function gave it
-            return _with_paths(calling.test(loaded, given, node=node), loaded.flow)
+            is_call = len(lines) == 1 and lines[0].type in ("flex", "prompty")
+            tested = calling.Tested(loaded.invoke(given), None) if is_call else wait_for(loaded.atest(given))
+            prints = (tested.line.logs, tested.aggregation.logs if tested.aggregation else "")
+            print(*prints, sep="", end="")  # what the tools printed, as a script expects
+            outputs = calling.outputs_of_test(tested)
+            if is_call:
+                return tested.line.node_runs[lines[0].name].output  # as the function gave it
+            return _with_paths(outputs, loaded.flow)
 
     def save(
         self,
