@@ -174,6 +174,14 @@ class RayExecutor:
                 self._ray.kill(actor.handle)
 
     async def _hire(self) -> _Actor:
+        for _ in range(_NODES_LOST):
+            actor = await self._start()
+            if actor is not None:
+                return actor
+        raise UserError("Ray nodes die as soon as an actor starts on them", code="ray-unreachable")
+
+    async def _start(self) -> _Actor | None:
+        """A new actor that is ready; `None`: its node was lost before."""
         how = {"num_cpus": 1, "max_restarts": 0, "max_concurrency": max(1000, self._job.concurrency)}
         worker = self._ray.remote(LineWorker).options(scheduling_strategy="SPREAD", **how)
         actor = _Actor(worker.remote(*self._arguments))
@@ -184,6 +192,9 @@ class RayExecutor:
             self.dismiss(actor)
             raise
         except self._ray.exceptions.RayActorError as error:
+            self.dismiss(actor)
+            if self.has_lost_its_node(error):
+                return None
             raise UserError(
                 f"the flow ends its process before the first line: {_first_line(error)}", code="worker-died"
             ) from error
@@ -218,7 +229,7 @@ class RayExecutor:
         """Whether an actor is away because of its machine or the network, and not by its own doing."""
         if isinstance(error, self._ray.exceptions.ActorUnavailableError):
             return True
-        return "node" in (said := _first_line(error).lower()) and "worker process" not in said
+        return "its node has died" in str(error)
 
 
 class _Actor:
@@ -388,7 +399,7 @@ def _knock(address: str | None) -> None:
 def _first_line(error: Exception) -> str:
     """The cause that Ray tells, without its list of ids."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
-    return lines[-1] if lines else type(error).__name__
+    return lines[min(1, len(lines) - 1)] if lines else type(error).__name__
 
 
 def _named(flow: Flow, job: FlowJob) -> str:
