@@ -55,7 +55,7 @@ def test_an_evaluator_is_a_name_and_not_a_path(tmp_path: Path) -> None:
 
 
 def test_every_complaint_comes_with_its_place(tmp_path: Path) -> None:
-    text = "flow: x\ncolumn_maping: {a: b}\nconcurrency: 0\n\nerror_threshold: many\ninit: {a: 1}\n"
+    text = "flow: x\ncolumn_maping: {a: b}\nconcurrency: 0\n\nerror_threshold: many\ninit: [a]\n"
     with pytest.raises(FlowError) as caught:
         of_yaml(_write(tmp_path / "run.yaml", text))
     found = [(d.code, d.mark.line if d.mark else 0, d.hint) for d in caught.value.diagnostics]
@@ -63,7 +63,7 @@ def test_every_complaint_comes_with_its_place(tmp_path: Path) -> None:
         ("unknown-key", 2, "did you mean 'column_mapping'?"),
         ("wrong-type", 3, None),
         ("wrong-type", 5, None),
-        ("not-supported", 6, None),
+        ("wrong-type", 6, None),
     ]
 
 
