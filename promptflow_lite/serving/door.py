@@ -31,6 +31,7 @@ _SECURITY = (
 )
 _OPEN = frozenset({"/", "/health"})
 """What is answered without a key: whether it serves, and the page, which asks for the key itself."""
+_AZURE_ID = b"x-ms-client-request-id"
 _CLOSE = (b"connection", b"close")
 
 
@@ -189,6 +190,7 @@ class _Sent:
                 *self._headers,
                 *call.extra,
                 *(((b"traceparent", call.traceparent),) if call.traceparent else ()),
+                *(((_AZURE_ID, call.request_id.encode()),) if _AZURE_ID in call.headers else ()),
             ]
         await self._send(message)
 

@@ -195,6 +195,8 @@ def test_a_request_id_that_could_be_a_header_is_not_echoed(served: Served) -> No
         assert response.getheader("x-request-id") != given
     response, _ = served.call("GET", "/health", headers={"x-request-id": "order-7_a.b"})
     assert response.getheader("x-request-id") == "order-7_a.b"
+    response, _ = served.call("GET", "/health", headers={"x-ms-client-request-id": "azure-1"})
+    assert response.getheader("x-ms-client-request-id") == "azure-1"
 
 
 def test_a_trace_is_echoed_if_it_is_one(served: Served) -> None:

@@ -164,8 +164,8 @@ def _python(base: str, example: Any) -> str:
     return (
         "import json\nfrom urllib.request import Request, urlopen\n\n"
         f"inputs = {example!r}\n"
-        f"request = Request({base + '/score'!r}, json.dumps(inputs).encode(), "
-        "{'content-type': 'application/json'})\n"
+        "headers = {'content-type': 'application/json'}\n"
+        f"request = Request({base + '/score'!r}, json.dumps(inputs).encode(), headers)\n"
         "print(json.load(urlopen(request)))"
     )
 
