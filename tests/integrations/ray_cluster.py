@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -65,6 +66,7 @@ def main(folder: Path) -> dict[str, Any]:
     died = asyncio.run(run_batch(asked, store=store, connections=Connections()))
     ray.shutdown()
     cluster.shutdown()
+    shutil.rmtree(temporary, ignore_errors=True)
     return {
         "status": run.status,
         "records": sorted(row["line_number"] for row in read_rows(store.folder("a") / "lines.jsonl")),
