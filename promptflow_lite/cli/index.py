@@ -47,6 +47,10 @@ class Tokenizer(StrEnum):
 
 
 _PATH = typer.Argument(help="The index file.", metavar="PATH")
+_MODE_HELP = (
+    "hybrid: words and vectors, fused by score; rrf: the same two, by reciprocal rank fusion; "
+    "keyword: BM25; vector: cosine."
+)
 OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
 
 
@@ -73,6 +77,15 @@ def build(
     ] = "local",
     model: Annotated[
         str, typer.Option("--model", help="The connection's embedding model.", metavar="NAME")
+    ] = "",
+    query_prefix: Annotated[
+        str,
+        typer.Option(
+            "--query-prefix", help="What that model wants before a query, such as 'query: '.", metavar="TEXT"
+        ),
+    ] = "",
+    passage_prefix: Annotated[
+        str, typer.Option("--passage-prefix", help="What it wants before a passage.", metavar="TEXT")
     ] = "",
     size: Annotated[
         int, typer.Option("--chunk-size", help="Words of a chunk at most (characters in Japanese).", min=1)
@@ -102,20 +115,23 @@ def build(
 
     from promptflow_lite.errors import UserError
     from promptflow_lite.retrieval.build import build as build_index
+    from promptflow_lite.retrieval.embed import Roles
     from promptflow_lite.tools.search import embedder_of
 
     if overlap >= size:
         raise UserError(
             f"--overlap: expected less than --chunk-size {size}, got {overlap}", code="bad-option"
         )
+    roles = Roles(query_prefix, passage_prefix)
     with Stages() as stages:
         built = asyncio.run(
             build_index(
                 sources,
                 output,
-                embedder=embedder_of(embedding, model, known_connections()),
+                embedder=embedder_of(embedding, model, known_connections(), roles=roles),
                 embedding=embedding,
                 model=model,
+                roles=roles,
                 size=size,
                 overlap=overlap,
                 text_column=text_column,
@@ -154,7 +170,8 @@ def update(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Out
 
     index = Index(path)
     index.close()
-    embedder = embedder_of(index.info.embedding, index.info.model, known_connections())
+    info = index.info
+    embedder = embedder_of(info.embedding, info.model, known_connections(), roles=info.roles)
     with Stages() as stages:
         built = asyncio.run(update_index(path, embedder=embedder, progress=stages.report))
     _tell_built(path, built, output)
@@ -243,7 +260,7 @@ def delete(
 def search(
     path: Annotated[Path, _PATH],
     query: Annotated[str, typer.Argument(help="What to look for.", metavar="QUERY")],
-    mode: Annotated[Mode, typer.Option("--mode", help="How to search.")] = Mode.hybrid,
+    mode: Annotated[Mode, typer.Option("--mode", help=_MODE_HELP)] = Mode.hybrid,
     top_k: Annotated[int, typer.Option("--top-k", help="How many passages at most.", min=1)] = 3,
     filter: Annotated[
         list[str] | None,

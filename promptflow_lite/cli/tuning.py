@@ -15,7 +15,7 @@ from promptflow_lite.cli.console import neutral, say
 if TYPE_CHECKING:
     from promptflow_lite.connections.base import ConnectionProvider
     from promptflow_lite.evaluation.search import Question
-    from promptflow_lite.retrieval.embed import Embedder, Vectors
+    from promptflow_lite.retrieval.embed import Embedder, Roles, Vectors
     from promptflow_lite.retrieval.index import Index, IndexMode
     from promptflow_lite.retrieval.info import Info
     from promptflow_lite.retrieval.tokenize import Tokenizer
@@ -89,11 +89,12 @@ async def sweep(
     vectors: dict[tuple[str, str], Sequence[Vectors | None]] = {}
     with TemporaryDirectory(prefix="pf-index-") as folder:
         for number, way in enumerate(_ways(there, grid)):
-            embedder = embedder_of(way.embedding, way.model, connections)
+            roles = _roles(there, way)
+            embedder = embedder_of(way.embedding, way.model, connections, roles=roles)
             path = Path(source)
             if there is None or way != _way_of(there):
                 path = Path(folder) / f"{number}.index"
-                await _build(source, there, way, path, embedder, progress)
+                await _build(source, there, way, path, embedder, roles, progress)
             known = (way.embedding, way.model)
             if known not in vectors:
                 vectors[known] = (
@@ -162,12 +163,21 @@ def _way_of(info: Info | None) -> _Way:
     return _Way(info.size, info.overlap, kind_of(info.tokenizer), info.embedding, info.model)
 
 
+def _roles(there: Info | None, way: _Way) -> Roles:
+    """The prefixes of the index that is there, for its own embedding."""
+    from promptflow_lite.retrieval.embed import NO_ROLES
+
+    own = there is not None and (way.embedding, way.model) == (there.embedding, there.model)
+    return there.roles if there is not None and own else NO_ROLES
+
+
 async def _build(
     source: str,
     there: Info | None,
     way: _Way,
     path: Path,
     embedder: Embedder,
+    roles: Roles,
     progress: Callable[[str, int, int], None],
 ) -> None:
     from promptflow_lite.retrieval.build import build, sources_of
@@ -178,6 +188,7 @@ async def _build(
         embedder=embedder,
         embedding=way.embedding,
         model=way.model,
+        roles=roles,
         size=way.size,
         overlap=way.overlap,
         text_column=there.text_column if there else "",

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 from promptflow_lite.connections.base import Connection, ConnectionProvider
 from promptflow_lite.errors import InputError, MissingExtra, NodeError
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.embed import Embedder, embedded
-from promptflow_lite.retrieval.index import Mode
+from promptflow_lite.retrieval.embed import Embedder, Roles, embedded
+from promptflow_lite.retrieval.index import IndexMode
 from promptflow_lite.retrieval.retriever import accept
 from promptflow_lite.tools.failure import ModelError, wait_asked_for
 from promptflow_lite.tools.pacing import Pacer
@@ -49,6 +49,7 @@ def open_search(
     semantic_configuration_name: str = "",
     embedding: str = "",
     model: str = "",
+    query_prefix: str = "",
 ) -> AzureSearchRetriever:
     """A retriever over an index of Azure AI Search.
 
@@ -68,6 +69,7 @@ def open_search(
         embedding: embeds the queries: `local` or a connection. Without it the service does, by the vectorizer
             of the index.
         model: that connection's embedding model.
+        query_prefix: what it wants before a query, if its name does not tell.
 
     Raises:
         InputError: no connection, or one that cannot be used.
@@ -87,7 +89,9 @@ def open_search(
         vector_field=vector_field,
         select=[*dict.fromkeys([*fields.values(), *select])] if select else None,
         semantic_configuration=semantic_configuration_name,
-        embedder=embedder_of(embedding, model, connections) if embedding else None,
+        embedder=embedder_of(embedding, model, connections, roles=Roles(query=query_prefix))
+        if embedding
+        else None,
     )
 
 
@@ -118,14 +122,15 @@ class AzureSearchRetriever:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def retrieve(
-        self, query: str, *, top_k: int = 3, mode: Mode | None = None, filter: str | None = None
+        self, query: str, *, top_k: int = 3, mode: IndexMode | None = None, filter: str | None = None
     ) -> list[Document]:
         """The `top_k` best documents, best first.
 
         Args:
             query: any text.
             top_k: at most this many.
-            mode: `keyword`, `vector` or `hybrid`; hybrid if there is a vector field, else keyword.
+            mode: `keyword`, `vector`, or `hybrid` or `rrf`, which are one here: the service fuses by
+                reciprocal ranks. Hybrid if there is a vector field, else keyword.
             filter: an OData expression, such as `product eq 'lamp'`.
 
         Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
-from promptflow_lite.retrieval.embed import LOCAL, Embedder, embedded
+from promptflow_lite.retrieval.embed import LOCAL, NO_ROLES, Embedder, Roles, embedded
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.retrieval.info import FORMAT, Info, KnownFile
 from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
@@ -53,6 +53,7 @@ async def build(
     embedder: Embedder,
     embedding: str = LOCAL,
     model: str = "",
+    roles: Roles = NO_ROLES,
     size: int = SIZE,
     overlap: int = OVERLAP,
     text_column: str = "",
@@ -69,6 +70,7 @@ async def build(
         embedder: makes the vectors.
         embedding: how a search finds the same embedder: `local`, or a connection's name.
         model: the connection's model.
+        roles: what `embedder` was told to put before its texts.
         size: words of one chunk at most.
         overlap: words that a chunk repeats of the one before.
         text_column: the column of CSV files, or field of JSON Lines, that is the text, if it is neither
@@ -97,6 +99,8 @@ async def build(
         documents=0,
         chunks=0,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        query_prefix=roles.query,
+        passage_prefix=roles.passage,
     )
     with _held(output, embedder.name) as kept, _old(output) as old:
         base = old if old is not None and _cut_alike(old.info, info) else None
@@ -104,8 +108,8 @@ async def build(
         if (
             base is not None
             and not _any(changes)
-            and (base.info.sources, base.info.embedding, base.info.model)
-            == (info.sources, info.embedding, info.model)
+            and (base.info.sources, base.info.embedding, base.info.model, base.info.roles)
+            == (info.sources, info.embedding, info.model, info.roles)
         ):
             return Built(base.info, read=0, embedded=0, seconds=time.monotonic() - started)
         if not any(read.rows for read in changes.read) and _chunks_left(base, changes) == 0:
@@ -144,6 +148,7 @@ async def update(
         embedder=embedder,
         embedding=info.embedding,
         model=info.model,
+        roles=info.roles,
         size=info.size,
         overlap=info.overlap,
         text_column=info.text_column,

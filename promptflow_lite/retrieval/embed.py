@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCAL",
+    "NO_ROLES",
     "Embedder",
     "LocalEmbedder",
     "RemoteEmbedder",
     "Roles",
     "embedded",
     "local_embedder",
+    "roles_for",
     "roles_of",
     "unit_vectors",
 ]
@@ -59,6 +61,8 @@ class Roles(NamedTuple):
     passage: str = ""
 
 
+NO_ROLES = Roles()
+
 _ROLES = (
     (re.compile(r"(?:^|[/_-])e5-", re.IGNORECASE), Roles("query: ", "passage: ")),
     (re.compile(r"nomic-embed-text", re.IGNORECASE), Roles("search_query: ", "search_document: ")),
@@ -81,9 +85,14 @@ def roles_of(name: str) -> Roles:
     return next((roles for known, roles in _ROLES if known.search(name)), Roles())
 
 
+def roles_for(embedder: Embedder) -> Roles:
+    """What goes before the texts that `embedder` is given."""
+    return embedder.roles if isinstance(embedder, RemoteEmbedder) else roles_of(embedder.name)
+
+
 async def embedded(texts: Sequence[str], embedder: Embedder, *, queries: bool = False) -> Vectors:
     """The vectors of `texts`, made off the event loop; as queries or passages, where the model tells."""
-    before = roles_of(embedder.name)
+    before = roles_for(embedder)
     role = before.query if queries else before.passage
     given = [role + text for text in texts] if role else list(texts)
     if inspect.iscoroutinefunction(embedder.embed):
@@ -143,12 +152,21 @@ class RemoteEmbedder:
     """Embeddings of a connection's model.
 
     Args:
-        name: what makes its vectors comparable, usually `<connection>/<model>`.
+        name: the model's: it makes the vectors comparable.
         call: texts to lists of numbers, such as `tools.clients.embed` of a connection and its model.
+        roles: what it wants before its texts, for a name that does not tell; empty: what `roles_of` knows.
     """
 
-    def __init__(self, name: str, call: Callable[[list[str]], Awaitable[Sequence[Sequence[float]]]]) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[list[str]], Awaitable[Sequence[Sequence[float]]]],
+        *,
+        roles: Roles = NO_ROLES,
+    ) -> None:
+        self.roles = roles if any(roles) else roles_of(name)
+        # Vectors of passages that began otherwise are others.
+        self.name = f"{name} after {roles.passage!r}" if roles.passage else name
         self.dimension = 0
         self._call = call
 

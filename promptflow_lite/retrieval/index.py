@@ -31,10 +31,8 @@ from promptflow_lite.retrieval.words import Postings, Words
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
 
-__all__ = ["Index", "IndexMode", "Mode", "read_postings"]
+__all__ = ["Index", "IndexMode", "read_postings"]
 
-Mode = Literal["hybrid", "keyword", "vector"]
-"""How any retriever of both words and vectors is searched."""
 IndexMode = Literal["hybrid", "keyword", "vector", "rrf"]
 """How an index is searched: `rrf` is hybrid search by reciprocal rank fusion."""
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from promptflow_lite.retrieval.embed import Roles
+
 __all__ = ["FORMAT", "Info", "KnownFile", "OtherFormat"]
 
 FORMAT = 3
@@ -45,6 +47,14 @@ class Info:
     documents: int
     chunks: int
     created: str
+    query_prefix: str = ""
+    """What the embedder wants before a query, and before a passage; both empty: what its name tells."""
+    passage_prefix: str = ""
+
+    @property
+    def roles(self) -> Roles:
+        """Both prefixes."""
+        return Roles(self.query_prefix, self.passage_prefix)
 
     @classmethod
     def read(cls, connection: sqlite3.Connection) -> Info:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.embed import Embedder, embedded, roles_of
-from promptflow_lite.retrieval.index import Index, IndexMode, Mode
+from promptflow_lite.retrieval.embed import Embedder, embedded, roles_for
+from promptflow_lite.retrieval.index import Index, IndexMode
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.embed import Vectors
@@ -65,7 +65,7 @@ class IndexRetriever:
         Raises:
             InputError: a value is not of these.
         """
-        accept(query, top_k, mode, get_args(IndexMode))
+        accept(query, top_k, mode)
         _accept_number("min_score", min_score)
         _accept_number("diversity", diversity, least=0, most=1)
         vector = None
@@ -85,7 +85,7 @@ class IndexRetriever:
 
     def _search(self, query: str, vector: Vectors | None, *, mode: IndexMode, **how: Any) -> list[Document]:
         if vector is None and mode != "keyword":
-            asked = roles_of(self._embedder.name).query + query
+            asked = roles_for(self._embedder).query + query
             vector = cast("Vectors", self._embedder.embed([asked]))[0]
         return self._index.search(query, vector, mode=mode, **how)
 
@@ -110,16 +110,17 @@ def check_embedder(index: Index, embedder: Embedder) -> None:
     _ = index.terms  # a tokenizer that is not here is a complaint now, not at the first query
 
 
-def accept(query: str, top_k: int, mode: str, modes: Sequence[str] = get_args(Mode)) -> None:
+def accept(query: str, top_k: int, mode: str) -> None:
     """Check what every retriever is asked.
 
     Raises:
-        InputError: the query is no text, `top_k` is not above 0, or `mode` is none of `modes`.
+        InputError: the query is no text, `top_k` is not above 0, or `mode` is no `IndexMode`.
     """
     if not isinstance(query, str):
         raise InputError(f"query: expected text, got {type(query).__name__}", code="bad-query")
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise InputError(f"top_k: expected a whole number above 0, got {top_k!r}", code="bad-query")
+    modes = get_args(IndexMode)
     if mode not in modes:
         raise InputError(
             f"mode: expected one of {', '.join(modes)}, got {mode!r}",

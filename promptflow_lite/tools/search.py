@@ -31,7 +31,7 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.flow.types import coerce
 from promptflow_lite.registry import Registry
 from promptflow_lite.retrieval.document import Document, Retriever
-from promptflow_lite.retrieval.embed import LOCAL, Embedder, RemoteEmbedder, local_embedder
+from promptflow_lite.retrieval.embed import LOCAL, NO_ROLES, Embedder, RemoteEmbedder, Roles, local_embedder
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.retrieval.retriever import IndexRetriever, accept
 from promptflow_lite.tools.clients import embed
@@ -105,25 +105,39 @@ def _held_inside(folder: Path, index: str) -> Path:
 
 def _query_embedder(index: Index, connection: Connection | None, connections: ConnectionProvider) -> Embedder:
     if connection is not None:
-        return _of_connection(connection, index.info.model)
-    return embedder_of(index.info.embedding, index.info.model, connections)
+        return _of_connection(connection, index.info.model, index.info.roles)
+    return embedder_of(index.info.embedding, index.info.model, connections, roles=index.info.roles)
 
 
-def embedder_of(embedding: str, model: str, connections: ConnectionProvider) -> Embedder:
+def embedder_of(
+    embedding: str, model: str, connections: ConnectionProvider, *, roles: Roles = NO_ROLES
+) -> Embedder:
     """The embedder of that name: `local`, or the connection's embedding model.
+
+    Args:
+        embedding: `local`, or a connection's name.
+        model: the connection's model.
+        connections: where it is found.
+        roles: what the model wants before its texts, if its name does not tell.
 
     Raises:
         ConnectionNotFound: there is no such connection.
-        InputError: a connection without a model.
+        InputError: a connection without a model, or the embedded model and a prefix.
     """
     if embedding == LOCAL:
-        return local_embedder()
-    return _of_connection(connections.get(embedding), model)
+        return _local(roles)
+    return _of_connection(connections.get(embedding), model, roles)
 
 
-def _of_connection(connection: Connection, model: str) -> Embedder:
+def _local(roles: Roles) -> Embedder:
+    if any(roles):
+        raise InputError("the embedded model wants no prefix before its texts", code="embedding-model")
+    return local_embedder()
+
+
+def _of_connection(connection: Connection, model: str, roles: Roles) -> Embedder:
     if connection.TYPE == LOCAL:
-        return local_embedder()
+        return _local(roles)
     model = model or connection.get("model") or ""
     if not model:
         raise InputError(
@@ -135,7 +149,7 @@ def _of_connection(connection: Connection, model: str) -> Embedder:
     async def call(texts: list[str]) -> list[list[float]]:
         return await embed(connection, texts, model)
 
-    return RemoteEmbedder(model, call)
+    return RemoteEmbedder(model, call, roles=roles)
 
 
 class Pushed(NamedTuple):

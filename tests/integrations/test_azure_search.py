@@ -112,6 +112,22 @@ async def test_the_service_embeds_the_query_where_no_embedding_is_named(service:
     ]
 
 
+async def test_rrf_is_the_hybrid_search_of_the_service(service: SearchService) -> None:
+    for mode in ("rrf", "hybrid"):
+        await found(opened(service, vector_field="vector"), query="clean the lamp", mode=mode)
+    by_rank, hybrid = service.requests
+    assert by_rank == hybrid
+    assert by_rank["search"] == "clean the lamp" and by_rank["vectorQueries"]
+
+
+async def test_a_query_gets_the_prefix_that_its_model_wants(service: SearchService) -> None:
+    with ModelServer() as model:
+        connections = Given({"mine": OpenAIConnection("mine", api_key="k", base_url=model.base_url)})
+        settings = {"vector_field": "vector", "embedding": "mine", "model": "d", "query_prefix": "query: "}
+        await found(opened(service, connections=connections, **settings), query="lamp", mode="vector")
+        assert [one.body["input"] for one in model.requests] == [["query: lamp"]]
+
+
 async def test_semantic_ranking_gives_the_rankers_score(service: SearchService) -> None:
     documents = await found(opened(service, semantic_configuration_name="default"), top_k=1)
     assert documents[0].score == 3.0
