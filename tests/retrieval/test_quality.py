@@ -9,11 +9,13 @@ import pytest
 
 from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.embed import LocalEmbedder
-from promptflow_lite.retrieval.index import Index, Mode
+from promptflow_lite.retrieval.index import Index, IndexMode
 from promptflow_lite.retrieval.retriever import IndexRetriever
 
 
-async def recall_at_5(data: Path, output: Path, encoder: LocalEmbedder, mode: Mode, *, every: int) -> float:
+async def recall_at_5(
+    data: Path, output: Path, encoder: LocalEmbedder, mode: IndexMode, *, every: int
+) -> float:
     await build([str(data / "passages.jsonl")], output, embedder=encoder)
     retriever = IndexRetriever(Index(output), encoder)
     lines = (data / "questions.jsonl").read_text(encoding="utf-8").splitlines()[::every]
@@ -42,7 +44,7 @@ async def test_the_right_passage_is_among_the_first_five(
     tmp_path_factory: pytest.TempPathFactory,
     encoder: LocalEmbedder,
     name: str,
-    mode: Mode,
+    mode: IndexMode,
     floor: float,
 ) -> None:
     output = (
