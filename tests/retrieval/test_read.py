@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptflow_lite.errors import InputError, MissingExtra
-from promptflow_lite.retrieval.page import read_page
 from promptflow_lite.retrieval.read import SourceFile, Text, find_files, read_file
+from promptflow_lite.retrieval.read.page import read_page
 
 _OBJECTS = (
     b"<</Type/Catalog/Pages 2 0 R>>",
