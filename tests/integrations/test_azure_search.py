@@ -16,6 +16,7 @@ from promptflow_lite.connections.store import Given
 from promptflow_lite.errors import FlowError, InputError, MissingExtra, NodeError
 from promptflow_lite.integrations.azure_search import AzureSearchRetriever, open_search
 from promptflow_lite.retrieval.document import Document
+from promptflow_lite.tools.limit import Limit
 from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.search import make
 from tests.integrations.search_service import KEY, Fault, SearchService
@@ -156,9 +157,23 @@ async def test_a_busy_service_is_asked_again_when_it_says_so(service: SearchServ
     assert len(service.requests) == 3
 
 
+class Unhurried(Limit):
+    """Lets calls leave at once: the waits are `test_pacing`'s, on a clock that jumps."""
+
+    def take(self, now: float) -> float:
+        return 0.0
+
+
 async def test_a_service_that_stays_busy_fails_the_node(service: SearchService) -> None:
     service.faults.extend([Fault(429, {"Retry-After": "0"})] * 60)
-    assert (await failed(opened(service))).code == "rate-limited"
+    retriever = AzureSearchRetriever(
+        connection(service),
+        "manual",
+        fields={"id": "id", "content": "content"},
+        new_pacer=lambda: Pacer(limit=Unhurried()),
+    )
+    assert (await failed(retriever)).code == "rate-limited"
+    assert len(service.requests) == 40
 
 
 async def test_a_wrong_key_fails_the_node_without_showing_it(service: SearchService) -> None:
