@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, progress, say
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say
+from promptflow_lite.cli.indexing import (
+    OUTPUT,
+    PATH,
+    Output,
+    Stages,
+    Tokenizer,
+    counted,
+    known_connections,
+)
 
 if TYPE_CHECKING:
-    from promptflow_lite.cli.console import Progress
-    from promptflow_lite.connections.base import ConnectionProvider
     from promptflow_lite.retrieval.build import Built
-    from promptflow_lite.retrieval.document import Document
 
-__all__ = ["OUTPUT", "Mode", "Output", "Stages", "Tokenizer", "app", "counted", "known_connections"]
+__all__ = ["app"]
 
 app = Group("Search indexes over your documents.")
-
-
-class Output(StrEnum):
-    """How a result is written."""
-
-    text = "text"
-    json = "json"
-
-
-class Mode(StrEnum):
-    """How an index is searched."""
-
-    hybrid = "hybrid"
-    keyword = "keyword"
-    vector = "vector"
-    rrf = "rrf"
-
-
-class Tokenizer(StrEnum):
-    """How scripts without spaces are cut for keyword search."""
-
-    ngrams = "ngrams"
-    sudachi = "sudachi"
-
-
-_PATH = typer.Argument(help="The index file.", metavar="PATH")
-_MODE_HELP = (
-    "hybrid: words and vectors, fused by score; rrf: the same two, by reciprocal rank fusion; "
-    "keyword: BM25; vector: cosine."
-)
-OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
 
 
 @app.command(
@@ -157,7 +130,7 @@ def _tell_built(path: Path, built: Built, result: Output) -> None:
 
 
 @app.command("update", examples="pf index update my_flow/manual.index")
-def update(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
+def update(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
     """Build an index again from the sources and with the settings that it was built of.
 
     Files that did not change are neither read nor embedded again; what is gone is removed.
@@ -177,60 +150,9 @@ def update(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Out
     _tell_built(path, built, output)
 
 
-@app.command(
-    "push",
-    examples="""
-    pf index push my_flow/manual.index --to my_search --index manual
-    pf index push my_flow/manual.index --to my_search --index manual-ja --analyzer ja.microsoft
-    """,
-)
-def push(
-    path: Annotated[Path, _PATH],
-    to: Annotated[
-        str, typer.Option("--to", help="A connection of type cognitive_search.", metavar="CONNECTION")
-    ],
-    index: Annotated[str, typer.Option("--index", help="The index's name there.", metavar="NAME")],
-    analyzer: Annotated[
-        str,
-        typer.Option(
-            "--analyzer", help="How it cuts text into words: en.microsoft, ja.microsoft ...", metavar="NAME"
-        ),
-    ] = "standard.lucene",
-    output: Annotated[Output, OUTPUT] = Output.text,
-) -> None:
-    """Bring an index's passages and vectors to Azure AI Search, into an index made to match.
-
-    Pushed again, it replaces what changed and removes what is gone. Exit code 3 if some were refused.
-    """
-    import asyncio
-
-    from promptflow_lite.retrieval.index import Index
-    from promptflow_lite.tools.search import target_of
-
-    connection = known_connections().get(to)
-    push_index = target_of(connection)
-    opened = Index(path)
-    try:
-        with Stages() as stages:
-            pushed = asyncio.run(
-                push_index(opened, connection, index, analyzer=analyzer, progress=stages.report)
-            )
-    finally:
-        opened.close()
-    if output is Output.json:
-        emit_json({"connection": to, "index": index, **pushed._asdict()})
-    else:
-        where = neutral(f"{to}/{index}")
-        say(f"{where}: {counted(pushed.done, 'passage')} pushed, {pushed.removed} removed")
-        for name, why in pushed.refused.items():
-            say(neutral(f"{name}: refused: {why}"))
-    if pushed.refused:
-        raise typer.Exit(3)
-
-
 @app.command("delete", examples="pf index delete my_flow/manual.index --yes")
 def delete(
-    path: Annotated[Path, _PATH],
+    path: Annotated[Path, PATH],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Annotated[Output, OUTPUT] = Output.text,
 ) -> None:
@@ -249,89 +171,8 @@ def delete(
         say(f"{neutral(str(path))}: deleted")
 
 
-@app.command(
-    "search",
-    examples="""
-    pf index search my_flow/manual.index "How do I reset the lamp?"
-    pf index search my_flow/manual.index "ランプを初期化するには" --mode keyword --top-k 5 --output json
-    pf index search news.index "lamp" --filter lang=ja 'year={"min": 2024}' 'product=["lamp", "fan"]'
-    """,
-)
-def search(
-    path: Annotated[Path, _PATH],
-    query: Annotated[str, typer.Argument(help="What to look for.", metavar="QUERY")],
-    mode: Annotated[Mode, typer.Option("--mode", help=_MODE_HELP)] = Mode.hybrid,
-    top_k: Annotated[int, typer.Option("--top-k", help="How many passages at most.", min=1)] = 3,
-    filter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            help="What metadata must be: a value, or JSON: a list to be one of, or min and max.",
-            metavar="NAME=VALUE ...",
-        ),
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", help="Leave out what scores less.", metavar="NUMBER")
-    ] = None,
-    diversity: Annotated[
-        float,
-        typer.Option("--diversity", help="From 0, best first, to 1, each unlike the others.", min=0, max=1),
-    ] = 0.0,
-    output: Annotated[Output, OUTPUT] = Output.text,
-) -> None:
-    """Show the passages that answer a query best, best first."""
-    import asyncio
-
-    from promptflow_lite.tools.search import open_index
-
-    retriever = open_index(None, Path.cwd(), known_connections(), index=str(path.absolute()))
-    try:
-        found = asyncio.run(
-            retriever.retrieve(
-                query,
-                top_k=top_k,
-                mode=mode.value,
-                filter=_wanted(filter),
-                min_score=min_score,
-                diversity=diversity,
-            )
-        )
-    finally:
-        retriever.close()
-    if output is Output.json:
-        emit_json([document.to_json() for document in found])
-    else:
-        emit("\n\n".join(map(_shown, found)) or "nothing found")
-
-
-def _wanted(filter: list[str] | None) -> dict[str, Any]:
-    """The filter that `NAME=VALUE` texts write; what could be a number means the text and the number."""
-    import json
-
-    from promptflow_lite.cli.console import pairs
-
-    wanted: dict[str, Any] = {}
-    for name, text in pairs(filter, "--filter").items():
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        wanted[name] = value if isinstance(value, list | dict | str) else [text, value]
-    return wanted
-
-
-def _shown(document: Document) -> str:
-    from promptflow_lite.retrieval.document import place_of
-
-    metadata = document.metadata
-    place = " > ".join(str(metadata[key]) for key in ("source", "heading") if metadata.get(key))
-    at = ", ".join(filter(None, [place_of(metadata), f"characters {metadata['start']}-{metadata['end']}"]))
-    head = f"{document.score:.3f}  {document.id}  ({place}, {at})"
-    return neutral("\n".join([head, *(f"    {line}" for line in document.content.splitlines())]))
-
-
 @app.command("show", examples="pf index show my_flow/manual.index")
-def show(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
+def show(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
     """Show what an index holds and how it was made."""
     from dataclasses import asdict
 
@@ -345,52 +186,3 @@ def show(path: Annotated[Path, _PATH], output: Annotated[Output, OUTPUT] = Outpu
     else:
         info["sources"] = ", ".join(index.info.sources)
         emit("\n".join(f"{name:<10} {neutral(str(value))}" for name, value in info.items() if value != ""))
-
-
-def known_connections() -> ConnectionProvider:
-    """The connections of this home and of the environment."""
-    from promptflow_lite.connections.store import provider
-    from promptflow_lite.settings import settings
-
-    return provider(settings())
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-_LABELS = {
-    "read": "files read",
-    "embed": "chunks embedded",
-    "index": "chunks cut into words",
-    "write": "chunks written",
-    "question": "questions embedded",
-    "ask": "questions asked",
-    "push": "passages pushed",
-}
-
-
-class Stages:
-    """A progress bar for each stage of long work on an index."""
-
-    def __init__(self) -> None:
-        self._bars = ExitStack()
-        self._stage = ""
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._bars.close()
-        if kind is KeyboardInterrupt and self._stage == "embed":
-            say("stopped; what was embedded is kept, and the same command goes on from there")
-
-    def report(self, stage: str, done: int, total: int) -> None:
-        """Draw that `done` of `total` are done."""
-        if self._bar is None or stage != self._stage:
-            self._bars.close()
-            self._bar = self._bars.enter_context(progress(_LABELS[stage], total))
-            self._stage = stage
-        self._bar.advance(done - self._bar.done)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from promptflow_lite.cli.console import Group, emit_json, neutral, say, table
-from promptflow_lite.cli.index import OUTPUT, Mode, Output, Stages, Tokenizer, counted, known_connections
+from promptflow_lite.cli.indexing import OUTPUT, Mode, Output, Stages, Tokenizer, counted, known_connections
 
 app = Group("Search indexes over your documents.")
 

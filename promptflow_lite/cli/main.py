@@ -37,7 +37,7 @@ GROUPS = {
 MORE = {
     "connection": ("connection_import",),
     "flow": ("flow_compat",),
-    "index": ("index_evaluate",),
+    "index": ("index_search", "index_evaluate", "index_push"),
     "run": ("run_records",),
 }
 """Further modules with an `app` whose commands belong to a group."""
