@@ -15,6 +15,11 @@ def report(grades: list, predictions: list, ground_truths: list, labels: list) -
     log_metric("invalid", found.invalid)
     log_metric("accuracy", found.accuracy())
     log_metric("macro_f1", found.macro_f1())
+    log_metric("weighted_f1", found.weighted_f1())
+    log_metric("micro_f1", found.micro_f1())
+    log_metric("balanced_accuracy", found.balanced_accuracy())
+    log_metric("cohen_kappa", found.cohen_kappa())
+    log_metric("matthews", found.matthews())
     for label in found.seen:
         score = found.of_class(label)
         log_metric(f"f1/{label}", score.f1)

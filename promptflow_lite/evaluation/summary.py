@@ -1,4 +1,4 @@
-"""What do the scores of single lines say about the run? For evaluators without an aggregation node."""
+"""What do the scores of single lines say about the run?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from promptflow_lite.engine.results import LineResult, Status
 
-__all__ = ["of"]
+__all__ = ["means", "of"]
 
 
 def of(lines: Sequence[LineResult]) -> dict[str, float]:
     """Each numeric output's mean over the lines that have it, with the counts that say how many those are.
+
+    For evaluators without an aggregation node.
 
     `scored` lines have every number that any line has, `skipped` ones completed without some (`null`: nothing
     to score), `failed` ones broke. A flag counts as 1 or 0. Lines whose outputs are no numbers score nothing.
@@ -34,6 +36,29 @@ def of(lines: Sequence[LineResult]) -> dict[str, float]:
         "skipped": len(completed) - scored,
         "failed": len(lines) - len(completed),
     }
+
+
+def means(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Each number's mean over the lines that have it, with how many lines were scored and skipped.
+
+    For the aggregation node of an evaluator. A line is `scored` that has any number; where a mean is over
+    fewer lines than that, `<name>/lines` says over how many.
+
+    Args:
+        lines: what one node gave each line: names to numbers, or `None` where there was nothing to score.
+
+    >>> means([{"f1": 1.0, "fact": None}, {"f1": 0.5, "fact": 1.0}, {"f1": None, "fact": None}])
+    {'f1': 0.75, 'fact': 1.0, 'fact/lines': 1, 'scored': 2, 'skipped': 1}
+    """
+    names = {name: None for line in lines for name, value in line.items() if _is_number(value)}
+    scored = sum(any(_is_number(line.get(name)) for name in names) for line in lines)
+    found: dict[str, float] = {}
+    for name in names:
+        numbers = [line[name] for line in lines if _is_number(line.get(name))]
+        found[name] = _mean(numbers)
+        if len(numbers) < scored:
+            found[f"{name}/lines"] = len(numbers)
+    return {**found, "scored": scored, "skipped": len(lines) - scored}
 
 
 def _has_all(outputs: Mapping[str, Any], columns: Mapping[str, None]) -> bool:

@@ -12,10 +12,11 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import NamedTuple
 
+from promptflow_lite.evaluation.metrics.tokenizers import Tokenize
 from promptflow_lite.retrieval.tokenize import tokens
 
 __all__ = [
@@ -49,39 +50,41 @@ def normalize(text: str) -> str:
     >>> normalize("The  Ｆilter, 「きれい」!")
     'filter きれい'
     """
-    folded = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if not _is_punctuation(c))
+    folded = unicodedata.normalize("NFKC", text).lower().translate(_punctuation())
     return " ".join(_ARTICLES.sub(" ", folded).split())
 
 
-def exact_match(answer: str, reference: str) -> float:
+def exact_match(answer: str, reference: str, *, tokenize: Tokenize = tokens) -> float:
     """1.0 where the two are equal after `normalize`, else 0.0; spaces in unspaced scripts do not matter.
 
     Source: SQuAD's evaluate-v2.0.py, `compute_exact`.
     """
-    return float(_normal_tokens(answer) == _normal_tokens(reference))
+    return float(tokenize(normalize(answer)) == tokenize(normalize(reference)))
 
 
-def token_f1(answer: str, reference: str) -> Overlap:
+def token_f1(answer: str, reference: str, *, tokenize: Tokenize = tokens) -> Overlap:
     """Precision, recall and F1 of the tokens that both texts have, counted with multiplicity.
 
     Two empty texts agree: 1.0. Source: SQuAD's evaluate-v2.0.py, `compute_f1`.
     """
-    given, wanted = _normal_tokens(answer), _normal_tokens(reference)
+    given, wanted = tokenize(normalize(answer)), tokenize(normalize(reference))
     if not given or not wanted:
         return Overlap(*[float(given == wanted)] * 3)
     return _overlap((Counter(given) & Counter(wanted)).total(), len(given), len(wanted))
 
 
-def rouge_n(answer: str, reference: str, n: int = 1) -> Overlap:
+def rouge_n(answer: str, reference: str, n: int = 1, *, tokenize: Tokenize = tokens) -> Overlap:
     """ROUGE-N: the n-grams that both texts have. Source: Lin 2004, section 2; no stemming."""
-    given, wanted = _grams(tokens(answer), n), _grams(tokens(reference), n)
+    given, wanted = _grams(tokenize(answer), n), _grams(tokenize(reference), n)
     return _overlap((given & wanted).total(), given.total(), wanted.total())
 
 
-def rouge_l(answer: str, reference: str) -> Overlap:
+def rouge_l(answer: str, reference: str, *, tokenize: Tokenize = tokens) -> Overlap:
     """ROUGE-L: longest common subsequence of tokens. Source: Lin 2004, section 3.1; beta 1, not stemmed."""
-    given, wanted = tokens(answer), tokens(reference)
-    return _overlap(_common(given, wanted), len(given), len(wanted))
+    from rapidfuzz.distance import LCSseq  # noqa: PLC0415  # heavy: first use
+
+    given, wanted = tokenize(answer), tokenize(reference)
+    return _overlap(int(LCSseq.similarity(given, wanted)), len(given), len(wanted))
 
 
 def contains(answer: str, fact: str) -> float:
@@ -102,13 +105,19 @@ def best(score: Callable[[str, str], float], answer: str, references: Sequence[s
     return max((score(answer, reference) for reference in references), default=0.0)
 
 
-@lru_cache(maxsize=4096)
-def _is_punctuation(character: str) -> bool:
-    return character in string.punctuation or unicodedata.category(character).startswith("P")
+class _Punctuation(dict[int, int | None]):
+    """For `str.translate`: nothing for punctuation, any other character for itself; filled as asked."""
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        is_mark = character in string.punctuation or unicodedata.category(character).startswith("P")
+        self[code] = found = None if is_mark else code
+        return found
 
 
-def _normal_tokens(text: str) -> list[str]:
-    return tokens(normalize(text))
+@cache
+def _punctuation() -> _Punctuation:
+    return _Punctuation()
 
 
 def _pieces(text: str) -> list[str]:
@@ -118,20 +127,8 @@ def _pieces(text: str) -> list[str]:
     return [piece for i, part in parts for piece in ([part] if i % 2 else tokens(part))]
 
 
-def _grams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-
-
-def _common(left: list[str], right: list[str]) -> int:
-    """The length of the longest common subsequence."""
-    row = [0] * (len(right) + 1)
-    for word in left:
-        diagonal = 0
-        for i, other in enumerate(right):
-            above = row[i + 1]
-            row[i + 1] = diagonal + 1 if word == other else max(above, row[i])
-            diagonal = above
-    return row[-1]
+def _grams(words: list[str], n: int) -> Counter[Hashable]:
+    return Counter(words if n == 1 else zip(*(words[i:] for i in range(n)), strict=False))
 
 
 def _overlap(shared: int, given: int, wanted: int) -> Overlap:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from promptflow_lite.errors import MissingExtra
+from promptflow_lite.errors import InputError, MissingExtra, near_miss
 from promptflow_lite.retrieval.japanese import surfaces
 from promptflow_lite.retrieval.tokenize import tokens
 
@@ -65,9 +65,16 @@ def tokenizer(name: Tokenizer, texts: Sequence[str] = ()) -> tuple[str, Tokenize
         texts: what is to be scored; `auto` looks at it.
 
     Raises:
+        InputError: no tokenizer has that name (`unknown-tokenizer`).
         MissingExtra: it needs a package that is not installed.
     """
     if name != "auto":
+        if name not in TOKENIZERS:
+            raise InputError(
+                f"tokenizer: expected one of {', '.join(map(repr, ('auto', *TOKENIZERS)))}, got {name!r}",
+                code="unknown-tokenizer",
+                hint=near_miss(name, TOKENIZERS),
+            )
         return name, TOKENIZERS[name]
     if any(_JAPANESE.search(text) for text in texts):
         try:
