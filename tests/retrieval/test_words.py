@@ -48,6 +48,25 @@ def test_postings_survive_the_file(passages: list[list[str]]) -> None:
     assert all((a == b).all() for a, b in zip(first[1:], second[1:], strict=True))
 
 
+def test_postings_that_are_sorted_in_blocks_are_whole() -> None:
+    passages = [[f"w{(row * 7 + n) % 997}" for n in range(150)] for row in range(1500)]
+    postings = postings_of(passages)
+    expected: dict[str, list[int]] = {}
+    for row, said in enumerate(passages):
+        for word in said:
+            expected.setdefault(word, []).append(row)
+    starts = postings.starts.tolist()
+    found = {
+        word: postings.rows[starts[n] : starts[n + 1]].tolist() for n, word in enumerate(postings.vocabulary)
+    }
+    assert len(postings.rows) == 225_000
+    assert found == expected
+
+
+def test_a_word_counts_65535_times_at_most() -> None:
+    assert postings_of([["a"] * 70_000 + ["b"], ["a"]]).counts.tolist() == [65_535, 1, 1]
+
+
 def test_forms_of_a_word_have_one_stem_and_other_scripts_stay() -> None:
     assert stems(["descaling", "descaled", "Müller", "京都", "한국", "большой"]) == [
         "descal",
