@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.retrieval.chunk import OVERLAP, SIZE, Chunk, chunk
+from promptflow_lite.retrieval.changes import changes_of
+from promptflow_lite.retrieval.chunk import OVERLAP, SIZE
 from promptflow_lite.retrieval.embed import LOCAL, NO_ROLES, Embedder, Roles, embedded
 from promptflow_lite.retrieval.index import Index
-from promptflow_lite.retrieval.info import FORMAT, Info, KnownFile
+from promptflow_lite.retrieval.info import FORMAT, Info
 from promptflow_lite.retrieval.kept import Kept, building_at, kept_at, unwritable
-from promptflow_lite.retrieval.read import Found, SourceFile, Text, find_files, read_file
+from promptflow_lite.retrieval.read import find_files
 from promptflow_lite.retrieval.tokenize import Tokenizer, kind_of, tokenizer_of
-from promptflow_lite.retrieval.write import Changes, ReadFile, Row, write
+from promptflow_lite.retrieval.write import Changes, write
 
 __all__ = ["Built", "Progress", "build", "delete", "sources_of", "update"]
 
@@ -30,8 +28,6 @@ Progress = Callable[[str, int, int], None]
 """Told the stage (`read`, `embed`, `index`, `write`), how much of it is done, and of how much."""
 
 _BATCH = 64
-_RACY_NS = 2_000_000_000
-"""A file changed that shortly before it was read may change again without looking changed from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ async def build(
     )
     with _held(output, embedder.name) as kept, _old(output) as old:
         base = old if old is not None and _cut_alike(old.info, info) else None
-        changes = _changes(find_files(sources), info, output, base, progress)
+        changes = changes_of(find_files(sources), info, output, base, progress)
         if (
             base is not None
             and not _any(changes)
@@ -221,96 +217,6 @@ def _any(changes: Changes) -> bool:
 
 def _chunks_left(base: Index | None, changes: Changes) -> int:
     return 0 if base is None else base.chunks_besides([file.path for file in changes.gone])
-
-
-def _changes(found: Found, info: Info, output: Path, base: Index | None, progress: Progress) -> Changes:
-    before = base.files() if base is not None else {}
-    texts: dict[str, str] = {}
-    complaints = list(found.complaints)
-    read: list[ReadFile] = []
-    touched: list[KnownFile] = []
-    same: set[str] = set()
-    for number, file in enumerate(found.files, start=1):
-        try:
-            known = before.get(_key(file, output))
-            now = _look(file, output, known)
-            if known is not None and now.digest == known.digest and now.name == known.name:
-                same.add(now.path)
-                touched += [now] if now != known else []
-            else:
-                read.append(_read(file, now, info, texts, complaints))
-        except InputError as error:
-            complaints.append(error.message)
-        except OSError as error:
-            complaints.append(f"{file.path}: {error.strerror or error}")
-        progress("read", number, len(found.files))
-    gone = [file for path, file in before.items() if path not in same]
-    if base is not None:
-        sources = base.sources_of(texts, besides=[file.path for file in gone])
-        complaints += [
-            f"{texts[name]}: the id {name!r} is also in {other}" for name, other in sources.items()
-        ]
-    if complaints:
-        raise InputError("\n".join(complaints), code="bad-source")
-    return Changes(read, touched, gone)
-
-
-def _key(file: SourceFile, output: Path) -> str:
-    return os.path.relpath(file.path.resolve(), output.parent.resolve())
-
-
-def _look(file: SourceFile, output: Path, known: KnownFile | None) -> KnownFile:
-    """What the file is now; it is opened only if it looks changed from outside."""
-    stat = file.path.stat()
-    key = _key(file, output)
-    if known is not None and (known.size, known.modified) == (stat.st_size, stat.st_mtime_ns):
-        return known._replace(name=file.name)
-    modified = stat.st_mtime_ns if time.time_ns() - stat.st_mtime_ns > _RACY_NS else 0
-    with file.path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return KnownFile(key, file.name, stat.st_size, modified, digest)
-
-
-def _read(
-    file: SourceFile, now: KnownFile, info: Info, texts: dict[str, str], complaints: list[str]
-) -> ReadFile:
-    names: list[str] = []
-    rows: list[Row] = []
-    for text in read_file(replace(file, text_column=info.text_column)):
-        if text.id in texts:
-            complaints.append(f"{file.path}: the id {text.id!r} is also in {texts[text.id]}")
-            continue
-        texts[text.id] = text.source
-        names.append(text.id)
-        rows += _rows(text, chunk(text, size=info.size, overlap=info.overlap))
-    return ReadFile(now, names, rows)
-
-
-def _rows(text: Text, chunks: Sequence[Chunk]) -> Iterable[Row]:
-    for number, made in enumerate(chunks, start=1):
-        headings = [*text.heading, *made.heading]
-        above = [text.title, *headings] if text.title else headings
-        heading = " > ".join(headings)
-        metadata = {
-            **text.metadata,
-            "document": text.id,
-            "source": text.source,
-            "start": made.start,
-            "end": made.end,
-        }
-        if text.places:
-            place = bisect_right(text.places, made.start, key=itemgetter(0)) - 1
-            metadata[text.unit] = text.places[place][1]
-        if text.title:
-            metadata["title"] = text.title
-        if heading:
-            metadata["heading"] = heading
-        yield Row(
-            name=text.id if len(chunks) == 1 else f"{text.id}:{number}",
-            content=made.content,
-            headings=" / ".join(dict.fromkeys(name.replace("_", " ") for name in above)),
-            metadata=metadata,
-        )
 
 
 async def _embed(texts: Mapping[str, str], embedder: Embedder, kept: Kept, progress: Progress) -> int:
