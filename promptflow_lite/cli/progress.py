@@ -51,8 +51,13 @@ class Progress:
         """Count `count` more as done, `failed` of them failed."""
         self.done += count
         self.failed += failed
-        if time.monotonic() - self._drawn >= _EVERY_S:
+        if self.is_due:
             self._draw()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is drawn at the next `advance`."""
+        return self._stream is not None and time.monotonic() - self._drawn >= _EVERY_S
 
     @property
     def elapsed_s(self) -> float:

@@ -96,8 +96,10 @@ class TextReport:
         """Count the line; with `each_line` say how it ended."""
         if self._bar is None:
             return
-        self._usage.add(result.usage)
-        self._bar.note = self._note()
+        if result.usage.calls or result.usage.prompt_tokens:
+            self._usage.add(result.usage)
+        if self._bar.is_due:
+            self._bar.note = self._note()
         self._bar.advance(failed=1 if result.error else 0)
         if self._each_line:
             self.ended_line(result)
@@ -144,6 +146,7 @@ class TextReport:
     def end(self) -> None:
         """Finish the bar."""
         if self._bar is not None:
+            self._bar.note = self._note()
             self._bar.__exit__(None, None, None)
             self._bar = None
 
@@ -156,9 +159,10 @@ class TextReport:
         return "  ".join(parts)
 
     def _say_now_and_then(self) -> None:
-        if self._bar is None or is_interactive() or time.monotonic() - self._said < _PLAIN_EVERY_S:
+        if self._bar is None or time.monotonic() - self._said < _PLAIN_EVERY_S or is_interactive():
             return
         self._said = time.monotonic()
+        self._bar.note = self._note()
         say(self._bar.text(self._bar.elapsed_s))
 
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from promptflow_lite.values import Image, Text
 
-__all__ = ["keep", "load", "load_image", "to_base64"]
+__all__ = ["is_plain", "keep", "load", "load_image", "to_base64"]
 
 OPENAI_VISION = "openai-vision"
 _KEY = re.compile(r"data:image/(?P<kind>[^;]*);(?P<how>path|base64|url)")
@@ -88,6 +88,15 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is seen at a glance that `value` holds no image: so is most of what a run keeps."""
+    if type(value) is not dict:
+        return type(value) in _PLAIN
+    if not _PLAIN.issuperset(map(type, value.values())):
+        return False
+    return len(value) != 1 or not str(next(iter(value))).startswith("data:")
 
 
 def keep(value: Any, message_format: str, folder: Path, *, shown: str = "") -> Any:

@@ -25,7 +25,7 @@ from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key
 from promptflow_lite.tools.pacing import Throttled
 from promptflow_lite.tools.scope import Printed
-from promptflow_lite.tools.wire import tell
+from promptflow_lite.tools.shared import tell
 
 __all__ = ["CRASH", "Child", "Sent"]
 

@@ -26,9 +26,9 @@ class Disk:
 
     def write(self, handle: int, content: bytes) -> None:
         """Write all of `content` where the handle stands."""
-        view = memoryview(content)
-        while view:
-            view = view[os.write(handle, view) :]
+        written = os.write(handle, content)
+        while written < len(content):
+            written += os.write(handle, memoryview(content)[written:])
 
     def truncate(self, handle: int, size: int) -> None:
         """Cut the file to `size` bytes, and stand at its end."""

@@ -34,7 +34,7 @@ from promptflow_lite.runs.store import IN_FLIGHT, JOURNAL, RunStore, write_json,
 from promptflow_lite.runs.tally import Tally, accounted
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.scope import Usage, caching
-from promptflow_lite.tools.wire import listening
+from promptflow_lite.tools.shared import listening
 
 __all__ = ["Execution", "Summarize", "job_of"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.engine.results import AggregationResult, LineResult, NodeRun
-from promptflow_lite.flow.images import keep, load
+from promptflow_lite.flow.images import is_plain, keep, load
 
 __all__ = ["KeptImages"]
 
@@ -70,6 +70,8 @@ class KeptImages:
         return {**runs, **changed} if changed else runs
 
     def _plain(self, value: Any) -> Any:
+        if is_plain(value):
+            return value
         try:
             return keep(value, self._format, self._files, shown=self._shown)
         except RecursionError:  # a list that holds itself: the record shows what it can

@@ -79,5 +79,4 @@ def _write(path: Path, keys: Iterable[Key]) -> None:
 
 
 def _row(key: Key) -> bytes:
-    number, repeat = key
-    return f"{number} {repeat}".encode().ljust(_WIDTH - 1) + b"\n"
+    return (b"%d %d" % key).ljust(_WIDTH - 1) + b"\n"

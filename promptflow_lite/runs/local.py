@@ -21,7 +21,7 @@ from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
-from promptflow_lite.tools.scope import Printed
+from promptflow_lite.tools.scope import Printed, within
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["LocalExecutor", "result_of"]
@@ -111,7 +111,8 @@ class LocalExecutor:
 
         strays = Printed()
         with Home(bound.folder, strays):  # entered once, so that no line is first in and last out
-            working = asyncio.create_task(everyone())
+            with within(bound.connections):  # for the same reason: tasks begin with what is set here
+                working = asyncio.create_task(everyone())
             try:
                 while (result := await done.get()) is not None:
                     if isinstance(result, Exception):

@@ -38,8 +38,8 @@ from promptflow_lite.settings import settings
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.scope import caching
+from promptflow_lite.tools.shared import listening
 from promptflow_lite.tools.tool import BoundFlow
-from promptflow_lite.tools.wire import listening
 
 __all__ = ["main"]
 

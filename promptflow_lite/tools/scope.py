@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,6 +115,24 @@ class NodeScope:
     """Why the model stopped, as the endpoint says it: `stop`, `length`, ..."""
 
 
+class _Set:
+    """A context variable that is set for a while: every line does so, and a generator costs thrice."""
+
+    __slots__ = ("_token", "_value", "_variable")
+
+    def __init__(self, variable: ContextVar[Any], value: object) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._token = self._variable.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        self._variable.reset(self._token)
+
+
+_NOTHING = nullcontext()
+
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
 
 
@@ -138,14 +156,9 @@ deadlines: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.deadlines
 """The timeouts of the running line and node, each with its loop; an endpoint's wait stops them."""
 
 
-@contextmanager
-def on_the_clock(clock: asyncio.Timeout) -> Iterator[None]:
+def on_the_clock(clock: asyncio.Timeout) -> AbstractContextManager[None]:
     """Count what is done within as time of `clock`, but for the waits that `off_the_clock` leaves out."""
-    token = deadlines.set((*deadlines.get(), (asyncio.get_running_loop(), clock)))
-    try:
-        yield
-    finally:
-        deadlines.reset(token)
+    return _Set(deadlines, (*deadlines.get(), (asyncio.get_running_loop(), clock)))
 
 
 @contextmanager
@@ -178,17 +191,12 @@ class Surroundings:
 around: ContextVar[Surroundings | None] = ContextVar("promptflow_lite.flow", default=None)
 
 
-@contextmanager
-def within(connections: ConnectionProvider | None) -> Iterator[None]:
+def within(connections: ConnectionProvider | None) -> AbstractContextManager[None]:
     """On this loop, code of a flow that was bound with `connections` runs; `None` says nothing."""
-    if connections is None:
-        yield
-        return
-    token = around.set(Surroundings(connections, asyncio.get_running_loop()))
-    try:
-        yield
-    finally:
-        around.reset(token)
+    here, loop = around.get(), asyncio.get_running_loop()
+    if connections is None or (here is not None and here.connections is connections and here.loop is loop):
+        return _NOTHING  # the lines of a run are all within the same
+    return _Set(around, Surroundings(connections, loop))
 
 
 def log_metric(key: str, value: Any, variant_id: str | None = None) -> None:

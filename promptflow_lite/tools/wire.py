@@ -8,50 +8,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import orjson
 
-from promptflow_lite.tools.board import Board
 from promptflow_lite.tools.cache import Cache, cache_in_use, key_of
 from promptflow_lite.tools.endpoint import Endpoint
 from promptflow_lite.tools.failure import ModelError, seconds_of
 from promptflow_lite.tools.limit import Limit
-from promptflow_lite.tools.pacing import Pacer, Throttled
+from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.scope import current
+from promptflow_lite.tools.shared import Shared, shared_here
 from promptflow_lite.tools.transport import EventStream, Header, connect, post
 
 if TYPE_CHECKING:
     from wreq import Client
 
-__all__ = ["ask", "gather", "listening", "once", "stream", "tell"]
+__all__ = ["ask", "gather", "once", "stream"]
 
 T = TypeVar("T")
-Listener = Callable[[Throttled], object]
-
-
-@dataclass
-class _Shared:
-    """What all callers of models on one event loop share."""
-
-    pacers: dict[tuple[Any, ...], Pacer] = field(default_factory=dict)
-    under_way: dict[str, asyncio.Event] = field(default_factory=dict)
-    """Requests whose answers will be kept: whoever asks the same meanwhile waits for them."""
-    listeners: list[Listener] = field(default_factory=list)
-    board: Board | None = None
-
-    @cached_property
-    def client(self) -> Client:
-        """Made when the first model is asked."""
-        return connect()
-
-
-# A client and its pacers belong to one event loop: kept by loop, and gone with it.
-_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
 
 async def ask(
@@ -68,14 +44,14 @@ async def ask(
     Raises:
         ModelError: the endpoint refused, or did not answer sensibly in time.
     """
-    shared = _shared()
+    shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
 
     async def tried() -> tuple[T, dict[str, Any]]:
-        answer, header = await post(shared.client, endpoint, url, payload)
+        answer, header = await post(_client(shared), endpoint, url, payload)
         value = understand(answer)
         _observe(pacer.limit, header)
         return value, answer
@@ -98,7 +74,8 @@ async def once(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> d
     Raises:
         ModelError: as `ask`.
     """
-    answer, _ = await post(_shared().client, endpoint, endpoint.url(operation, body), _dumps(body, endpoint))
+    client, url = _client(shared_here()), endpoint.url(operation, body)
+    answer, _ = await post(client, endpoint, url, _dumps(body, endpoint))
     return answer
 
 
@@ -115,7 +92,7 @@ async def stream(
         async for event in _streamed(endpoint, operation, body):
             yield event
         return
-    async with _Lookup(_shared(), cache, key_of(endpoint, operation, body)) as kept:
+    async with _Lookup(shared_here(), cache, key_of(endpoint, operation, body)) as kept:
         if kept.answer is not None:
             with _unpaid():
                 pass
@@ -133,14 +110,14 @@ async def stream(
 async def _streamed(
     endpoint: Endpoint, operation: str, body: Mapping[str, Any]
 ) -> AsyncIterator[dict[str, Any]]:
-    shared = _shared()
+    shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
 
     async def opened() -> EventStream:
-        events = await EventStream.open(shared.client, endpoint, url, payload)
+        events = await EventStream.open(_client(shared), endpoint, url, payload)
         _observe(pacer.limit, events.header)
         return events
 
@@ -170,13 +147,13 @@ async def gather(
     Raises:
         ModelError: as `ask`.
     """
-    shared = _shared()
+    shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
     url = endpoint.url(operation, body)
 
     async def tried() -> tuple[str, list[dict[str, Any]]]:
-        stream = await EventStream.open(shared.client, endpoint, url, payload)
+        stream = await EventStream.open(_client(shared), endpoint, url, payload)
         events: list[dict[str, Any]] = []
 
         async def noted() -> AsyncIterator[dict[str, Any]]:
@@ -205,7 +182,7 @@ async def gather(
 class _Lookup:
     """What is kept under a key, once nobody else on this loop is asking for the same."""
 
-    def __init__(self, shared: _Shared, cache: Cache, key: str) -> None:
+    def __init__(self, shared: Shared, cache: Cache, key: str) -> None:
         self.key = key
         self.answer: Any = None
         self._under_way = shared.under_way
@@ -252,51 +229,19 @@ def _is_whole(events: Iterable[Mapping[str, Any]]) -> bool:
     return any(choice.get("finish_reason") not in (None, "content_filter") for choice in choices)
 
 
-def tell(throttled: Throttled) -> None:
-    """Pass on what a worker process has to say to those who listen on this event loop."""
-    for listener in list(_shared().listeners):
-        listener(throttled)
-
-
-@contextmanager
-def listening(listener: Listener, *, board: str | None = None) -> Iterator[None]:
-    """Be told when calls on this event loop have to wait; they then wait for as long as the endpoint asks.
-
-    Args:
-        listener: is told.
-        board: the folder where the processes of a run share what they learn; `None`: this one is alone.
-    """
-    if board is not None:
-        _shared().board = Board.open(board)
-    loop, context = asyncio.get_running_loop(), copy_context()
-
-    def told(throttled: Throttled) -> None:
-        # In the listener's context: in a node's, what it prints would be the node's.
-        loop.call_soon(listener, throttled, context=context)
-
-    listeners = _shared().listeners
-    listeners.append(told)
-    try:
-        yield
-    finally:
-        listeners.remove(told)
-
-
 def _note(endpoint: Endpoint) -> None:
     scope = current.get()
     if scope is not None:
         scope.endpoint = "local" if endpoint.stops_if_streaming else endpoint.base_url
 
 
-def _shared() -> _Shared:
-    loop = asyncio.get_running_loop()
-    shared = _SHARED.get(loop)
-    if shared is None:
-        shared = _SHARED[loop] = _Shared()
-    return shared
+def _client(shared: Shared) -> Client:
+    if shared.client is None:
+        shared.client = connect()
+    return shared.client
 
 
-def _pacer(shared: _Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer:
+def _pacer(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer:
     key = (*endpoint.identity, body.get("model"))
     pacer = shared.pacers.get(key)
     if pacer is None:
