@@ -12,18 +12,18 @@ import os
 import shlex
 import sqlite3
 import threading
-import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from promptflow_lite.errors import InputError
+from promptflow_lite.retrieval.database import Database
 from promptflow_lite.retrieval.document import Document
-from promptflow_lite.retrieval.filter import Conditions, conditions
+from promptflow_lite.retrieval.filter import conditions
 from promptflow_lite.retrieval.fusion import best, diverse, fuse, reciprocal
 from promptflow_lite.retrieval.info import Info, KnownFile
+from promptflow_lite.retrieval.passages import Passages
 from promptflow_lite.retrieval.stem import stems
 from promptflow_lite.retrieval.tokenize import Terms, analyzer, query_terms
 from promptflow_lite.retrieval.words import Postings, Words
@@ -38,21 +38,6 @@ IndexMode = Literal["hybrid", "keyword", "vector", "rrf"]
 
 _CANDIDATES = 50
 """Passages that words and vectors each name, of which a hybrid search takes the best."""
-_REMEMBERED_PASSAGES = 10_000
-"""Passages whose text stays in memory once it was found: about 10 MB."""
-_REMEMBERED_FILTERS = 64
-"""Filters whose passages stay in memory, a byte for each passage of the index."""
-
-
-class _Passage(NamedTuple):
-    name: str
-    content: str
-    metadata: dict[str, Any]
-
-
-def _close(connections: list[sqlite3.Connection]) -> None:
-    while connections:
-        connections.pop().close()
 
 
 class Index:
@@ -68,19 +53,15 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._idle: list[sqlite3.Connection] = []
-        # A flow that is called from Python may be dropped without a word; its files are closed all the same.
-        weakref.finalize(self, _close, self._idle)
+        self._database = Database(path)
         self._held_vectors: Vectors | None = None
         self._held_words: Words | None = None
-        self._passages: dict[int, _Passage] = {}
-        self._allowed: dict[Conditions, Any] = {}
         # Two first searches at once would read the vectors twice.
         self._lock = threading.Lock()
         if not path.is_file():
             raise InputError(f"{path}: there is no index", code="index-not-found", hint=_how_to_build(path))
         try:
-            with self._connection() as connection:
+            with self._database.connection() as connection:
                 self.info = Info.read(connection)
         except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
             self.close()
@@ -89,19 +70,7 @@ class Index:
                 code="index-unreadable",
                 hint=_how_to_build(path, getattr(error, "sources", ())),
             ) from error
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = self._idle.pop() if self._idle else self._connect()
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
-
-    def _connect(self) -> sqlite3.Connection:
-        # immutable: a rebuild replaces the file by rename, so that an open one never changes.
-        uri = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._passages = Passages(self._database, self.info.chunks)
 
     @cached_property
     def terms(self) -> Terms:
@@ -120,13 +89,13 @@ class Index:
 
     def close(self) -> None:
         """Close the file."""
-        _close(self._idle)
+        self._database.close()
 
     def passages(self) -> Iterator[tuple[Document, Vectors]]:
         """Every passage with its vector, in the order of the index."""
         import numpy as np  # noqa: PLC0415  # heavy: first use
 
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             rows = connection.execute(
                 "select name, content, metadata, vector from chunks join vectors using (id) order by id"
             )
@@ -159,7 +128,7 @@ class Index:
         Raises:
             InputError: the filter is none, or the vector has another dimension.
         """
-        allowed = self._allowed_by(conditions(filter)) if filter else None
+        allowed = self._passages.allowed(conditions(filter)) if filter else None
         limit = max(_CANDIDATES, top_k) if diversity else top_k
         found = self._found(query, vector, mode, allowed, limit)
         if min_score is not None:
@@ -167,7 +136,7 @@ class Index:
         if diversity:
             vectors = self._vectors[[row for row, _ in found]]
             found = diverse(found, vectors, top_k, diversity=diversity)
-        return self._documents(found)
+        return self._passages.documents(found)
 
     def _found(
         self, query: str, vector: Vectors | None, mode: IndexMode, allowed: Any, limit: int
@@ -196,27 +165,27 @@ class Index:
     def files(self) -> dict[str, KnownFile]:
         """The files that it was built of, by path."""
         sql = "select path, name, size, modified, digest from files"
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return {row[0]: KnownFile(*row) for row in connection.execute(sql)}
 
     def chunks_besides(self, paths: Sequence[str]) -> int:
         """How many chunks are of other files than those of `paths`."""
         inside = "select id from files where path in (select value from json_each(?))"
         sql = f"select count(*) from chunks where file not in ({inside})"  # noqa: S608  # constant text
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return int(connection.execute(sql, (json.dumps(paths),)).fetchone()[0])
 
     def missing(self, names: Iterable[str]) -> set[str]:
         """Those of `names` that no document, file or chunk here has."""
         sql = "select id from documents union select name from files union select name from chunks"
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return set(names) - {name for (name,) in connection.execute(sql)}
 
     def sources_of(self, documents: Iterable[str], *, besides: Sequence[str]) -> dict[str, str]:
         """Which file holds each of those documents, by name; the files of the paths `besides` left out."""
         sql = "select documents.id, name, path from documents join files on files.id = file"
         wanted = set(documents)
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return {
                 document: name
                 for document, name, path in connection.execute(sql)
@@ -228,7 +197,7 @@ class Index:
         if not digests:
             return {}
         sql = "select digest, vector from chunks join vectors using (id)"
-        with self._connection() as connection:
+        with self._database.connection() as connection:
             return {digest: vector for digest, vector in connection.execute(sql) if digest in digests}
 
     def _cosines(self, vector: Vectors | None) -> Vectors:
@@ -253,7 +222,7 @@ class Index:
 
         if self._held_vectors is not None:
             return self._held_vectors
-        with self._lock, self._connection() as connection:
+        with self._lock, self._database.connection() as connection:
             if self._held_vectors is None:
                 vectors = np.empty((self.info.chunks, self.info.dimension), dtype="<f4")
                 # Row by row: all the blobs at once would double the memory that the process keeps.
@@ -267,62 +236,10 @@ class Index:
     def _words(self) -> Words:
         if self._held_words is not None:
             return self._held_words
-        with self._lock, self._connection() as connection:
+        with self._lock, self._database.connection() as connection:
             if self._held_words is None:
                 self._held_words = Words(read_postings(connection))
             return self._held_words
-
-    @cached_property
-    def _keys(self) -> Any:
-        """The id of each passage, in the order of the rows."""
-        import numpy as np  # noqa: PLC0415  # heavy: first use
-
-        with self._connection() as connection:
-            keys = (key for (key,) in connection.execute("select id from vectors order by id"))
-            return np.fromiter(keys, dtype=np.int64, count=self.info.chunks)
-
-    def _allowed_by(self, wanted: Conditions) -> Any:
-        """Which passages a filter leaves: booleans, shape (chunks,); None if all."""
-        import numpy as np  # noqa: PLC0415  # heavy: first use
-
-        if not wanted.sql:
-            return None
-        # A filter may come from a stranger, with values that are equal and of another type: 1 and True.
-        allowed = self._allowed.get(
-            known := Conditions(wanted.sql, (*wanted.values, *map(type, wanted.values)))
-        )
-        if allowed is None:
-            with self._connection() as connection:
-                keys = [key for (key,) in connection.execute(wanted.sql, wanted.values)]
-            allowed = np.isin(self._keys, keys)
-            if len(self._allowed) >= _REMEMBERED_FILTERS:
-                self._allowed = {}
-            self._allowed[known] = allowed
-        return allowed
-
-    def _documents(self, found: Sequence[tuple[int, float]]) -> list[Document]:
-        known = self._passages
-        missing = [row for row, _ in found if row not in known]
-        if missing:
-            # Kept by the caller too: another thread may forget them meanwhile.
-            known = self._remember(missing, {row: known[row] for row, _ in found if row in known})
-        made: list[Document] = []
-        for row, score in found:
-            name, content, metadata = known[row]
-            made.append(Document(content, name, score, metadata.copy()))
-        return made
-
-    def _remember(self, rows: Sequence[int], known: dict[int, _Passage]) -> dict[int, _Passage]:
-        """`known` with the passages of `rows`, which are read."""
-        row_of = dict(zip(self._keys[rows].tolist(), rows, strict=True))
-        sql = "select id, name, content, metadata from chunks where id in (select value from json_each(?))"
-        with self._connection() as connection:
-            for key, name, content, metadata in connection.execute(sql, (json.dumps([*row_of]),)):
-                known[row_of[key]] = _Passage(name, content, json.loads(metadata))
-        if len(self._passages) + len(known) > _REMEMBERED_PASSAGES:
-            self._passages = {}
-        self._passages.update(known)
-        return known
 
 
 def read_postings(connection: sqlite3.Connection) -> Postings:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.retrieval import index as index_module
+from promptflow_lite.retrieval import passages as passages_module
 from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.embed import LocalEmbedder
 from promptflow_lite.retrieval.index import Index
@@ -181,8 +181,8 @@ def test_what_is_forgotten_is_read_again(
     index: Index, encoder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = index.search("lamp", encoder.embed(["lamp"])[0], top_k=3)
-    monkeypatch.setattr(index_module, "_REMEMBERED_PASSAGES", 2)
-    monkeypatch.setattr(index_module, "_REMEMBERED_FILTERS", 1)
+    monkeypatch.setattr(passages_module, "_REMEMBERED_PASSAGES", 2)
+    monkeypatch.setattr(passages_module, "_REMEMBERED_FILTERS", 1)
     queries = ["lamp", "kettle", "拭きます"]
     vectors = [encoder.embed([query])[0] for query in queries]
     fresh = Index(index.path)
