@@ -23,7 +23,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, NodeError
-from promptflow_lite.prompts.quotation import numbered
+from promptflow_lite.prompts.quotation import numbered, quoted
 from promptflow_lite.values import Image, to_plain
 
 __all__ = ["Template", "compile", "variables"]
@@ -156,6 +156,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 def _environment() -> ImmutableSandboxedEnvironment:
     made = _Sandbox(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # prompts are no HTML
     made.filters["numbered"] = numbered
+    made.filters["quoted"] = quoted
     return made
 
 

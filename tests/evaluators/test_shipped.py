@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from promptflow_lite import load_flow, run
-from promptflow_lite import test as run_test
 from promptflow_lite.flow.load import load_flow as read_flow
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
@@ -204,40 +202,6 @@ def test_embedding_similarity_asks_a_connection_and_not_for_empty_texts(home: Pa
     expected = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
     assert values == [pytest.approx(expected), 0.0, None, pytest.approx(1.0)]
     assert (done.metrics["scored"], done.metrics["skipped"]) == (3, 1)
-
-
-JUDGEMENTS = {
-    "2 months": '{"reason": "It is in the context.", "score": 5}',
-    "10 years": "I would say two out of five",
-}
-
-
-def judged(body: Mapping[str, Any]) -> str:
-    prompt = body["messages"][-1]["content"]
-    return next(
-        judgement for words, judgement in JUDGEMENTS.items() if words in prompt.partition("Answer:")[2]
-    )
-
-
-def test_groundedness_counts_what_it_could_not_read_and_what_had_no_context(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with ModelServer(judged) as server:
-        monkeypatch.setenv("OPENAI_API_KEY", "key")
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        lines, metrics = scored("groundedness")
-        assert server.count == 2  # a line without context asks no judge
-    assert lines[0] == {"groundedness": 5, "reason": "It is in the context."}
-    assert lines[1] == lines[2] == {"groundedness": None, "reason": None}
-    assert metrics == {"groundedness": 5.0, "scored": 1, "unreadable": 1, "skipped": 1, "failed": 0}
-
-
-@pytest.mark.parametrize(
-    "judgement", ["", "[]", '{"score": 6, "reason": ""}', '{"score": true, "reason": ""}', "null"]
-)
-def test_a_judgement_of_another_form_is_unreadable(judgement: str) -> None:
-    found = run_test(EVALUATORS / "groundedness", {"judgement": judgement, "judged": True}, node="read")
-    assert found == {"score": None, "reason": None, "unreadable": True}
 
 
 def test_an_evaluator_can_be_called() -> None:
