@@ -14,6 +14,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import gate as gates
 from promptflow_lite.evaluation.compare import Change, Comparison, Key, Verdict
 from promptflow_lite.evaluation.gate import Outcome, Result
+from promptflow_lite.evaluation.report import write_comparison
 from promptflow_lite.evaluation.scores import SECONDS, TOKENS, read
 from promptflow_lite.evaluation.side_by_side import SideBySide, figures, side_by_side
 from promptflow_lite.evaluation.statistics import Estimate
@@ -79,7 +80,7 @@ def numbers(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def compare(asked: Asked, *, how: str, lines: int, junit: Path | None) -> int:
+def compare(asked: Asked, *, how: str, lines: int, junit: Path | None, report: Path | None = None) -> int:
     """Write the comparison and return the exit code: 0, or with a gate 1 failed, 3 inconclusive.
 
     Args:
@@ -87,6 +88,7 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None) -> int:
         how: `table`, `json` or `markdown`.
         lines: how many changed lines of each kind are shown.
         junit: where the gate's rules go as JUnit's XML; without a gate, the comparisons.
+        report: where the HTML page goes.
     """
     results = asked.results()
     match how:
@@ -98,6 +100,8 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None) -> int:
             _show(asked.found, results, lines)
     if junit is not None:
         junit.write_bytes(_junit(asked.found, results))
+    if report is not None:
+        say(f"report   {write_comparison(store(), asked.found, results, report)}")
     if (summary := settings().step_summary) is not None:
         with summary.open("a", encoding="utf-8") as file:
             file.write(_markdown(asked.found, results) + "\n")

@@ -509,7 +509,7 @@ def show_metrics(
     examples="""
     pf run compare zero_shot few_shot retrieved
     pf run compare base candidate --metric f1 --margin f1=0.02 --lines 5
-    pf run compare base candidate --gate gate.yaml --junit gate.xml
+    pf run compare base candidate --gate gate.yaml --junit gate.xml --report report.html
     """,
 )
 def compare(
@@ -551,6 +551,10 @@ def compare(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="XML", help="Where the rules go as JUnit's test cases.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="HTML", help="Where a page goes that shows all of it, line by line."),
+    ] = None,
     output: Annotated[
         Comparing, typer.Option("--output", "-o", help="How the comparison is written.")
     ] = Comparing.table,
@@ -566,7 +570,7 @@ def compare(
         by=by,
         gate=gate,
     )
-    return comparing.compare(asked, how=output.value, lines=lines, junit=junit)
+    return comparing.compare(asked, how=output.value, lines=lines, junit=junit, report=report)
 
 
 @app.command("stream", examples="pf run stream base\npf run stream base --lines --log-format json")

@@ -83,13 +83,19 @@ def restore(name: _Name = None, named: _Named = None, output: _Out = Output.tabl
     "visualize",
     examples="""
     pf run visualize base
+    pf run visualize zero_shot few_shot retrieved
     pf run visualize --names base,scores --html-path report.html
     """,
 )
 def visualize(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME ...", help="The runs.", autocompletion=run_names, show_default=False),
+        typer.Argument(
+            metavar="NAME ...",
+            help="The runs; the first is the one that the others are held against.",
+            autocompletion=run_names,
+            show_default=False,
+        ),
     ] = None,
     named: Annotated[
         str | None,
@@ -99,24 +105,53 @@ def visualize(
         Path | None,
         typer.Option("--html-path", metavar="FILE", help="Where the page is written; not opened then."),
     ] = None,
-    output: _Out = Output.table,
+    lines: Annotated[int, typer.Option("--lines", min=0, help="How many lines the page has at most.")] = 5000,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open it in the browser.")] = False,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="table|json|FILE", help="How the result is written, or the page's file."
+        ),
+    ] = Output.table.value,
 ) -> None:
-    """Write one HTML page about runs: settings, metrics side by side, every line. It needs no network."""
+    """Write one HTML file about a run, or about several held against the first, and open it.
+
+    Figures with their intervals, what changed, every line with its trace. The file opens without a network; a
+    page that is written where you say is not opened by itself.
+    """
     from promptflow_lite.cli import showing
     from promptflow_lite.evaluation.report import write_report
 
     asked = [*(names or ()), *(part.strip() for part in (named or "").split(",") if part.strip())]
     if not asked:
         raise UserError("which runs?", code="bad-option", hint="name them; pf run list  shows them")
-    path = write_report(showing.store(), asked, html_path)
-    if output is Output.json:
+    if output not in set(Output):
+        html_path = _one_file(Path(output), html_path)
+    path = write_report(showing.store(), asked, html_path, limit=lines)
+    if output == Output.json:
         emit_json({"runs": asked, "path": str(path)})
-    else:
-        emit(str(path))
-    if html_path is None and output is not Output.json and is_interactive():
+        return
+    emit(str(path))
+    if html_path is None and not no_open and is_interactive():
         import webbrowser
 
         webbrowser.open(path.as_uri())
+
+
+def _one_file(output: Path, html_path: Path | None) -> Path:
+    """The file that `--output` names.
+
+    Raises:
+        UserError: it is no page's name, or `--html-path` names another (code `bad-option`).
+    """
+    if output.suffix.casefold() not in (".html", ".htm"):
+        raise UserError(
+            f"--output: expected table, json, or a file that ends in .html, got {str(output)!r}",
+            code="bad-option",
+        )
+    if html_path is not None:
+        raise UserError("--output and --html-path both name a file", code="bad-option")
+    return output
 
 
 def take_over(

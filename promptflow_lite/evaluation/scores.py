@@ -43,6 +43,8 @@ class ScoredRun:
     """What it and the runs that evaluated it logged as metrics of the whole, such as a macro F1."""
     evaluations: Sequence[str] = ()
     """The runs that evaluated it."""
+    places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
+    """Where each line stands in the journal: its number and its repeat."""
 
     @property
     def failed(self) -> set[Key]:
@@ -87,6 +89,7 @@ def read(store: RunStore, name: str, *, by: str | None = None) -> ScoredRun:
         {keys[_place(record)]: record["inputs"] for record in records},
         _logged([run, *evaluations]),
         tuple(evaluation.name for evaluation in evaluations),
+        {key: place for place, key in keys.items()},
     )
 
 

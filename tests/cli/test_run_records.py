@@ -69,7 +69,7 @@ def test_a_run_is_put_away_and_taken_back(echo: Path, capsys: Capture) -> None:
 def test_a_page_of_runs_is_written(echo: Path, tmp_path: Path, capsys: Capture) -> None:
     assert _pf("run", "visualize", "--names", "base, base", "--html-path", tmp_path / "r.html") == 0
     page = (tmp_path / "r.html").read_text()
-    assert "&lt;i&gt;a&lt;/i&gt;" in page and "<i>" not in page and "cannot echo that" in page
+    assert r"\u003ci\u003ea\u003c/i\u003e" in page and "<i>" not in page and "cannot echo that" in page
     assert _pf("run", "visualize", "nobody") == 2
     assert _pf("run", "visualize") == 2
 

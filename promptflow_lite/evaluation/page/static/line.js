@@ -1,0 +1,104 @@
+/* What is there to one line? A dialog with what went in, the answers side by side, and each run's timeline. */
+
+const DIALOG = document.getElementById("line");
+const PLACE = new Map(DATA.lines.map((line, i) => [line.name, i]));
+
+/** Open the line that the address names, or close the dialog where it names none. */
+function followAddress() {
+  const match = /^#line=(.*)$/.exec(location.hash);
+  const at = match ? PLACE.get(decodeURIComponent(match[1])) : undefined;
+  if (at !== undefined) showLine(DATA.lines[at]);
+  else if (DIALOG.open) DIALOG.close();
+}
+
+function addressOf(line) {
+  return `#line=${encodeURIComponent(line.name)}`;
+}
+
+function showLine(line) {
+  const [before, after] = neighbours(line);
+  const names = RUNS.map((run) => run.name).filter((name) => line.runs[name]);
+  DIALOG.replaceChildren(
+    h("header", {},
+      h("h2", { id: "line-title", tabindex: -1 }, "Line ", said(line.name)),
+      h("nav", { "aria-label": "Lines" },
+        step("Previous", before, "ArrowLeft"), step("Next", after, "ArrowRight"),
+        h("button", { type: "button", onclick: () => DIALOG.close() }, "Close"))),
+    h("div", { class: "content" },
+      h("div", { class: "given" }, values("Inputs", line.inputs),
+        line.expected === undefined ? null : [h("h4", {}, "Expected"), block(text(line.expected), "expected")]),
+      names.length > 1 ? answersSideBySide(line, names) : null,
+      names.map((name) => runOfLine(line, name, names.length === 1))));
+  if (!DIALOG.open) DIALOG.showModal();
+  DIALOG.scrollTop = 0;
+  DIALOG.querySelector("#line-title").focus();
+}
+
+function neighbours(line) {
+  const lines = matching();
+  const at = lines.indexOf(line);
+  return at < 0 ? [undefined, undefined] : [lines[at - 1], lines[at + 1]];
+}
+
+function step(words, line, key) {
+  return h("button", { type: "button", disabled: !line, "data-key": key, "aria-keyshortcuts": key, onclick: () => line && location.replace(addressOf(line)) }, words);
+}
+
+/** The baseline's answer beside each other one, marked where they differ. */
+function answersSideBySide(line, [baseline, ...others]) {
+  if ([baseline, ...others].every((name) => answer(line.runs[name]) === answer(line.runs[baseline]) && !line.runs[name].error))
+    return h("div", { class: "answers" }, h("h3", {}, "Answers"), h("p", { class: "note" }, "All runs answer the same."),
+      h("div", { class: "who" }, [baseline, ...others].map((name) => [runName(name), scoresOf(line, name, baseline)])), values(null, line.runs[baseline].outputs));
+  return h("div", { class: "answers" }, h("h3", {}, "Answers"), others.map((name) => {
+    const keys = [...new Set([...Object.keys(line.runs[baseline].outputs ?? {}), ...Object.keys(line.runs[name].outputs ?? {})])];
+    return h("div", { class: "pair" },
+      [baseline, name].map((run) => h("div", { class: "who" }, runName(run), scoresOf(line, run, name))),
+      failedSide(line, baseline, name),
+      keys.map((key) => {
+        const [one, other] = [baseline, name].map((run) => text(line.runs[run].outputs?.[key]));
+        const parts = difference(one, other);
+        return [h("h4", { class: "across" }, said(key), one === other ? h("small", {}, " the same") : null), side(parts, "gone", "del", one), side(parts, "new", "ins", other)];
+      }));
+  }));
+}
+
+function failedSide(line, ...names) {
+  if (names.every((name) => !line.runs[name].error)) return null;
+  return names.map((name) => (line.runs[name].error ? errorBlock(line.runs[name].error) : h("div", {})));
+}
+
+function scoresOf(line, name, candidate) {
+  const { scores } = line.runs[name];
+  return Object.entries(scores).filter(([metric]) => !OWN.has(metric)).map(([metric, value]) => {
+    const other = name === candidate ? undefined : line.runs[candidate]?.scores[metric];
+    return badge(other !== undefined && other !== value ? "open" : "dim", said(metric), ` ${number(value)}`);
+  });
+}
+
+function runOfLine(line, name, isAlone) {
+  const found = line.runs[name];
+  return h("section", { class: "of-run", "aria-label": name },
+    h("h3", {}, isAlone ? "Trace" : ["Trace of ", runName(name)], " ", badge(STATUS[found.status] ?? "dim", found.status)),
+    h("p", { class: "note" }, [seconds(found.seconds), found.tokens[0] + found.tokens[1] ? `${number(found.tokens[0])} tokens in, ${number(found.tokens[1])} out` : null, found.cost === undefined ? null : dollars(found.cost), found.reused ? "from the cache" : null].filter(Boolean).join(" · ")),
+    found.error && isAlone ? errorBlock(found.error) : null,
+    isAlone ? [h("div", { class: "scores" }, scoresOf(line, name, name)), values("Outputs", found.outputs)] : null,
+    timeline(found, `Timeline of ${name}`),
+    found.evaluations.map((one) => h("details", { class: "evaluation" },
+      h("summary", {}, "Evaluation ", said(one.run), " ", Object.entries(one.outputs ?? {}).map(([key, index]) => badge("dim", said(key), " ", said(clipped(text(index), 40))))),
+      one.error ? errorBlock(one.error) : null, values("Inputs", one.inputs), values("Outputs", one.outputs), timeline(one, `Timeline of ${one.run}`))));
+}
+
+function clipped(string, most) {
+  return string.length > most ? `${string.slice(0, most)}…` : string;
+}
+
+DIALOG.addEventListener("close", () => {
+  const opener = document.querySelector(`[data-line="${CSS.escape(decodeURIComponent(location.hash.slice(6)))}"]`);
+  if (location.hash.startsWith("#line=")) history.replaceState(null, "", "#lines");
+  opener?.focus();
+});
+DIALOG.addEventListener("click", (event) => event.target === DIALOG && DIALOG.close());
+DIALOG.addEventListener("keydown", (event) => {
+  if (event.target.closest("pre") || event.altKey || event.ctrlKey || event.metaKey) return;
+  DIALOG.querySelector(`[data-key="${CSS.escape(event.key)}"]:not(:disabled)`)?.click();
+});
