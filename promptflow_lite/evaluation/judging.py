@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Reading = dict[str, Any]
-"""`score`, `reason` and `unreadable`; the score is `None` where nothing was judged or the judge cannot be read."""
+"""`score`, `reason`, and whether it is `unreadable`; then the score is `None`, as where nothing was judged."""
 
 _NOTHING: Reading = {"score": None, "reason": None, "unreadable": False}
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
@@ -105,7 +105,7 @@ def read_passages(judgement: str, judged: bool, documents: list[Any]) -> Reading
     passages = _items(judgement, "passages")
     if passages is None or not all(isinstance(passage.get("useful"), bool) for passage in passages):
         return _unreadable(judgement)
-    numbers = [passage.get("passage") for passage in passages]
+    numbers: list[Any] = [passage.get("passage") for passage in passages]
     wanted = list(range(1, len(documents) + 1))
     if any(type(number) is not int for number in numbers) or sorted(numbers) != wanted:
         return _unreadable(judgement)
