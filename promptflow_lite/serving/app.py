@@ -22,7 +22,8 @@ from promptflow_lite.serving.door import Access, Closing, Door, of_routing
 from promptflow_lite.serving.feedback import Feedback
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
-from promptflow_lite.serving.page import Docs, Overview
+from promptflow_lite.serving.page import Docs, Files, Index
+from promptflow_lite.serving.page import paths as page_paths
 from promptflow_lite.serving.reply import send as reply
 from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import Runs
@@ -54,7 +55,6 @@ def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None 
     """
     metrics, access = Metrics(), options.access
     runs, here = Runs(metrics), version("promptflow_lite")
-    keys = access.keys.are_asked_for
     document = _Document(endpoint, here, options)
     routes: list[BaseRoute] = [
         Route("/score", Score(endpoint, runs, only=options.only), methods=["POST"]),
@@ -68,7 +68,8 @@ def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None 
         Route("/openapi.json", _Json(document), methods=["GET"]),
         Route("/metrics", _Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
         Route("/docs", Docs(document), methods=["GET"]),
-        Route("/", Overview(document, keys=keys), methods=["GET"]),
+        Route("/", Index(), methods=["GET"]),
+        Route("/page/{name}", Files(), methods=["GET"]),
     ]
     paths = [route.path for route in routes if isinstance(route, Route)]
 
@@ -95,6 +96,7 @@ def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None 
                 limits=options.limits,
                 metrics=metrics,
                 paths=paths,
+                unlocked=page_paths() | {"/health"},
                 closing=closing or Closing(),
             )
         ],

@@ -29,8 +29,6 @@ _SECURITY = (
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_OPEN = frozenset({"/", "/health"})
-"""What is answered without a key: whether it serves, and the page, which asks for the key itself."""
 _AZURE_ID = b"x-ms-client-request-id"
 _CLOSE = (b"connection", b"close")
 
@@ -64,6 +62,8 @@ class Door:
         limits: what a body may cost.
         metrics: where answers are counted.
         paths: the paths that are counted under their own name.
+        unlocked: the paths that are answered without a key: whether it serves, and the page, which asks for
+            the key itself.
         closing: once it has begun, new requests are refused.
     """
 
@@ -75,6 +75,7 @@ class Door:
         limits: Limits,
         metrics: Metrics,
         paths: Collection[str],
+        unlocked: Collection[str],
         closing: Closing,
     ) -> None:
         self._app = app
@@ -82,6 +83,7 @@ class Door:
         self._limits = limits
         self._metrics = metrics
         self._paths = frozenset(paths)
+        self._unlocked = frozenset(unlocked)
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +129,8 @@ class Door:
         origin = headers.get(b"origin")
         if origin is not None and not self._may_call(origin.decode("latin-1").lower(), host):
             raise Refusal(403, "forbidden-origin", "pages of that Origin may not call this endpoint")
-        if access.keys.are_asked_for and call.path not in _OPEN and not access.keys.admit(key_of(headers)):
+        is_locked = access.keys.are_asked_for and call.path not in self._unlocked
+        if is_locked and not access.keys.admit(key_of(headers)):
             raise Refusal(
                 401,
                 "unauthorized",

@@ -64,6 +64,7 @@ def document_of(
         },
         "servers": [{"url": "/"}],
         **secured,
+        **_extensions(flow),
         "paths": found,
         "components": {
             "securitySchemes": {
@@ -78,6 +79,20 @@ def document_of(
             },
         },
     }
+
+
+def _extensions(flow: Flow) -> dict[str, Any]:
+    """What OpenAPI has no word for: the form of images, and which input and output are a chat's."""
+    roles = roles_of(flow)
+    if roles is None:
+        return {"x-images": flow.message_format}
+    chat = {
+        "input": roles.question,
+        "output": roles.answer,
+        "history": roles.history,
+        "turns": "messages" if has_messages(flow) else "inputs-and-outputs",
+    }
+    return {"x-images": flow.message_format, "x-chat": chat}
 
 
 def _inputs(flow: Flow) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_the_example_is_the_flows_sample(tmp_path: Path, samples: str) -> None:
         example = json.loads(text)["components"]["schemas"]["Inputs"]["example"]
         assert example["text"] == "from a sample"
         assert served.score(example)[0] == 200
-        assert b"from a sample" in served.call("GET", "/")[1]
+        assert b"from a sample" in served.call("GET", "/docs")[1]
 
 
 def test_the_docs_need_no_network(typed: Served) -> None:

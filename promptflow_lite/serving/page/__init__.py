@@ -1,5 +1,6 @@
-"""What does a person see at `/`? What is served, and how to call it."""
+"""What does a person see in a browser? The chat page at `/`, its files, and `/docs`."""
 
-from promptflow_lite.serving.page.overview import Docs, Overview
+from promptflow_lite.serving.page.docs import Docs
+from promptflow_lite.serving.page.files import Files, Index, paths
 
-__all__ = ["Docs", "Overview"]
+__all__ = ["Docs", "Files", "Index", "paths"]

@@ -1,7 +1,4 @@
-"""`/` and `/docs` as plain HTML: no script, no network, nothing to build.
-
-The page at `/` is open even where keys are asked for, so then it says nothing of the flow.
-"""
+"""What does the endpoint take and give, for people? `/docs` as plain HTML: no script, no network."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.reply import send as reply
 
-__all__ = ["Docs", "Overview"]
+__all__ = ["Docs"]
 
 _POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -32,36 +29,24 @@ code { font-family: ui-monospace, monospace; font-size: .9em; }
 Document = Mapping[str, Any]
 
 
-class Overview:
-    """The ASGI application of `/`.
+class Docs:
+    """The ASGI application of `/docs`: how to call the flow, then every operation with its schemas.
 
     Args:
         document: gives the endpoint's OpenAPI document.
-        keys: whether a key is asked for.
     """
-
-    def __init__(self, document: Callable[[], Document], *, keys: bool) -> None:
-        self._document = document
-        self._keys = keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        base = _base(scope, Call.of(scope))
-        body = _locked(base) if self._keys else _overview(self._document(), base)
-        await reply(
-            send, 200, body.encode(), b"text/html; charset=utf-8", [(b"content-security-policy", _POLICY)]
-        )
-
-
-class Docs:
-    """The ASGI application of `/docs`: every operation of the document, with its schemas."""
 
     def __init__(self, document: Callable[[], Document]) -> None:
         self._document = document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        body = _operations(self._document(), _base(scope, Call.of(scope)))
+        document = self._document()
+        body = _page(
+            document["info"]["title"],
+            *_overview(document, _base(scope, Call.of(scope))),
+            *_operations(document),
+        )
         await reply(
             send, 200, body.encode(), b"text/html; charset=utf-8", [(b"content-security-policy", _POLICY)]
         )
@@ -82,17 +67,8 @@ def _pre(text: str) -> str:
     return f"<pre><code>{html.escape(text)}</code></pre>"
 
 
-def _locked(base: str) -> str:
-    curl = f'curl {shlex.quote(base + "/swagger.json")} -H "Authorization: Bearer $PF_SERVE_KEY"'
-    return _page(
-        "A flow is served here",
-        "<h1>A flow is served here</h1>",
-        "<p>Calls need a key. With it, this tells what the flow takes and gives:</p>",
-        _pre(curl),
-    )
-
-
-def _overview(document: Document, base: str) -> str:
+def _overview(document: Document, base: str) -> list[str]:
+    """What a first call needs."""
     info = document["info"]
     example = document["components"]["schemas"]["Inputs"].get("example", {})
     parts = [f"<h1>{html.escape(info['title'])}</h1>"]
@@ -103,20 +79,14 @@ def _overview(document: Document, base: str) -> str:
     parts += ["<h2>curl</h2>", _pre(_curl(base, example)), "<h2>Python</h2>", _pre(_python(base, example))]
     if "/v1/chat/completions" in document["paths"]:
         parts += ["<h2>OpenAI clients</h2>", _pre(_openai(base, document))]
-    links = " · ".join(
-        f"<a href='.{path}'>{path}</a>" for path in ("/docs", "/swagger.json", "/health", "/metrics")
-    )
-    return _page(info["title"], *parts, f"<p>{links}</p>")
+    return parts
 
 
-def _operations(document: Document, base: str) -> str:
-    parts = [
-        f"<h1>{html.escape(document['info']['title'])}</h1>",
-        "<p>The same as JSON: <a href='./swagger.json'>/swagger.json</a></p>",
-    ]
+def _operations(document: Document) -> list[str]:
+    parts = ["<h2>All paths</h2><p>The same as JSON: <a href='./swagger.json'>/swagger.json</a></p>"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>")
+            parts.append(f"<h3><code>{method.upper()} {html.escape(path)}</code></h3>")
             parts.append(f"<p>{html.escape(operation['summary'])}</p>")
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if body is not None:
@@ -129,7 +99,7 @@ def _operations(document: Document, base: str) -> str:
             answer = operation["responses"]["200"]["content"].get("application/json")
             if answer is not None:
                 parts.append(_schema(answer["schema"], document))
-    return _page(document["info"]["title"], *parts)
+    return parts
 
 
 def _schema(schema: Document, document: Document) -> str:

@@ -1,4 +1,4 @@
-"""The page at `/` tells the truth: its examples run as they stand."""
+"""What `/docs` says is true: its examples run as they stand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.serving.served import Served, chat_flow
 
 
 def _examples(served: Served) -> dict[str, str]:
-    page = served.call("GET", "/")[1].decode()
+    page = served.call("GET", "/docs")[1].decode()
     found = re.findall(r"<h2>([^<]+)</h2><pre><code>(.*?)</code></pre>", page, re.DOTALL)
     return {title: html.unescape(text) for title, text in found}
 
@@ -66,8 +66,7 @@ def test_what_a_flow_says_of_itself_is_text(tmp_path: Path) -> None:
     nodes: []
     """
     with Served(write(tmp_path / "marked", dag=dag)) as served:
-        for path in ("/", "/docs"):
-            response, text = served.call("GET", path)
-            assert b"<script" not in text
-            assert b"<img" not in text
-            assert "script" not in (response.getheader("content-security-policy") or "")
+        response, text = served.call("GET", "/docs")
+        assert b"<script" not in text
+        assert b"<img" not in text
+        assert "script" not in (response.getheader("content-security-policy") or "")
