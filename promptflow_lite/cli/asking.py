@@ -111,14 +111,14 @@ def request(options: Options, store: RunStore) -> tuple[Run, Run | None]:
 
 
 def variables(values: Sequence[str] | None) -> dict[str, str]:
-    """`--environment-variables`: `NAME=value` texts, or one .env file.
+    """`--environment-variables`: `NAME=value` texts, and .env files, over which the texts count.
 
     Raises:
         UserError: not that.
     """
-    if values and len(values) == 1 and "=" not in values[0]:
-        return of_env_file(Path(values[0]))
-    return pairs(values, "--environment-variables")
+    files = [text for text in values or () if "=" not in text]
+    found = {name: value for file in files for name, value in of_env_file(Path(file)).items()}
+    return found | pairs([text for text in values or () if text not in files], "--environment-variables")
 
 
 def init_of(values: Sequence[str] | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,7 +14,7 @@ from typer.core import TyperCommand
 from promptflow_lite.cli.refused import refuse_options
 from promptflow_lite.errors import UserError
 
-__all__ = ["Group", "PfCommand", "overrides", "pairs"]
+__all__ = ["Group", "PfCommand", "overrides", "pairs", "written_out"]
 
 
 class PfCommand(TyperCommand):
@@ -25,11 +26,11 @@ class PfCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell greedy options out before the parser sees them; say what Prompt flow's own became."""
-        known = {name for param in self.params for name in param.opts}
-        args = _heeding_verbosity(args, known)
+        known = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
+        args = written_out(_heeding_verbosity(args, known), known | {"--help"})
         refuse_options(ctx.command_path.partition(" ")[2], args, known)
         greedy = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
-        return super().parse_args(ctx, spread(args, greedy))
+        return super().parse_args(ctx, spread(_with_dotenv(args), greedy))
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first line of the help, whole."""
@@ -56,6 +57,44 @@ def _heeding_verbosity(args: Sequence[str], known: set[str]) -> list[str]:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("promptflow_lite").setLevel(levels[-1])
     return [arg for arg in args if arg not in _LEVELS or arg in known]
+
+
+def written_out(args: Sequence[str], known: set[str]) -> list[str]:
+    """`args` with the beginnings of option names completed, where they are of one option only.
+
+    Prompt flow's commands take them, and its examples use them: `--env`, `--name` for `--names`.
+
+    >>> written_out(["--col", "a=1", "--na=x"], {"--column-mapping", "--name", "--names"})
+    ['--column-mapping', 'a=1', '--na=x']
+    """
+    written: list[str] = []
+    for at, arg in enumerate(args):
+        if arg == "--":
+            return [*written, *args[at:]]
+        start, equals, value = arg.partition("=")
+        meant = [name for name in known if name.startswith(start)] if start.startswith("--") else []
+        is_one = len(meant) == 1 and start not in known
+        written.append(f"{meant[0]}{equals}{value}" if is_one else arg)
+    return written
+
+
+_ENVIRONMENT = "--environment-variables"
+
+
+def _with_dotenv(args: Sequence[str]) -> list[str]:
+    """`args` with the nearest .env file, here or above, for an `--environment-variables` without a value."""
+    given: list[str] = []
+    for arg, following in zip(args, [*args[1:], "--"], strict=False):
+        if arg != _ENVIRONMENT or not following.startswith("-"):
+            given.append(arg)
+            continue
+        here = Path.cwd()
+        found = next((file for folder in (here, *here.parents) if (file := folder / ".env").is_file()), None)
+        if found is not None:
+            given += [arg, str(found)]
+        else:
+            print(f"{_ENVIRONMENT}: there is no .env file here or above", file=sys.stderr)
+    return given
 
 
 def spread(args: Sequence[str], greedy: set[str]) -> list[str]:
@@ -108,7 +147,7 @@ class Group(typer.Typer):
 
 
 def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
-    """`name=value` texts as a mapping.
+    """`name=value` texts as a mapping; quotes around a text or its value are left out, as in Prompt flow.
 
     Args:
         values: what the option was given; `None` is nothing.
@@ -119,13 +158,17 @@ def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in values or ():
-        name, equals, value = text.partition("=")
+        name, equals, value = _unquoted(text).partition("=")
         if not equals or not name:
             raise UserError(f"{option}: expected name=value, got {text!r}", code="bad-option")
         if name in found:
             raise UserError(f"{option}: {name!r} is given twice", code="bad-option")
-        found[name] = value
+        found[name] = _unquoted(value)
     return found
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def overrides(values: Sequence[str] | None, option: str = "--connections") -> dict[str, dict[str, str]]:

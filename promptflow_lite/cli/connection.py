@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table, wants_json
 from promptflow_lite.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ class Output(StrEnum):
 
 _NAME = typer.Option("--name", "-n", help="The connection's name.", metavar="NAME")
 _SET = typer.Option("--set", help="Fields, as in base_url=http://127.0.0.1:8000/v1.", metavar="KEY=VALUE ...")
-_OUTPUT = typer.Option("--output", "-o", help="How the result is written.")
+_OUT_OR_JSON = typer.Option(
+    "--output", "-o", help="How the result is written.  [default: table; json in a pipe]"
+)
 _YES = typer.Option("--yes", "-y", "--assume-yes", help="Do not ask.")
 
 
@@ -51,7 +53,7 @@ def create(
     ] = None,
     name: Annotated[str | None, _NAME] = None,
     set: Annotated[list[str] | None, _SET] = None,
-    output: Annotated[Output, _OUTPUT] = Output.table,
+    output: Annotated[Output | None, _OUT_OR_JSON] = None,
 ) -> None:
     """Keep a connection; one of that name is replaced.
 
@@ -59,12 +61,13 @@ def create(
     that keeps the connection is readable by you alone.
     """
     body, named = _read(file)
-    name = name or named
+    changes = pairs(set, "--set")
+    name = name or changes.pop("name", None) or named
     if name is None:
         raise UserError("which name shall the connection have? Say --name NAME", code="missing-option")
     store = _store()
     existed = name in store.in_files()
-    _keep(store, name, _with(body, pairs(set, "--set")), output, "replaced" if existed else "created")
+    _keep(store, name, _with(body, changes), output, "replaced" if existed else "created")
 
 
 @app.command("update", examples="pf connection update --name my_vllm --set model=another-model")
@@ -74,7 +77,7 @@ def update(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Fields to change, as YAML.", metavar="PATH")
     ] = None,
-    output: Annotated[Output, _OUTPUT] = Output.table,
+    output: Annotated[Output | None, _OUT_OR_JSON] = None,
 ) -> None:
     """Change fields of a connection; those that are not named, or are '***', stay."""
     from promptflow_lite.connections import files
@@ -91,7 +94,7 @@ def update(
 def list_(
     max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 50,
     all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
-    output: Annotated[Output, _OUTPUT] = Output.table,
+    output: Annotated[Output | None, _OUT_OR_JSON] = None,
 ) -> None:
     """List the connections, and where each comes from."""
     store = _store()
@@ -99,7 +102,7 @@ def list_(
     rows = [_row(store, name) for name in (names if all_results else names[:max_results])]
     if len(names) > len(rows):
         say(f"{len(names) - len(rows)} more are not shown; --all-results shows them")
-    if output is Output.json:
+    if wants_json(output):
         emit_json(rows)
     else:
         table(
@@ -108,9 +111,9 @@ def list_(
 
 
 @app.command("show", examples="pf connection show --name my_vllm")
-def show(name: Annotated[str, _NAME], output: Annotated[Output, _OUTPUT] = Output.table) -> None:
+def show(name: Annotated[str, _NAME], output: Annotated[Output | None, _OUT_OR_JSON] = None) -> None:
     """Show a connection. Secrets are shown as ***."""
-    _show(_store(), name, output)
+    _show(_store(), name, as_json=wants_json(output))
 
 
 @app.command("delete", examples="pf connection delete --name my_vllm --yes")
@@ -171,7 +174,7 @@ def _merged(kept: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _keep(store: Connections, name: str, body: dict[str, Any], output: Output, did: str) -> None:
+def _keep(store: Connections, name: str, body: dict[str, Any], output: Output | None, did: str) -> None:
     from promptflow_lite.connections import files
 
     path = store.path_of(name)
@@ -185,8 +188,8 @@ def _keep(store: Connections, name: str, body: dict[str, Any], output: Output, d
     say(f"connection {name!r}: {did}, in {path}")
     if files.has_plain_secret(body):
         say("its secret stands in that file, which only you can read; ${env:NAME} keeps it out of files")
-    if output is Output.json:
-        _show(store, name, output)
+    if wants_json(output):
+        _show(store, name, as_json=True)
 
 
 def _check_declared(name: str, body: Mapping[str, Any]) -> None:
@@ -248,12 +251,12 @@ def _row(store: Connections, name: str) -> dict[str, Any]:
     return {"name": name, "type": body["type"], "model": body.get("model") or "", "from": origin}
 
 
-def _show(store: Connections, name: str, output: Output) -> None:
+def _show(store: Connections, name: str, *, as_json: bool) -> None:
     from promptflow_lite.connections.files import fields_of
 
     body, origin = store.describe(name)
     shown = {"name": name, "type": body["type"], **fields_of(body), "from": origin}
-    if output is Output.json:
+    if as_json:
         emit_json(shown)
         return
     width = max(len(key) for key in shown)

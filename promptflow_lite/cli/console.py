@@ -29,6 +29,7 @@ __all__ = [
     "say",
     "table",
     "use_utf8",
+    "wants_json",
 ]
 
 Paint = Literal["bold", "dim", "red", "green", "yellow"]
@@ -106,6 +107,14 @@ def _cut(text: str, limit: int | None) -> str:
     while _width(text) > limit - 1:
         text = text[:-1]
     return text + "…"
+
+
+def wants_json(output: str | None) -> bool:
+    """Whether a result is written as JSON: that was asked for, or nothing was and a program reads it.
+
+    Prompt flow writes these results as JSON always, and its scripts pipe them on: `pf run list | jq`.
+    """
+    return output == "json" if output is not None else not sys.stdout.isatty()
 
 
 def is_interactive() -> bool:

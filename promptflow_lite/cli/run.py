@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, table
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, table, wants_json
 from promptflow_lite.cli.names import run_names
 from promptflow_lite.errors import UserError
 
@@ -56,6 +56,10 @@ _Named = Annotated[
     ),
 ]
 _Out = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
+OutputOrJson = Annotated[
+    Output | None,
+    typer.Option("--output", "-o", help="How the result is written.  [default: table; json in a pipe]"),
+]
 _Concurrency = Annotated[
     int | None, typer.Option("--concurrency", "-c", min=1, help="Lines in flight.  [default: 16]")
 ]
@@ -397,7 +401,7 @@ def list_(
     include_archived: Annotated[
         bool, typer.Option("--include-archived", help="Those that were put away too.")
     ] = False,
-    output: _Out = Output.table,
+    output: OutputOrJson = None,
 ) -> None:
     """List the runs, the newest first; those that were put away only if asked for."""
     from promptflow_lite.cli import showing
@@ -407,7 +411,7 @@ def list_(
     for complaint in complaints:
         say(neutral(f"warning: {complaint}"))
     shown = runs if all_results else runs[:max_results]
-    if output is Output.json:
+    if wants_json(output):
         emit_json([showing.as_json(run, showing.store()) for run in shown])
     elif shown:
         table(showing.COLUMNS, [showing.row(run) for run in shown])
@@ -418,12 +422,12 @@ def list_(
 
 
 @app.command("show", examples="pf run show base\npf run show base --output json")
-def show(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+def show(name: _Name = None, named: _Named = None, output: OutputOrJson = None) -> None:
     """Show a run: what was asked, how it went, its metrics, and where everything is."""
     from promptflow_lite.cli import showing
 
     run = showing.store().load(_one(name, named))
-    if output is Output.json:
+    if wants_json(output):
         emit_json(showing.as_json(run, showing.store()))
     else:
         emit(showing.text(run, showing.store(), whole=True))
@@ -485,7 +489,7 @@ def show_metrics(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="METRIC ...", help="Only these metrics.")
     ] = None,
-    output: _Out = Output.table,
+    output: OutputOrJson = None,
 ) -> None:
     """Show the metrics of a run, or of several side by side."""
     from promptflow_lite.cli import showing
@@ -494,7 +498,7 @@ def show_metrics(
         names if names and len(names) > 1 and named is None else [_one(names[0] if names else None, named)]
     )
     found = showing.metrics([showing.store().load(name) for name in asked], metric)
-    if output is Output.json:
+    if output is Output.json or (len(asked) == 1 and wants_json(output)):
         emit_json(found if len(asked) > 1 else found[asked[0]])
     elif any(found.values()):
         rows = metric or dict.fromkeys(key for metrics in found.values() for key in metrics)
@@ -553,7 +557,9 @@ def compare(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="HTML", help="Where a page goes that shows all of it, line by line."),
+        typer.Option(
+            "--report", metavar="HTML", help="Where a page goes that shows all of it, line by line."
+        ),
     ] = None,
     output: Annotated[
         Comparing, typer.Option("--output", "-o", help="How the comparison is written.")

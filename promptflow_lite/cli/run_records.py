@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, is_interactive, pairs, say
+from promptflow_lite.cli.console import Group, emit, emit_json, is_interactive, pairs, say, wants_json
 from promptflow_lite.cli.names import run_names
-from promptflow_lite.cli.run import Output
+from promptflow_lite.cli.run import Output, OutputOrJson
 from promptflow_lite.errors import UserError, near_miss
 
 app = Group("Run flows over data, and look at what came of it.")
@@ -45,7 +45,7 @@ def update(
             "--set", metavar="KEY=VALUE ...", help="display_name, description, or a tag as in tags.team=a."
         ),
     ] = None,
-    output: _Out = Output.table,
+    output: OutputOrJson = None,
 ) -> None:
     """Change what people read of a run: its name for people, its description, its tags."""
     from promptflow_lite.cli import showing
@@ -171,12 +171,12 @@ def take_over(
     return 0
 
 
-def _edited(name: str, output: Output, did: str, **changes: Any) -> None:
+def _edited(name: str, output: Output | None, did: str, **changes: Any) -> None:
     from promptflow_lite.cli import showing
     from promptflow_lite.runs.edit import edit
 
     run = edit(showing.store(), name, **changes)
-    if output is Output.json:
+    if wants_json(output):
         emit_json(showing.as_json(run, showing.store()))
     else:
         say(f"run {name!r}: {did}")

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def exit_code(run: Run) -> int:
 
 
 def as_json(run: Run, store: RunStore) -> dict[str, Any]:
-    """The run as a record for programs: what `run.json` holds, and where its results are."""
+    """The run as a record for programs: what `run.json` holds, where its results are, Prompt flow's keys."""
     folder = store.folder(run.name)
     results = {
         "folder": str(folder),
@@ -65,7 +65,12 @@ def as_json(run: Run, store: RunStore) -> dict[str, Any]:
         "journal": str(folder / JOURNAL),
     }
     record: dict[str, Any] = loads(run.model_dump_json().encode())
-    return {**record, "seconds": seconds(run), "results": results}
+    theirs = {
+        "created_on": datetime.fromtimestamp(run.created, UTC).isoformat(),
+        "flow_name": Path(run.flow).name,
+        "output": str(folder),
+    }
+    return {**theirs, **record, "seconds": seconds(run), "results": results}
 
 
 def row(run: Run) -> tuple[object, ...]:

@@ -39,6 +39,7 @@ __all__ = [
 JOURNAL = "lines.jsonl"
 IN_FLIGHT = "in-flight"
 """Marks of the lines that are under way; gone when the run ends in an orderly way."""
+_FILES = (".yaml", ".yml", ".prompty")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -57,17 +58,31 @@ def check_name(name: str) -> str:
 
 
 def default_name(flow: Path, variant: str | None, now: datetime) -> str:
-    """Prompt flow's default: `{flow folder}_{variant}_{time}`, with what a name cannot hold replaced.
+    """Prompt flow's default: `{flow folder}_{variant}_{time}`, in letters, digits and `_`.
+
+    Flex flows and prompty files have no variants: theirs is `{flow folder}_{time}`.
 
     >>> default_name(Path("flows/web"), "${summarize.variant_1}", datetime(2026, 1, 2, 3, 4, 5, 6))
     'web_variant_1_20260102_030405_000006'
     """
-    folder = flow.parent if flow.name.startswith("flow.") else flow
-    plain = unicodedata.normalize("NFKC", folder.stem)
-    stem = re.sub(r"[^A-Za-z0-9.-]+", "_", plain).strip("_.-")[:64].rstrip("_.-") or "flow"
+    is_entry = ":" in flow.name
+    folder = flow.parent if is_entry or flow.suffix in _FILES else flow
+    stem = _plain(folder.absolute().name)[:64].rstrip("_") or "flow"
+    if is_entry or flow.suffix == ".prompty" or _is_flex(flow):
+        return f"{stem}_{now:%Y%m%d_%H%M%S_%f}"
     chosen = (variant or "").strip("${}").rpartition(".")[2]
-    which = re.sub(r"[^A-Za-z0-9-]+", "_", chosen)[:24].strip("_") or "variant_0"
-    return f"{stem}_{which}_{now:%Y%m%d_%H%M%S_%f}"
+    return f"{stem}_{_plain(chosen)[:24].strip('_') or 'variant_0'}_{now:%Y%m%d_%H%M%S_%f}"
+
+
+def _is_flex(flow: Path) -> bool:
+    folder, named = (flow.parent, flow.name) if flow.suffix in _FILES else (flow, "")
+    with suppress(OSError):
+        return ".flex." in named or (not named and any(folder.glob("flow.flex.y*ml")))
+    return False
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", unicodedata.normalize("NFKC", text)).strip("_")
 
 
 class RunStore:

@@ -9,7 +9,7 @@ import typer
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from promptflow_lite.cli.command import Group, overrides, pairs, spread
+from promptflow_lite.cli.command import Group, overrides, pairs, spread, written_out
 from promptflow_lite.errors import UserError
 
 
@@ -64,6 +64,26 @@ def test_options_that_are_not_greedy_stay_as_they_are() -> None:
 
 def test_pairs_split_at_the_first_equals_sign() -> None:
     assert pairs(["q=a=b", "e="], "--inputs") == {"q": "a=b", "e": ""}
+
+
+def test_quotes_around_a_pair_or_its_value_are_left_out() -> None:
+    found = pairs(["'a=1'", 'b="two words"', "c='", 'd=["x"]'], "--inputs")
+    assert found == {"a": "1", "b": "two words", "c": "'", "d": '["x"]'}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["--env"], ["--environment-variables"]),
+        (["--env=a.env"], ["--environment-variables=a.env"]),
+        (["--name", "x"], ["--name", "x"]),
+        (["--na", "x"], ["--na", "x"]),
+        (["-e"], ["-e"]),
+        (["--", "--env"], ["--", "--env"]),
+    ],
+)
+def test_the_beginning_of_one_option_means_it(typed: list[str], meant: list[str]) -> None:
+    assert written_out(typed, {"--environment-variables", "--name", "--names"}) == meant
 
 
 @pytest.mark.parametrize("texts", [["q"], ["=x"], ["q=1", "q=2"]])

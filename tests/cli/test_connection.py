@@ -42,6 +42,21 @@ def test_a_connection_is_created_changed_and_deleted(capsys: Capture) -> None:
     assert not path.exists()
 
 
+def test_a_name_among_the_fields_names_the_connection(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("name: first\ntype: open_ai\napi_key: sk-secret\n", encoding="utf-8")
+    assert pf("create", "--file", str(file), "--set", "name=second") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "second"
+    assert not (settings().connections / "first.yaml").exists()
+
+
+def test_a_program_that_reads_a_list_gets_json_unasked(capsys: Capture) -> None:
+    assert pf("list") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["local"]
+    assert pf("list", "-o", "table") == 0
+    assert capsys.readouterr().out.startswith("name ")
+
+
 def test_no_command_prints_a_secret(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("name: mine\ntype: custom\nsecrets: {key: sk-secret}\nconfigs: {}\n", encoding="utf-8")

@@ -25,6 +25,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 6)
     [
         ("flows/web", None, "web_variant_0_20260102_030405_000006"),
         ("flows/web/flow.dag.yaml", "${sum.v_1}", "web_v_1_20260102_030405_000006"),
+        ("flows/chat-basic", None, "chat_basic_variant_0_20260102_030405_000006"),
+        ("flows/chat-basic/flow.flex.yaml", None, "chat_basic_20260102_030405_000006"),
+        ("flows/chat-basic/chat.prompty", None, "chat_basic_20260102_030405_000006"),
+        ("flows/chat-basic/flow:chat", None, "chat_basic_20260102_030405_000006"),
         ("flows/要約フロー", None, "flow_variant_0_20260102_030405_000006"),
         ("flows/要約 summary!", None, "summary_variant_0_20260102_030405_000006"),
         ("flows/ｆｕｌｌ", "${節.変種}", "full_variant_0_20260102_030405_000006"),
