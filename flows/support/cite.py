@@ -25,7 +25,7 @@ def cite(answer: str, passages: list, question: str, language: str, least: float
     context = "\n\n".join(f"{passage['heading']}\n{passage['text']}" for passage in passages)
     plain = CITATION.sub("", answer or "").strip()
     if not plain or figures(plain) - figures(context + question) or supported(plain, context) < least:
-        return {"answer": NOT_SAID[language], "sources": [], "context": context}
+        return {"answer": NOT_SAID[language], "sources": [], "citations": [], "context": context}
     cited: list[int] = []
     sentences = []
     for sentence in SENTENCE.findall(plain):
@@ -34,7 +34,8 @@ def cite(answer: str, passages: list, question: str, language: str, least: float
             cited.append(best)
         sentences.append(f"{sentence.strip()} [{cited.index(best) + 1}]")
     sources = [passages[i]["source"] for i in cited]
-    return {"answer": " ".join(sentences), "sources": sources, "context": context}
+    citations = [{"number": number, **passages[i]} for number, i in enumerate(cited, start=1)]
+    return {"answer": " ".join(sentences), "sources": sources, "citations": citations, "context": context}
 
 
 def figures(text: str) -> set:

@@ -63,6 +63,7 @@ def test_an_order_is_looked_up_by_its_number(ask: Any, question: str, answer: st
         "answer": answer,
         "intent": "order_status",
         "sources": [],
+        "citations": [],
         "context": "",
     }
 
@@ -107,6 +108,7 @@ def test_each_sentence_cites_the_passage_that_shares_most_words(samples: Samples
     found = cited(samples, "Clean the sensor every 2 months. Replace the filter every 12 months. [7]")
     assert found["answer"] == "Clean the sensor every 2 months. [1] Replace the filter every 12 months. [2]"
     assert found["sources"] == ["a.md#Sensor", "a.md#Filter"]
+    assert found["citations"] == [{"number": 1, **PASSAGES[1]}, {"number": 2, **PASSAGES[0]}]
 
 
 @pytest.mark.parametrize(
