@@ -25,11 +25,14 @@ __all__ = ["GROUPS", "command_tree", "main"]
 GROUPS = {
     "flow": "Make, check, try and look at flows.",
     "run": "Run flows over data, and look at what came of it.",
+    "eval": "Evaluators: those that there are, and how far a judge can be trusted.",
     "connection": "Endpoints of models and services, and their secrets.",
     "config": "Settings of this home: where runs are kept.",
     "tool": "Tools of packages and of flows: make, list and check them.",
     "model": "The weights of embedded models.",
     "cache": "Answers of models that are kept.",
+    "endpoint": "Endpoints of several deployments: traffic, keys, calls.",
+    "deployment": "Deployments of endpoints: a flow each, in processes of its own.",
     "index": "Search indexes over your documents.",
 }
 """The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""

@@ -56,6 +56,8 @@ def serve(asked: Asked) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
     from promptflow_lite.serving.server import claim
 
+    if _is_endpoint(asked.source):
+        return _serve_endpoint(asked)
     bound = claim(asked.host, asked.port)
     with contextlib.closing(bound):
         plan = _plan(asked, bound)
@@ -140,6 +142,47 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         hosts=hosts,
         log_level=asked.log_level,
         origins=tuple(origin.rstrip("/").lower() for origin in asked.cors_origins or ()),
+    )
+
+
+def _is_endpoint(source: Path) -> bool:
+    """Whether the file describes an endpoint of several deployments, and no flow."""
+    from promptflow_lite.flow.source import read_yaml
+
+    if source.suffix not in (".yml", ".yaml") or not source.is_file():
+        return False
+    data = read_yaml(source).data
+    return isinstance(data, dict) and not data.keys().isdisjoint(("auth_mode", "deployments", "traffic"))
+
+
+def _serve_endpoint(asked: Asked) -> int:
+    from promptflow_lite.cli import endpoint_serve
+
+    stated = {
+        "--workers": asked.workers > 1,
+        "--reload": asked.reload,
+        "--variant": asked.variant,
+        "--connections": asked.connections,
+        "--environment-variables": asked.environment_variables,
+        "--init": asked.init,
+        "--key-file": asked.key_file,
+    }
+    wrong = [option for option, is_said in stated.items() if is_said]
+    if wrong:
+        message = f"{', '.join(wrong)}: not for an endpoint, whose deployments say that themselves"
+        raise UserError(message, code="bad-option", hint="see instance_count, variants, connections")
+    kept = endpoint_serve.applied(asked.source)
+    return endpoint_serve.serve(
+        kept,
+        endpoint_serve.Where(
+            host=asked.host,
+            port=asked.port,
+            allowed_hosts=asked.allowed_hosts or (),
+            cors_origins=asked.cors_origins or (),
+            max_body_bytes=asked.max_body_bytes,
+            grace_s=asked.grace_s,
+            log_level=asked.log_level,
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
 from promptflow_lite.serving.page import Docs, Files, Index
 from promptflow_lite.serving.page import paths as page_paths
+from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import send as reply
 from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import Runs
@@ -45,15 +46,22 @@ class Options:
     """The outputs of `/score`; `None` for all but those that are for evaluation only."""
 
 
-def create_app(endpoint: Endpoint, options: Options, *, closing: Closing | None = None) -> FastAPI:
+def create_app(
+    endpoint: Endpoint,
+    options: Options,
+    *,
+    closing: Closing | None = None,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The application; it can be served alone or mounted in another.
 
     Args:
         endpoint: who answers; closed when the application's lifespan ends.
         options: who may come in, and what that may cost.
         closing: how the server tells that it is going down.
+        metrics: where answers are counted; the endpoint may count there too.
     """
-    metrics, access = Metrics(), options.access
+    metrics, access = metrics or Metrics(), options.access
     runs, here = Runs(metrics), version("promptflow_lite")
     document = _Document(endpoint, here, options)
     routes: list[BaseRoute] = [
@@ -116,7 +124,10 @@ class _Document:
 
     def __call__(self) -> dict[str, Any]:
         """The document."""
-        flow = next(iter(self._endpoint.deployments.values())).flow
+        first = next(iter(self._endpoint.deployments.values()), None)
+        if first is None:
+            raise Refusal(503, "no-deployment", "this endpoint has no deployment yet")
+        flow = first.flow
         if self._made is None or self._made[0] is not flow:
             options = self._options
             made = document_of(

@@ -75,7 +75,7 @@ class Completions:
 
 
 class Models:
-    """The ASGI application of `/v1/models` and `/v1/models/{model}`: the deployments that chat."""
+    """The ASGI application of `/v1/models` and `/v1/models/{model}`: the endpoint and its chats."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -84,6 +84,8 @@ class Models:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         chats = [name for name, d in self._endpoint.deployments.items() if chat.roles_of(d.flow)]
+        if chats and self._endpoint.name not in chats:  # whichever deployment the endpoint chooses
+            chats.insert(0, self._endpoint.name)
         models = {name: self._model(name) for name in chats}
         asked = scope.get("path_params", {}).get("model")
         if asked is None:

@@ -21,7 +21,7 @@ from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.tool import BoundFlow
 
-__all__ = ["Alone", "BoundDeployment", "Deployment", "Endpoint", "ask_by_header", "load"]
+__all__ = ["Alone", "BoundDeployment", "Deployment", "Endpoint", "ask_by_header", "flow_of", "load"]
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -147,12 +147,41 @@ def ask_by_header(
     return deployments[name]
 
 
+def flow_of(
+    source: str | Path,
+    *,
+    variants: Mapping[str, str] | None = None,
+    environment_variables: Mapping[str, str] | None = None,
+    init: Mapping[str, Any] | None = None,
+) -> Flow:
+    """The flow at `source`, checked; no user code is imported.
+
+    Args:
+        source: a flow's folder, or its file.
+        variants: node name to variant; other nodes take their default.
+        environment_variables: set over those that the flow sets itself.
+        init: what the class of a flex flow is made with; changes of a prompty's front matter.
+
+    Raises:
+        FlowError: everything that is wrong with the flow.
+    """
+    flow = choose_variants(load_flow(source), variants or {})
+    if environment_variables:
+        flow = flow.derive(environment_variables={**flow.environment_variables, **environment_variables})
+    flow = give(flow, init or {})
+    errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
+    if errors:
+        raise FlowError(errors)
+    return flow
+
+
 def load(
     source: str | Path,
     *,
     connections: ConnectionProvider,
     name: str | None = None,
     variant: str | None = None,
+    variants: Mapping[str, str] | None = None,
     overrides: Overrides | None = None,
     environment_variables: Mapping[str, str] | None = None,
     init: Mapping[str, Any] | None = None,
@@ -166,6 +195,7 @@ def load(
         connections: where the connections that it names are found.
         name: of the deployment; default the flow's.
         variant: `${node.variant}`; without it the defaults.
+        variants: further ones, by node name.
         overrides: node name to overrides such as `{"connection": "my_azure"}`.
         environment_variables: set over those that the flow sets itself.
         init: what the class of a flex flow is made with; changes of a prompty's front matter.
@@ -176,12 +206,7 @@ def load(
         FlowError: everything that is wrong with the flow.
         UserError: a script, a tool or a connection is missing or wrong.
     """
-    flow = choose_variants(load_flow(source), dict([parse_choice(variant)]) if variant else {})
-    if environment_variables:
-        flow = flow.derive(environment_variables={**flow.environment_variables, **environment_variables})
-    flow = give(flow, init or {})
-    errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
-    if errors:
-        raise FlowError(errors)
+    chosen = {**(variants or {}), **(dict([parse_choice(variant)]) if variant else {})}
+    flow = flow_of(source, variants=chosen, environment_variables=environment_variables, init=init)
     bound = bind(flow, connections, overrides=overrides)
     return BoundDeployment(name or flow.name, bound, gate=gate or Gate(), timeout_s=timeout_s)

@@ -37,6 +37,11 @@ class Gate:
         """Runs that wait."""
         return len(self._waiting)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a run could begin now."""
+        return self.inside < self._limit
+
     def check(self) -> None:
         """Refuse now what could not wait either, before its body is read.
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 
-__all__ = ["configure"]
+__all__ = ["Redact", "configure", "formatter"]
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -22,11 +22,16 @@ def configure(level: str, redact: Redact) -> None:
         redact: replaces secrets.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Scrubbed(redact))
+    handler.setFormatter(formatter(redact))
     logger = logging.getLogger("promptflow_lite")
     logger.setLevel(level.upper())
     logger.handlers = [handler]
     logger.propagate = False
+
+
+def formatter(redact: Redact) -> logging.Formatter:
+    """How a record is written, by whoever writes it."""
+    return _Scrubbed(redact)
 
 
 class _Scrubbed(logging.Formatter):

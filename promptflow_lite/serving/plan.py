@@ -31,6 +31,7 @@ class Plan:
     source: str
     name: str | None = None
     variant: str | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Plan:
             connections=provider(settings()),
             name=self.name,
             variant=self.variant,
+            variants=self.variants,
             overrides=self.overrides,
             environment_variables=self.environment_variables,
             init=self.init,

@@ -105,16 +105,16 @@ class Runs:
     def _checked(self, call: Call, deployment: Deployment, line: LineResult) -> LineResult:
         deployment.gate.took(line.seconds)
         self._metrics.spent(deployment.name, line)
+        about = {"deployment": deployment.name}
         if line.logs:
-            log.info("%s printed:\n%s", call.request_id, line.logs.rstrip("\n"))
+            log.info("%s printed:\n%s", call.request_id, line.logs.rstrip("\n"), extra=about)
         if line.status is Status.Completed:
             return line
         if line.error is not None:
             trace = f"\n{line.error.traceback.rstrip()}" if line.error.traceback else ""
             where = f"node {line.error.node!r}" if line.error.node else "the flow"
-            log.error(
-                "%s %s failed [%s]: %s%s", call.request_id, where, line.error.code, line.error.message, trace
-            )
+            said = (call.request_id, where, line.error.code, line.error.message, trace)
+            log.error("%s %s failed [%s]: %s%s", *said, extra=about)
         raise of_failure(line.error)
 
 

@@ -1,0 +1,161 @@
+"""`pf deployment`: a flow that answers behind an endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table
+from promptflow_lite.cli.endpoint import FILE, OUTPUT, SET, YES, Output, sure
+from promptflow_lite.errors import UserError
+
+app = Group("Deployments of endpoints: a flow each, in processes of its own.")
+
+_NAME = typer.Option("--name", "-n", help="The deployment's name.", metavar="NAME")
+_ENDPOINT = typer.Option("--endpoint-name", "-e", help="The endpoint's name.", metavar="NAME")
+_NO_WAIT = typer.Option("--no-wait", help="Do not wait until it serves.")
+
+
+@app.command(
+    "create",
+    examples="""
+    pf deployment create --file blue.yml --all-traffic
+    pf deployment create --name green --endpoint-name support --set flow=flows/support
+    """,
+)
+def create(
+    file: Annotated[Path | None, FILE] = None,
+    name: Annotated[str | None, _NAME] = None,
+    endpoint_name: Annotated[str | None, _ENDPOINT] = None,
+    all_traffic: Annotated[
+        bool, typer.Option("--all-traffic", help="Give it all traffic once it serves.")
+    ] = False,
+    set: Annotated[list[str] | None, SET] = None,
+    no_wait: Annotated[bool, _NO_WAIT] = False,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Deploy a flow; one of that name is replaced. Without --all-traffic its share stays what it is.
+
+    The flow's folder is copied: what is edited later is not deployed. Where the endpoint is served, the
+    command ends once the deployment answers; one that does not start is not kept, and nothing else changes.
+    """
+    _deploy(file, name, endpoint_name, set, output, all_traffic=all_traffic, wait=not no_wait, is_new=True)
+
+
+@app.command(
+    "update",
+    examples="""
+    pf deployment update --name blue --endpoint-name support --set instance_count=2
+    pf deployment update --file blue.yml
+    """,
+)
+def update(
+    file: Annotated[Path | None, FILE] = None,
+    name: Annotated[str | None, _NAME] = None,
+    endpoint_name: Annotated[str | None, _ENDPOINT] = None,
+    set: Annotated[list[str] | None, SET] = None,
+    no_wait: Annotated[bool, _NO_WAIT] = False,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Change a deployment; what is left out stays. The old processes serve until the new ones are ready.
+
+    The flow is copied anew where --file or --set names it.
+    """
+    _deploy(file, name, endpoint_name, set, output, all_traffic=False, wait=not no_wait, is_new=False)
+
+
+@app.command("show", examples="pf deployment show --name blue --endpoint-name support")
+def show(
+    name: Annotated[str, _NAME],
+    endpoint_name: Annotated[str, _ENDPOINT],
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Show a deployment: its flow, its settings, how it is."""
+    from promptflow_lite.cli import endpoints
+
+    found = endpoints.described_deployment(endpoints.get(endpoint_name), name)
+    if output is Output.json:
+        emit_json(found)
+        return
+    width = max(len(key) for key in found)
+    for key, value in found.items():
+        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        emit(f"{key:<{width}}  {neutral(text)}".rstrip())
+
+
+@app.command("list", examples="pf deployment list --endpoint-name support --output json")
+def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+    """List the deployments of an endpoint."""
+    from promptflow_lite.cli import endpoints
+
+    kept = endpoints.get(endpoint_name)
+    found = [endpoints.described_deployment(kept, name) for name in kept.read().deployments]
+    if output is Output.json:
+        emit_json(found)
+        return
+    columns = ("name", "state", "traffic", "mirror_traffic", "instance_count", "flow")
+    table(columns, [[d[column] for column in columns] for d in found])
+
+
+@app.command("get-logs", examples="pf deployment get-logs --name blue --endpoint-name support --lines 100")
+def get_logs(
+    name: Annotated[str, _NAME],
+    endpoint_name: Annotated[str, _ENDPOINT],
+    lines: Annotated[int, typer.Option("--lines", "-l", help="How many of the last lines.", min=1)] = 50,
+) -> None:
+    """Print what a deployment's processes printed, what failed there, and when they came and went."""
+    from promptflow_lite.cli import endpoints
+
+    text = endpoints.log_of(endpoints.get(endpoint_name), name, lines)
+    if text:
+        emit(neutral(text))
+    else:
+        say("nothing is logged yet")
+
+
+@app.command("delete", examples="pf deployment delete --name blue --endpoint-name support --yes")
+def delete(
+    name: Annotated[str, _NAME],
+    endpoint_name: Annotated[str, _ENDPOINT],
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Delete a deployment that has no traffic; it finishes what it has."""
+    from promptflow_lite.cli import endpoints
+
+    kept = endpoints.get(endpoint_name)
+    endpoints.described_deployment(kept, name)
+    sure(f"delete the deployment {name!r} of {endpoint_name!r}?", yes=yes)
+    endpoints.undeploy(kept, name)
+    say(f"deployment {name!r}: deleted")
+
+
+def _deploy(
+    file: Path | None,
+    name: str | None,
+    endpoint_name: str | None,
+    set: list[str] | None,
+    output: Output,
+    *,
+    all_traffic: bool,
+    wait: bool,
+    is_new: bool,
+) -> None:
+    from promptflow_lite.cli import endpoints
+    from promptflow_lite.serving.endpoints import files
+
+    asked = files.deployment(file, pairs(set, "--set"))
+    for note in asked.notes:
+        say(neutral(note))
+    name = name or asked.body.get("name")
+    endpoint_name = endpoint_name or asked.body.get("endpoint_name")
+    if name is None or endpoint_name is None:
+        option = "--name" if name is None else "--endpoint-name"
+        raise UserError(f"which one? Say {option} NAME, or write it into the file", code="missing-option")
+    kept = endpoints.get(endpoint_name)
+    if not is_new:
+        endpoints.described_deployment(kept, name)
+    endpoints.deploy(kept, asked, name, all_traffic=all_traffic, wait=wait)
+    if output is Output.json:
+        emit_json(endpoints.described_deployment(kept, name))

@@ -1,0 +1,70 @@
+"""`pf endpoint serve`, and `pf flow serve --source endpoint.yml`: listen, announce, serve."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptflow_lite.cli import endpoints
+from promptflow_lite.cli.console import neutral, paint, say
+from promptflow_lite.serving.endpoints import files
+from promptflow_lite.serving.endpoints.front import Way
+from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
+from promptflow_lite.serving.endpoints.store import Kept
+from promptflow_lite.serving.server import claim, is_loopback
+
+__all__ = ["Where", "applied", "serve"]
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """The options as they were typed."""
+
+    host: str
+    port: int
+    allowed_hosts: Sequence[str]
+    cors_origins: Sequence[str]
+    max_body_bytes: int
+    grace_s: float
+    log_level: str
+
+
+def serve(kept: Kept, where: Where) -> int:
+    """Serve until Ctrl-C or SIGTERM; the exit code."""
+    bound = claim(where.host, where.port)
+    with contextlib.closing(bound):
+        host, port = bound.getsockname()[:2]
+        reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  told, not bound
+        url = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+        hosts = (*_LOOPBACK_NAMES, where.host.lower(), *where.allowed_hosts) if is_loopback(bound) else None
+        way = Way(
+            url=url,
+            hosts=hosts,
+            origins=tuple(origin.rstrip("/").lower() for origin in where.cors_origins),
+            max_body_bytes=where.max_body_bytes,
+            grace_s=where.grace_s,
+            log_level=where.log_level,
+        )
+        ended_by = serve_endpoint(
+            kept,
+            bound,
+            way,
+            say=lambda text: say(neutral(text)),
+            on_ready=lambda: say(f"serving {kept.name} at {paint(url, 'bold')} (Ctrl-C ends it)"),
+        )
+    return 0 if ended_by is None else 128 + ended_by
+
+
+def applied(file: Path) -> Kept:
+    """The endpoint that a file describes, made or changed as it says."""
+    asked, _ = files.endpoint(file, {})
+    name = asked.body.get("name")
+    if name in endpoints.kept_endpoints().names():
+        return endpoints.update(file, {})
+    kept, made = endpoints.create(file, {})
+    endpoints.show_keys(kept, made)
+    return kept

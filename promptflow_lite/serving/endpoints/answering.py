@@ -1,0 +1,149 @@
+"""A deployment's process: `python -m promptflow_lite.serving.endpoints.answering SOCKET PARENT`.
+
+It loads one flow and answers what it is asked over the socket, in messages of `runs.frames`: first its plan;
+then lines to run, lines to cancel, and whether it lives. Whatever is printed goes to the deployment's log.
+The end of the socket is its own end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from traceback import format_exc
+from typing import Any
+
+from promptflow_lite.engine.events import Chunk, Event, NodeEnded, NodeStarted
+from promptflow_lite.engine.results import LineResult, NodeRun
+from promptflow_lite.errors import FlowError, InputError, PromptflowError
+from promptflow_lite.flow import images
+from promptflow_lite.runs.frames import Frames, Message, pack
+from promptflow_lite.serving.deployment import BoundDeployment
+from promptflow_lite.serving.plan import Plan
+
+__all__ = ["main"]
+
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux's prctl(2)."""
+
+
+def main() -> None:
+    """Answer until the endpoint says that it is enough, or is gone."""
+    number, parent = (int(text) for text in sys.argv[1:3])
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before it was asked about
+        os.kill(os.getpid(), signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.set_inheritable(number, False)  # a program that a tool starts shall not keep it open
+    asyncio.run(_serve(socket.socket(fileno=number)))
+
+
+async def _serve(channel: socket.socket) -> None:
+    transport, frames = await asyncio.get_running_loop().create_connection(Frames, sock=channel)
+
+    def send(message: Message) -> None:
+        transport.write(pack(message))
+
+    try:
+        first = await frames.queue.get()
+        if first is None:
+            return
+        plan = Plan(**first["plan"])
+        plan.configure_log()
+        try:
+            deployment = plan.deployment()
+        except PromptflowError as error:
+            print(error, file=sys.stderr, flush=True)
+            send(_refusal(error))
+            return
+        send({"ready": list(deployment.bound.notes)})
+        await _Work(deployment, send).until_the_end(frames)
+        await deployment.close()
+    finally:
+        transport.close()
+        await asyncio.sleep(0)  # what was sent goes out before the loop ends
+
+
+class _Work:
+    """The lines that run now."""
+
+    def __init__(self, deployment: BoundDeployment, send: Callable[[Message], None]) -> None:
+        self._deployment = deployment
+        self._send = send
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    async def until_the_end(self, frames: Frames) -> None:
+        """Do what comes, each line in a task of its own."""
+        async with asyncio.TaskGroup() as group:
+            while (message := await frames.queue.get()) is not None:
+                match message:
+                    case {"ask": number, "inputs": inputs, "stream": stream}:
+                        task = group.create_task(self._answer(number, inputs, stream=stream))
+                        self._running[number] = task
+                    case {"cancel": number} if number in self._running:
+                        self._running[number].cancel()
+                    case {"ping": number}:
+                        self._send({"pong": number})
+                    case {"end": _}:
+                        break
+            for task in self._running.values():
+                task.cancel()
+
+    async def _answer(self, number: int, inputs: Mapping[str, Any], *, stream: bool) -> None:
+        def emit(event: Event) -> None:
+            body = _part(event)
+            if body is not None:
+                self._send({"part": number, **body})
+
+        try:
+            answer = self._deployment.answer
+            line = await (answer(inputs, stream=True, emit=emit) if stream else answer(inputs))
+            self._send({"done": number, "result": self._slim(line)})
+        except InputError as error:
+            self._send({"wrong": number, "message": error.message, "hint": error.hint, "code": error.code})
+        except Exception:
+            self._send({"bug": number, "trace": format_exc()})
+        finally:
+            self._running.pop(number, None)
+
+    def _slim(self, line: LineResult) -> LineResult:
+        """What the caller and the log need of a line: images with their bytes, no node's own values."""
+        form = self._deployment.flow.message_format
+        outputs = {name: images.to_base64(value, form) for name, value in line.outputs.items()}
+        runs = {name: _slim_run(run) for name, run in line.node_runs.items()}
+        return replace(line, inputs={}, outputs=outputs, node_runs=runs)
+
+
+def _slim_run(run: NodeRun) -> NodeRun:
+    return replace(run, inputs={}, output=None, logs="", error=None)
+
+
+def _part(event: Event) -> Message | None:
+    match event:
+        case Chunk():
+            return {"chunk": asdict(event)}
+        case NodeStarted():
+            return {"started": event.node}
+        case NodeEnded():
+            return {"ended": _slim_run(event.run)}
+    return None
+
+
+def _refusal(error: PromptflowError) -> Message:
+    """What is wrong with the flow, so that the endpoint can say it."""
+    if isinstance(error, FlowError):
+        return {"refused": "\n".join(complaint.render() for complaint in error.diagnostics)}
+    return {"refused": str(error)}
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,216 @@
+"""What does a verb do to an endpoint? Create, change, deploy, undeploy; and the wait until it is so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.errors import PromptflowError, UserError, near_miss
+from promptflow_lite.serving import keys
+from promptflow_lite.serving.deployment import flow_of
+from promptflow_lite.serving.endpoints.files import Asked
+from promptflow_lite.serving.endpoints.spec import NAME, DeploymentSpec, EndpointSpec
+from promptflow_lite.serving.endpoints.store import Endpoints, Kept
+
+__all__ = [
+    "await_change",
+    "await_deployment",
+    "configure",
+    "create",
+    "deploy",
+    "give_all",
+    "not_found",
+    "renew_key",
+    "split",
+    "undeploy",
+]
+
+_LOOK_S = 0.1
+_CHANGE_S = 10.0
+_DEPLOYMENT_S = 620.0
+_SHARES = ("traffic", "mirror_traffic")
+
+
+def create(endpoints: Endpoints, asked: Asked) -> tuple[Kept, list[str]]:
+    """A new endpoint without deployments, and its two keys, which are kept as hashes.
+
+    Raises:
+        UserError: there is one of that name.
+    """
+    body = {key: value for key, value in asked.body.items() if key not in _SHARES}
+    kept = endpoints.create(EndpointSpec.of_json(body))
+    made = [keys.generate(), keys.generate()]
+    keys.write(kept.keys, made)
+    return kept, made
+
+
+def configure(kept: Kept, asked: Asked) -> EndpointSpec:
+    """The endpoint with what a file asks for; what it leaves out stays."""
+
+    def how(spec: EndpointSpec) -> EndpointSpec:
+        return EndpointSpec.of_json({**asdict(spec), **asked.body, "name": spec.name})
+
+    return kept.change(how)
+
+
+def split(
+    kept: Kept, *, traffic: Mapping[str, int] | None = None, mirror: Mapping[str, int] | None = None
+) -> EndpointSpec:
+    """The endpoint with other percents.
+
+    Raises:
+        UserError: they cannot be (code `bad-traffic`).
+    """
+
+    def how(spec: EndpointSpec) -> EndpointSpec:
+        return replace(
+            spec,
+            traffic=spec.traffic if traffic is None else dict(traffic),
+            mirror_traffic=spec.mirror_traffic if mirror is None else dict(mirror),
+        )
+
+    return kept.change(how)
+
+
+def give_all(kept: Kept, name: str) -> EndpointSpec:
+    """The endpoint of which one deployment has all traffic."""
+
+    def how(spec: EndpointSpec) -> EndpointSpec:
+        mirrored = {n: percent for n, percent in spec.mirror_traffic.items() if n != name}
+        return replace(spec, traffic={name: 100}, mirror_traffic=mirrored)
+
+    return kept.change(how)
+
+
+def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointSpec, EndpointSpec]:
+    """The endpoint before and after a deployment was made or changed; its flow is checked and copied.
+
+    Args:
+        kept: the endpoint.
+        asked: what the deployment shall be; of one that is there, what is left out stays.
+        name: its name, over the file's.
+
+    Raises:
+        UserError: it has no name or no flow, or the flow is wrong.
+    """
+    name = name or asked.body.get("name")
+    if name is None:
+        raise UserError("which name shall the deployment have? Say --name NAME", code="missing-option")
+    if NAME.fullmatch(name) is None:
+        said = "a letter, then letters, digits and dashes, 3 to 32"
+        raise UserError(f"{name!r} is no name of a deployment: {said}", code="bad-name")
+    before = kept.read()
+    there = before.deployments.get(name)
+    body = _merged(asdict(there) if there else {}, asked.body)
+    if "flow" not in body:
+        raise asked.refuse("flow", f"deployment {name!r} needs a flow", "missing-key", "flow: ../my_flow")
+    given = {key: body.get(key) for key in ("variants", "environment_variables", "init")}
+    if there is None or "flow" in asked.body:
+        body["source"] = kept.copy(flow_of(body["flow"], **given), name) or body["flow"]
+    else:
+        flow_of(body["source"], **given)
+    made = DeploymentSpec.of_json({**body, "name": name})
+
+    def how(spec: EndpointSpec) -> EndpointSpec:
+        fresh = replace(made, revision=spec.change + 1)
+        return replace(spec, deployments={**spec.deployments, name: fresh})
+
+    return before, kept.change(how)
+
+
+def _merged(before: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    parts = ("request_settings", "liveness_probe", "readiness_probe")
+    merged = {key: {**before.get(key, {}), **body[key]} for key in parts if key in body}
+    rest = {key: value for key, value in body.items() if key not in (*parts, "endpoint_name", "name")}
+    return {**before, **rest, **merged}
+
+
+def undeploy(kept: Kept, name: str, *, back_to: EndpointSpec | None = None) -> EndpointSpec:
+    """The endpoint without a deployment, or with the one of that name as it was before.
+
+    Raises:
+        UserError: there is none, or it has traffic (code `deployment-has-traffic`).
+    """
+
+    def how(spec: EndpointSpec) -> EndpointSpec:
+        if back_to is not None and name in back_to.deployments:
+            return replace(spec, deployments={**spec.deployments, name: back_to.deployments[name]})
+        if name not in spec.deployments:
+            raise not_found(spec, name)
+        shares = {key: getattr(spec, key).get(name, 0) for key in _SHARES}
+        if any(shares.values()):
+            said = " and ".join(f"{percent} percent of {key}" for key, percent in shares.items() if percent)
+            raise UserError(
+                f"deployment {name!r} has {said}",
+                code="deployment-has-traffic",
+                hint=f"pf endpoint update --name {spec.name} --traffic ...  gives them to another first",
+            )
+        left = {n: deployment for n, deployment in spec.deployments.items() if n != name}
+        traffic = {n: percent for n, percent in spec.traffic.items() if n != name}
+        mirrored = {n: percent for n, percent in spec.mirror_traffic.items() if n != name}
+        return replace(spec, deployments=left, traffic=traffic, mirror_traffic=mirrored)
+
+    return kept.change(how)
+
+
+def not_found(spec: EndpointSpec, name: str) -> UserError:
+    """The error about a deployment that is not there."""
+    names = sorted(spec.deployments)
+    exist = f"there are: {', '.join(names)}" if names else "there are none"
+    return UserError(
+        f"endpoint {spec.name!r} has no deployment {name!r}; {exist}",
+        code="deployment-not-found",
+        hint=near_miss(name, names),
+    )
+
+
+def renew_key(file: Path, which: int) -> str:
+    """A new key in the place of the first (0) or second (1); the other stays."""
+    fresh = keys.generate()
+    lines = keys.Keys(file=file).lines()
+    lines[which : which + 1] = [keys.hashed(fresh)]
+    keys.write(file, lines)
+    return fresh
+
+
+def await_change(kept: Kept, change: int) -> bool:
+    """Wait until the serving process has taken up a change; whether one serves.
+
+    Raises:
+        PromptflowError: it does not (code `endpoint-silent`).
+    """
+    until = time.monotonic() + _CHANGE_S
+    while (served := kept.served()) is not None:
+        if served.get("change", -1) >= change:
+            return True
+        if time.monotonic() > until:
+            raise _silent(kept, _CHANGE_S)
+        time.sleep(_LOOK_S)
+    return False
+
+
+def await_deployment(kept: Kept, name: str, revision: int) -> dict[str, Any] | None:
+    """What the serving process says of a deployment once it has started it or failed to.
+
+    `None` where no process serves the endpoint.
+
+    Raises:
+        PromptflowError: it says nothing for too long (code `endpoint-silent`).
+    """
+    until = time.monotonic() + _DEPLOYMENT_S
+    while (served := kept.served()) is not None:
+        found: dict[str, Any] = served.get("deployments", {}).get(name, {})
+        if found.get("revision") == revision and found["state"] != "Starting":
+            return found
+        if time.monotonic() > until:
+            raise _silent(kept, _DEPLOYMENT_S)
+        time.sleep(_LOOK_S)
+    return None
+
+
+def _silent(kept: Kept, seconds: float) -> PromptflowError:
+    message = f"the process that serves endpoint {kept.name!r} has not taken that up in {seconds:g} s"
+    return PromptflowError(message, code="endpoint-silent", hint="the change is kept")

@@ -1,0 +1,157 @@
+"""What is an endpoint, and what is a deployment? Plain data, as JSON can hold it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "NAME",
+    "Affinity",
+    "DeploymentSpec",
+    "EndpointSpec",
+    "Probe",
+    "RequestSettings",
+    "Rollout",
+    "traffic_complaints",
+]
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
+"""Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
+_MOST_MIRRORED = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestSettings:
+    """What one request may cost. Azure's own defaults (5000, 1) would end most calls of language models."""
+
+    request_timeout_ms: int = 60_000
+    max_concurrent_requests_per_instance: int = 64
+    max_queue_wait_ms: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How a process is asked whether it lives; seconds, with Azure's defaults."""
+
+    initial_delay: float = 10
+    period: float = 10
+    timeout: float = 2
+    success_threshold: int = 1
+    failure_threshold: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affinity:
+    """What the turns of one chat have in common."""
+
+    header: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """When a deployment loses its traffic."""
+
+    max_error_rate: float = 0.1
+    """The share of its answers that may be its failures (5xx)."""
+    min_requests: int = 50
+    """How many answers there must be before it is judged."""
+    window_s: float = 300.0
+    """How far back they count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """One deployment of an endpoint."""
+
+    name: str
+    source: str
+    """The flow, as it is loaded: our copy of it."""
+    flow: str
+    """Where that was copied from."""
+    revision: int = 1
+    """Counts what needs a new process."""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    init: Mapping[str, Any] = field(default_factory=dict)
+    request_settings: RequestSettings = RequestSettings()
+    liveness_probe: Probe = Probe()
+    readiness_probe: Probe = Probe()
+    instance_count: int = 1
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> DeploymentSpec:
+        """A deployment as it was kept, or as a file asks for it; what it leaves out has its default."""
+        parts = {
+            "request_settings": RequestSettings(**body.get("request_settings", {})),
+            "liveness_probe": Probe(**body.get("liveness_probe", {})),
+            "readiness_probe": Probe(**body.get("readiness_probe", {})),
+        }
+        return cls(**{**body, **parts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointSpec:
+    """An endpoint: its deployments, and who of them gets what."""
+
+    name: str
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    auth_mode: Literal["key", "none"] = "key"
+    traffic: Mapping[str, int] = field(default_factory=dict)
+    mirror_traffic: Mapping[str, int] = field(default_factory=dict)
+    affinity: Affinity | None = None
+    rollout: Rollout | None = None
+    deployments: Mapping[str, DeploymentSpec] = field(default_factory=dict)
+    change: int = 0
+    """Counts the changes, so that whoever made one can wait until it is served."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The endpoint as it is kept."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> EndpointSpec:
+        """An endpoint as it was kept."""
+        affinity, rollout = body.get("affinity"), body.get("rollout")
+        deployments = {n: DeploymentSpec.of_json(d) for n, d in body.get("deployments", {}).items()}
+        parts = {
+            "affinity": Affinity(**affinity) if affinity else None,
+            "rollout": Rollout(**rollout) if rollout else None,
+            "deployments": deployments,
+        }
+        return cls(**{**body, **parts})
+
+
+def traffic_complaints(spec: EndpointSpec) -> list[tuple[str, str]]:
+    """What is wrong with who gets what, by the key that is wrong: whole percents, 0 or 100 together.
+
+    As in Azure ML, one deployment at most is mirrored to, with at most 50 percent, and one that has traffic
+    is not.
+    """
+    found = []
+    for key, shares in (("traffic", spec.traffic), ("mirror_traffic", spec.mirror_traffic)):
+        for name, percent in shares.items():
+            if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
+                found.append((key, f"{name!r}: expected a whole percent from 0 to 100, got {percent!r}"))
+            if name not in spec.deployments:
+                exist = ", ".join(spec.deployments) or "none"
+                found.append((key, f"no deployment is named {name!r}; there are: {exist}"))
+    if found:
+        return found
+    if sum(spec.traffic.values()) not in (0, 100):
+        found.append(("traffic", f"the percents add up to {sum(spec.traffic.values())}, not to 0 or 100"))
+    mirrored = [name for name, percent in spec.mirror_traffic.items() if percent]
+    if len(spec.mirror_traffic) > 1:
+        found.append(("mirror_traffic", "one deployment at most can be mirrored to"))
+    for name in mirrored:
+        if spec.mirror_traffic[name] > _MOST_MIRRORED:
+            found.append(("mirror_traffic", f"{name!r}: at most {_MOST_MIRRORED} percent can be mirrored"))
+        if spec.traffic.get(name):
+            found.append(("mirror_traffic", f"{name!r} has traffic of its own; the two exclude each other"))
+    return found
