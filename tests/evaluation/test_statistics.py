@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -92,12 +92,19 @@ def test_the_interval_of_few_values_is_as_much_wider_as_students_t() -> None:
     assert found.high - found.low == pytest.approx(reference[1] - reference[0], rel=0.06)
 
 
+def test_a_handful_of_values_has_students_t_interval() -> None:
+    values = [0.2, 0.5, 0.4, 0.9, 0.3]
+    reference = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert mean(values)[1:] == pytest.approx((*reference, stats.ttest_1samp(values, 0).pvalue))
+
+
 def test_one_value_says_nothing_of_the_mean() -> None:
     assert mean([0.7])[:3] == (0.7, -np.inf, np.inf)
     assert mean([0.7, 0.9], ["a", "a"]).low == -np.inf
 
 
-@settings(max_examples=30)  # each resamples 10,000 times
+@example([-1.0, -2.0])
+@settings(max_examples=30, deadline=None)  # each resamples 10,000 times
 @given(st.lists(st.floats(-5, 5, width=16), min_size=2, max_size=40))
 def test_the_p_value_never_contradicts_the_interval(values: list[float]) -> None:
     found = mean(values)
