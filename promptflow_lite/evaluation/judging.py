@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Reading = dict[str, Any]
-"""`score`, `reason`, and whether it is `unreadable`; then the score is `None`, as where nothing was judged."""
+"""`score`, `reason`, and whether it is `unreadable`; its score is `None` then, as that of nothing judged."""
 
 _NOTHING: Reading = {"score": None, "reason": None, "unreadable": False}
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
