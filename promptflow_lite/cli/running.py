@@ -161,13 +161,13 @@ class Session:
     def _on_signal(self, number: int) -> None:
         if self._signal is not None:
             self._let_signals_be()
-            asyncio.get_running_loop().call_later(_LEAVE_S, _die, number)
+            asyncio.get_running_loop().call_later(_LEAVE_S, self._die, number)
             self._leave()
             return
         self._signal = number
         self._report.log(
             f"stopping: lines in flight get {self._stop.grace_s:g} s; "
-            f"{'Ctrl-C' if number == signal.SIGINT else 'a second signal'} again leaves at once"
+            f"{'Ctrl-C again' if number == signal.SIGINT else 'a second signal'} leaves at once"
         )
         self._stop.ask("canceled")
 
@@ -194,11 +194,11 @@ class Session:
         if self._name in self.store.names():
             self._report.log(f"go on with:  pf run resume {self._name}")
 
-
-def _die(number: int) -> None:
-    """End by the signal that asked for it: what is left does not let go, and what is done is safe."""
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    def _die(self, number: int) -> None:
+        """End by the signal that asked for it: what is left does not let go, and what is done is safe."""
+        self._say_how_to_resume()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _why_slow(throttle: Throttled) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ async def run_batch(
     prepared = prepare(run, store)
     if reuse is not None:
         _refuse_changes(prepared, reuse, store.folder(reuse.name))
+        prepared = replace(prepared, run=prepared.run.model_copy(update={"prices": reuse.prices}))
     executor = executor or _executor(prepared, connections)
     try:
         said = await executor.open(job_of(prepared, store))

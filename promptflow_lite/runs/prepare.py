@@ -99,7 +99,9 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     if run.skip_bad_lines and lines.skipped:
         shown = list(lines.skipped.values())[:_SHOWN]
         more = [f"... and {len(lines.skipped) - len(shown)} more"] if len(lines.skipped) > len(shown) else []
-        text = f"{len(lines.skipped)} rows lack a mapped column and are left out:"
+        count = len(lines.skipped)
+        who, are = ("1 row lacks", "is") if count == 1 else (f"{count} rows lack", "are")
+        text = f"{who} a mapped column and {are} left out:"
         notes.append("\n  ".join([text, *shown, *more]))
     skipped = _skipped(sources, lines, run)
     if not len(lines):

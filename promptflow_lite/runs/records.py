@@ -32,6 +32,9 @@ Key = tuple[int, int]
 """What a line is told by: its number in the data, and its repeat."""
 
 _OUTLINE = "".join("0" if c in digits else "." if c == "." else " " for c in map(chr, range(256))).encode()
+_NODE_RUN = frozenset(f.name for f in dataclasses.fields(NodeRun))
+_FAILURE = frozenset(f.name for f in dataclasses.fields(Failure))
+_USAGE = frozenset(f.name for f in dataclasses.fields(Usage))
 _DEEPEST = 200
 """Levels of a value that are kept; readers of JSON give up at some depth too."""
 _LONGEST_SHOWN = 1000
@@ -61,7 +64,7 @@ def decode(record: Mapping[str, Any]) -> LineResult:
         error=_failure(record["error"]),
         started=record["started"],
         seconds=record["seconds"],
-        usage=Usage(**record["usage"]),
+        usage=_usage(record["usage"]),
         logs=record["logs"],
         repeat=record.get("repeat", 0),
     )
@@ -93,14 +96,22 @@ def key_text(key: Key) -> str:
 
 
 def _node_run(run: Mapping[str, Any]) -> NodeRun:
-    usage = Usage(**run["usage"]) if run["usage"] else None
-    return NodeRun(
-        **{**run, "status": Status(run["status"]), "error": _failure(run["error"]), "usage": usage}
-    )
+    usage = _usage(run["usage"]) if run["usage"] else None
+    found = {**run, "status": Status(run["status"]), "error": _failure(run["error"]), "usage": usage}
+    return NodeRun(**_known(found, _NODE_RUN))
 
 
 def _failure(error: Mapping[str, Any] | None) -> Failure | None:
-    return Failure(**error) if error else None
+    return Failure(**_known(error, _FAILURE)) if error else None
+
+
+def _usage(counts: Mapping[str, Any]) -> Usage:
+    return Usage(**_known(counts, _USAGE))
+
+
+def _known(fields: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    """The fields that this version knows: a journal may come from a newer one."""
+    return fields if fields.keys() <= names else {n: value for n, value in fields.items() if n in names}
 
 
 def loads(text: bytes) -> Any:

@@ -62,6 +62,11 @@ def say(do: str, text: str) -> str:
             kept.append(bytearray(2 << 30))
         case "child":
             return f"t{subprocess.Popen(['sleep', '1000']).pid}"
+        case "child and hang":
+            child = subprocess.Popen(["sleep", "1000"])
+            with pathlib.Path("{calls}").open("a") as calls:
+                calls.write(f"child {child.pid}\\n")
+            time.sleep(1000)
         case "print":
             print("python says", text)
             ctypes.CDLL(None).puts(f"C says {text}".encode())

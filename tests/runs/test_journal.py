@@ -49,6 +49,15 @@ async def test_what_was_added_is_read_back(tmp_path: Path) -> None:
     assert (records.torn, records.broken) == (0, [])
 
 
+def test_a_record_of_a_newer_version_is_read_without_what_it_has_more() -> None:
+    record = loads(encode(_result(1, status=Status.Failed)))
+    known = decode(record)
+    for part in (record, record["usage"], record["error"], record["node_runs"]["n"]):
+        part["added_later"] = 1
+    record["node_runs"]["n"]["usage"]["added_later"] = 1
+    assert decode(record) == known
+
+
 async def test_the_last_record_of_a_line_counts(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     await _write(path, _result(0, status=Status.Failed))

@@ -247,10 +247,12 @@ async def test_lines_in_flight_are_finished_when_the_run_shall_stop(tmp_path: Pa
     assert sorted((tmp_path / "calls").read_text().split()) == sorted(f"t{number}" for number in range(20))
 
 
-def test_workers_end_when_the_process_of_their_run_is_killed(tmp_path: Path, home: Path) -> None:
+def test_workers_and_what_they_started_end_when_the_process_of_their_run_is_killed(
+    tmp_path: Path, home: Path
+) -> None:
     flow = hostile_flow(tmp_path / "hostile")
     data = write_rows(
-        tmp_path / "data.jsonl", [{"do": "hang in C", "text": "a"}, {"do": "hang", "text": "b"}]
+        tmp_path / "data.jsonl", [{"do": "hang in C", "text": "a"}, {"do": "child and hang", "text": "b"}]
     )
     command = [sys.executable, "-m", "promptflow_lite", "run", "create", "--no-tracking", "--name", "a"]
     arguments = ["--flow", str(flow), "--data", str(data), "--workers", "2", "--concurrency", "2"]
@@ -258,7 +260,7 @@ def test_workers_end_when_the_process_of_their_run_is_killed(tmp_path: Path, hom
     try:
         give_up = time.monotonic() + 20
         calls = tmp_path / "calls"
-        while not calls.exists() or len(calls.read_text().splitlines()) < 2:
+        while not calls.exists() or len(calls.read_text().splitlines()) < 3:
             assert time.monotonic() < give_up
             time.sleep(0.02)
         time.sleep(0.5)
