@@ -24,6 +24,14 @@ class _Roles(NamedTuple):
     question: str
     answer: str
     history: str | None
+    as_messages: bool = False
+    """Whether the history is of messages with roles, and not of inputs and outputs."""
+
+    def turn(self, question: str, answer: Any) -> list[dict[str, Any]]:
+        """A question and its answer, as the history has them."""
+        if self.as_messages:
+            return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return [{"inputs": {self.question: question}, "outputs": {self.answer: answer}}]
 
 
 def converse(trial: Trial, given: Sequence[str] | None) -> int:
@@ -38,7 +46,7 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
     Raises:
         UserError: the flow is no chat flow.
     """
-    roles = _roles_of(trial.loaded.flow)
+    roles = _roles_of(trial.loaded.bound.flow)
     fixed = given_inputs(given)
     history: list[Mapping[str, Any]] = coerce(fixed.pop(roles.history, []), "list") if roles.history else []
     failed = False
@@ -57,8 +65,7 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
                 say("\n(stopped)")
                 continue
             if line.status is Status.Completed:
-                turn = {roles.question: question}, {roles.answer: line.outputs.get(roles.answer)}
-                history.append({"inputs": turn[0], "outputs": turn[1]})
+                history += roles.turn(question, line.outputs.get(roles.answer))
             else:
                 failed = True
         runner.run(trial.loaded.aclose())
@@ -67,7 +74,18 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
 
 
 def _roles_of(flow: Flow) -> _Roles:
+    """Who says what. A prompt or a class that has a history and one other input needs no marks.
+
+    Theirs is a history of messages, which a prompt writes as `{{item.role}}:` and `{{item.content}}`.
+    """
     question, answer = flow.chat_input, flow.chat_output
+    is_prompt = any(node.type == "prompty" for node in flow.nodes)
+    is_code = any(node.type == "flex" for node in flow.nodes)
+    if question is None and flow.chat_history and (is_prompt or is_code):
+        others = {name: spec for name, spec in flow.inputs.items() if name != flow.chat_history}
+        needed = [name for name, spec in others.items() if spec.default is None and not spec.optional]
+        question = (needed or [*others])[0] if len(needed or others) == 1 else None
+        is_prompt = question is not None
     missing = [
         text
         for text, found in (
@@ -81,7 +99,7 @@ def _roles_of(flow: Flow) -> _Roles:
             f"--interactive: {flow.name!r} is no chat flow; it lacks {' and '.join(missing)}",
             code="no-chat-flow",
         )
-    return _Roles(question, answer, flow.chat_history)
+    return _Roles(question, answer, flow.chat_history, as_messages=is_prompt)
 
 
 def _ask() -> str | None:

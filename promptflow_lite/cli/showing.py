@@ -67,7 +67,7 @@ def as_json(run: Run, store: RunStore) -> dict[str, Any]:
     record: dict[str, Any] = loads(run.model_dump_json().encode())
     theirs = {
         "created_on": datetime.fromtimestamp(run.created, UTC).isoformat(),
-        "flow_name": Path(run.flow).name,
+        "flow_name": Path(run.flow).name.removesuffix(".prompty"),
         "output": str(folder),
     }
     return {**theirs, **record, "seconds": seconds(run), "results": results}

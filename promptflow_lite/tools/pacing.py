@@ -7,10 +7,12 @@ them, all wait. Those who wait stand in a line, and leave it at the rate that `t
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass
 from time import time
 from typing import TypeVar
@@ -34,6 +36,9 @@ _PATIENCE_S = 600.0
 _LONGEST_REST_S = 86_400.0
 """The longest pause that a run takes; whoever asks for more is not asked again."""
 _TELL_EVERY_S = 1.0
+_WORRY_AFTER_TRIES = 3
+_WORRY_EVERY_S = 30.0
+_log = logging.getLogger("promptflow_lite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Pacer:
         self._jitter = jitter
         self._line: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._told = float("-inf")
+        self._told = self._worried = float("-inf")
 
     async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, tried again while it fails in a way that may pass.
@@ -138,6 +143,8 @@ class Pacer:
                 wait_s = self._wait_s(tries, failure)
                 if tries >= _TRIES or spent_s + wait_s > _PATIENCE_S:
                     raise failure
+                if tries >= _WORRY_AFTER_TRIES:
+                    self._worry(now, failure)
                 await self._sleep(wait_s)
                 spent_s += wait_s
             await self._turn(first=True)
@@ -190,6 +197,15 @@ class Pacer:
             else:
                 self._line.remove(future)
             raise
+
+    def _worry(self, now: float, failure: ModelError) -> None:
+        """Say why nothing happens to whoever waits: an endpoint that is not there is tried for minutes."""
+        if now - self._worried < _WORRY_EVERY_S:
+            return
+        self._worried = now
+        text = f"{failure}; trying again, for {_PATIENCE_S / 60:.0f} minutes at most"
+        # In a context of its own: in a node's, what is written would be the node's.
+        asyncio.get_running_loop().call_soon(_log.warning, "%s", text, context=Context())
 
     def _serve(self) -> None:
         """Let go whoever may leave, and come back when the next one may."""

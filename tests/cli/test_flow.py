@@ -401,6 +401,19 @@ def test_a_history_can_be_given(chat: Path, pf: Pf, monkeypatch: pytest.MonkeyPa
     assert ended.out.startswith("1 before;")
 
 
+def test_one_talks_with_a_class_that_has_a_history(
+    tmp_path: Path, pf: Pf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "talk.py").write_text(
+        "class Talk:\n"
+        "    def __call__(self, question: str = 'hi', chat_history: list = None) -> str:\n"
+        "        return ' '.join([*(turn['role'] for turn in chat_history or []), question])\n",
+        encoding="utf-8",
+    )
+    ended = _converse(pf, Path(f"{tmp_path}/talk:Talk"), "a\nb\n", monkeypatch)
+    assert (ended.code, ended.out) == (0, "a\nuser assistant b\n")
+
+
 def test_a_flow_without_chat_inputs_cannot_chat(echo: Path, pf: Pf, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = _converse(pf, echo, "x\n", monkeypatch)
     assert (ended.code, "is_chat_input" in ended.err) == (2, True)

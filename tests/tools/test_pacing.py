@@ -57,6 +57,15 @@ def test_tries_are_bounded_in_number_and_in_time() -> None:
     assert 500 < tries[-1] - tries[0] <= 600
 
 
+def test_who_waits_for_an_endpoint_that_fails_is_told_why(caplog: pytest.LogCaptureFixture) -> None:
+    _, ask = failing(2)
+    virtual_time.run(Pacer(jitter=lambda: 1.0).call(ask))
+    assert not caplog.messages
+    _, ask = failing(6)
+    virtual_time.run(Pacer(jitter=lambda: 1.0).call(ask))
+    assert caplog.messages == ["busy; trying again, for 10 minutes at most"]
+
+
 def test_refusals_are_bounded_in_number() -> None:
     tries, ask = refusing(10**6)
     with pytest.raises(ModelError, match="busy"):
