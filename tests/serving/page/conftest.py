@@ -59,3 +59,10 @@ def chat(browser: Browser, tmp_path: Path) -> Iterator[Served]:
     flow = chat_flow(tmp_path / "lamps", hostile=HOSTILE, markdown=MARKDOWN)
     with Served(flow) as served:
         yield served
+
+
+@pytest.fixture
+def chat_with_key(browser: Browser, tmp_path: Path) -> Iterator[Served]:
+    """The same, where a key is asked for."""
+    with Served(chat_flow(tmp_path / "lamps"), keys=("a-key-of-the-tests",)) as served:
+        yield served

@@ -70,10 +70,13 @@ function build(flow, service) {
 function place(flow, form, composer) {
   document.title = flow.title;
   at("title").textContent = flow.title;
-  const isFolded = flow.chat !== null && !form.isEmpty;
-  const fields = make("details", { class: "inputs", open: form.isNeeded }, make("summary", { words: "inputs" }), form.element);
-  const hint = make("p", { class: "hint under", words: "send_hint" });
-  at("foot").replaceChildren(...[isFolded && fields, composer.element, flow.chat !== null && hint].filter(Boolean));
+  if (flow.chat === null) {
+    at("foot").replaceChildren(composer.element);
+    return;
+  }
+  const summary = make("summary", { words: "inputs" });
+  const fields = make("details", { class: "inputs", open: form.isNeeded, hidden: form.isEmpty }, summary, form.element);
+  at("foot").replaceChildren(fields, composer.element, make("p", { class: "hint under", words: "send_hint" }));
 }
 
 function wire(service, composer, store, conversations) {

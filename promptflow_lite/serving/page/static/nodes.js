@@ -59,7 +59,7 @@ function rowOf({ node, status, began, seconds, tokens }, whole) {
   bar.style.setProperty("--from", `${(100 * began) / whole}%`);
   bar.style.setProperty("--size", `${Math.max(1, (100 * (seconds ?? whole - began)) / whole)}%`);
   const told = state && make("span", { class: "state", words: state });
-  const head = make("div", { class: "row between" }, make("code", { text: node }), told, make("span", { class: "hint", text: facts.join(" · ") }));
+  const head = make("div", { class: "row between" }, make("code", { text: node }), told, facts.length > 0 && make("span", { class: "hint", text: facts.join(" · ") }));
   return make("li", { class: status.toLowerCase() }, head, bar);
 }
 
