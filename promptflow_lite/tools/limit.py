@@ -22,9 +22,16 @@ FIELDS = _RING + 2 * _SLOTS
 
 _BELOW = 0.97
 """Where the rate levels out, of the one that was refused."""
+_DEAR_S = 0.5
+"""A pause from which on a refusal costs more than going a little too slowly."""
+_ALIKE = 0.1
+"""How near two refused rates are that say the same."""
+_MOSTLY = 0.8
+_LOW = 0.4
+"""Where a dear cut goes, between what was refused (0) and what was admitted (1)."""
 _PROBING = 0.3
 _SPAN_S = 6.0
-_SPAN_PER_PAUSE = 12.0
+_SPAN_PER_PAUSE = 30.0
 """How long it takes to come back to the rate before a cut: the dearer a refusal, the later the next one."""
 _LONGEST_SPAN_S = 60.0
 _CATCH_UP_S = 0.05
@@ -122,6 +129,8 @@ class Limit:
             state = self._state
             self._count(sent_at, -1.0)
             is_news = not state[_RATE] or sent_at >= state[_SINCE]
+            if not is_news and state[_CUTS] == 1:  # the rest of the first burst, heard after the estimate
+                state[_RATE] = min(state[_RATE], self._admitted(now, state[_OPEN] - now))
             if wait_s is None:
                 if not is_news:
                     return
@@ -130,9 +139,9 @@ class Limit:
             state[_OPEN] = max(state[_OPEN], now + wait_s)
             if is_news:
                 if not state[_STREAK]:  # refused again before any was admitted: wait, the rate is not why
-                    self._cut(now, wait_s)
+                    self._cut(now, sent_at, wait_s)
                 state[_STREAK] += 1
-            state[_SINCE] = max(state[_SINCE], state[_OPEN])
+                state[_SINCE] = max(state[_SINCE], state[_OPEN])
             state[_NEXT] = max(state[_NEXT], state[_OPEN])
 
     def observed(
@@ -170,21 +179,34 @@ class Limit:
             state[place], state[place + 1] = slot, 0.0
         state[place + 1] += more
 
-    def _cut(self, now: float, pause_s: float) -> None:
-        """Go on between what the endpoint admitted lately, its pauses included, and what it refused."""
+    def _admitted(self, now: float, pause_s: float) -> float:
+        """Calls a second that were let in during the last ten, a pause that begins now counted in."""
         state = self._state
         oldest = int(now / _SLOT_S) - _SLOTS + 1
         count = sum(state[at + 1] for at in range(_RING, FIELDS, 2) if state[at] >= oldest)
         span_s = max(now - max(state[_BEGAN] or now, oldest * _SLOT_S), 0.2)
-        admitted = max(count, 1.0) / (span_s + pause_s)
+        return max(count, 1.0) / (span_s + max(0.0, pause_s))
+
+    def _cut(self, now: float, sent_at: float, pause_s: float) -> None:
+        """Go on between what the endpoint admitted lately, its pauses included, and what it refused.
+
+        Where a refusal is dear, and one that refuses the same as the last time while nearly that much was
+        admitted, the rate is known: just below.
+        """
+        state = self._state
+        admitted = self._admitted(now, pause_s)
         if state[_RATE]:
-            refused = self.rate(now)
+            refused = self.rate(sent_at)
+            top = _BELOW * refused
             admitted = max(_SLOWEST, min(admitted, 0.98 * refused))
-            state[_RATE] = (
-                0.5 * (admitted + refused) if refused < 2 * admitted else (admitted * refused) ** 0.5
-            )
-            state[_RATE] = min(state[_RATE], _BELOW * refused)
-            state[_TOP] = _BELOW * refused
+            if pause_s < _DEAR_S:
+                near = 0.5 * (admitted + refused) if refused < 2 * admitted else (admitted * refused) ** 0.5
+            elif abs(top - state[_TOP]) < _ALIKE * top and admitted > _MOSTLY * refused:
+                near = top
+            else:
+                near = _LOW * admitted + (1 - _LOW) * refused
+            state[_RATE] = min(near, top)
+            state[_TOP] = top
         else:
             state[_RATE] = admitted
         state[_CUTS] += 1

@@ -181,8 +181,11 @@ async def test_no_more_calls_than_slots_are_under_way() -> None:
 class Endpoint:
     """Admits `rate` calls a second: a bucket that holds `burst` of them, or windows of so many seconds."""
 
-    def __init__(self, rate: float, *, burst: float = 0.0, window_s: float = 0.0, asks: str) -> None:
+    def __init__(
+        self, rate: float, *, burst: float = 0.0, window_s: float = 0.0, late_s: float = 0.0, asks: str
+    ) -> None:
         self.rate, self.burst, self.window_s, self.asks = rate, burst, window_s, asks
+        self.late_s = late_s
         self.level, self.at, self.window = burst, 0.0, -1
         self.heard: list[tuple[float, bool]] = []
         self._random = random.Random(7)
@@ -202,6 +205,7 @@ class Endpoint:
         is_in = self.level >= 1
         self.heard.append((now, is_in))
         if not is_in:
+            await asyncio.sleep(self.late_s)
             wait_s = {"none": None, "seconds": float(-(-opens_s // 1)), "ms": opens_s}[self.asks]
             raise ModelError(
                 "slow down",
@@ -246,6 +250,16 @@ def test_nine_tenths_of_a_rate_are_reached_and_few_calls_refused(
     }
     endpoint = Endpoint(rate, asks=asks, **shapes[shape])
     reached, refused = virtual_time.run(run_for(70, endpoint, in_flight))
+    assert reached >= 0.9
+    assert refused <= 0.05
+
+
+@pytest.mark.parametrize("asks", ["none", "seconds", "ms"])
+@pytest.mark.parametrize("burst", [0.1, 1.0])
+@pytest.mark.parametrize("rate", [20, 50])
+def test_refusals_that_are_heard_late_do_not_hide_the_next_ones(asks: str, burst: float, rate: float) -> None:
+    endpoint = Endpoint(rate, asks=asks, burst=burst * rate, late_s=0.2)
+    reached, refused = virtual_time.run(run_for(70, endpoint, 64))
     assert reached >= 0.9
     assert refused <= 0.05
 
