@@ -19,6 +19,7 @@ from promptflow_lite.engine.events import LineEnded, Log, Throttled
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs.events import RunEmit, RunStarted
+from promptflow_lite.runs.garbage import seldom_collected
 from promptflow_lite.runs.in_flight import InFlight
 from promptflow_lite.runs.job import Executor, FlowJob, Line
 from promptflow_lite.runs.journal import Journal
@@ -151,7 +152,8 @@ class Execution:
             todo, count = self._todo(retry_failed)
             with heard(self.emit) as self.emit, listening(self._throttled), caching(self.prepared.job.cache):
                 self._begin(count)
-                await self._lines(todo)
+                with seldom_collected():
+                    await self._lines(todo)
                 await self.journal.drain()
                 if self.tally.count < len(self.prepared.lines):
                     return self._ended_early()

@@ -29,6 +29,7 @@ from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.threads import left_behind
 from promptflow_lite.errors import FlowError, UserError
 from promptflow_lite.runs.frames import Frames, Message, pack
+from promptflow_lite.runs.garbage import seldom_collected
 from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
 from promptflow_lite.runs.local import result_of
@@ -95,7 +96,7 @@ async def _serve(channel: socket.socket) -> None:
             return
         send({"ready": list(bound.notes)})
         throttled = listening(lambda told: send({"throttled": asdict(told)}), board=job.board)
-        with Home(bound.folder), caching(job.cache), throttled:
+        with Home(bound.folder), caching(job.cache), throttled, seldom_collected():
             await _work(bound, frames, job, send)
         await close(bound)
     finally:

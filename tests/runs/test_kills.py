@@ -94,7 +94,7 @@ class _Killable:
         if chance.random() < 0.3:
             time.sleep(chance.uniform(0.0, self.start_s))
             return
-        more = self.size() + chance.randrange(0, 20_000)
+        more = self.size() + chance.randrange(0, 10_000)
         give_up = time.monotonic() + 4
         while self.size() < more and time.monotonic() < give_up:
             time.sleep(0.001)
@@ -131,7 +131,7 @@ def _flow(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers", "lines", "start_s"), [(None, 900, 0.4), (2, 500, 1.2)])
+@pytest.mark.parametrize(("workers", "lines", "start_s"), [(None, 500, 0.3), (2, 320, 1.0)])
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     tmp_path: Path, server: ModelServer, workers: int | None, lines: int, start_s: float
 ) -> None:
