@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptflow_lite.connections.store import provider
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation.gate import Result
 from promptflow_lite.evaluation.page import LINES, Shown, collect, document
 from promptflow_lite.evaluation.scores import read
 from promptflow_lite.evaluation.side_by_side import SideBySide, side_by_side
+from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.store import RunStore, write
+from promptflow_lite.settings import settings
 
 __all__ = ["LINES", "write_comparison", "write_report"]
 
 
 def write_report(
-    store: RunStore, names: Sequence[str], path: str | Path | None = None, *, limit: int = LINES
+    store: RunStore,
+    names: Sequence[str],
+    path: str | Path | None = None,
+    *,
+    limit: int = LINES,
 ) -> Path:
     """Write the page of these runs; where it is.
 
@@ -67,5 +74,7 @@ def _write(store: RunStore, shown: Shown, path: str | Path | None, limit: int) -
         Path(path).expanduser() if path is not None else store.folder(shown.runs[-1].run.name) / "report.html"
     )
     target.parent.mkdir(parents=True, exist_ok=True)
-    write(target, document(collect(store, shown, limit=limit)).encode("utf-8", "replace"))
+    redact = redactor(provider(settings()))  # a template, or a word of the author's, has passed no journal
+    page = document(collect(store, shown, limit=limit), redact=redact)
+    write(target, page.encode("utf-8", "replace"))
     return target.absolute()

@@ -23,7 +23,7 @@ _AT_K = re.compile(r"(?P<name>.+?)(?:@|_at_)(?P<k>\d+)(?P<rest>\D*)")
 
 
 def distributions(runs: Sequence[ScoredRun]) -> list[dict[str, Any]]:
-    """How often each score comes, of every metric that is more than yes or no.
+    """How often each score comes, of every metric that is more than yes or no, and not always the same.
 
     Returns:
         `metric`, `counts` (run to numbers) and `values` (one a count) or `edges` (one more) each.
@@ -36,7 +36,7 @@ def _distribution(metric: str, runs: Sequence[ScoredRun]) -> dict[str, Any] | No
     columns = {run.run.name: np.array(list(run.scores.get(metric, {}).values())) for run in runs}
     every = np.concatenate(list(columns.values())) if columns else np.array([])
     different = np.unique(every)
-    if set(different.tolist()) <= {0.0, 1.0}:
+    if len(different) < 2 or set(different.tolist()) == {0.0, 1.0}:
         return None
     if len(different) <= _FEW:
         counts = {name: [int((column == v).sum()) for v in different] for name, column in columns.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from promptflow_lite.evaluation.compare import Comparison, Key
 from promptflow_lite.evaluation.gate import Result, verdict
-from promptflow_lite.evaluation.page import charts
+from promptflow_lite.evaluation.page import charts, ranking
 from promptflow_lite.evaluation.page.lines import Lines, name_of
 from promptflow_lite.evaluation.page.texts import CUT, Texts
 from promptflow_lite.evaluation.scores import LOWER_IS_BETTER, OWN, ScoredRun
@@ -63,7 +63,7 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
     first = set(notable)
     rows = {key: lines.row(key, texts) for key in sorted(keys, key=lambda key: key not in first)}
     left = len(lines.keys) - len(keys)
-    notes = [*shown.notes, *(shown.found.notes if shown.found else ())]
+    notes = [*shown.notes, *(_together(shown.found.notes) if shown.found else ())]
     if left:
         notes.append(
             f"{left:,} of {len(lines.keys):,} lines are not on this page; --lines says how many are."
@@ -92,12 +92,32 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
                 run.run.name, [run.run, *(store.load(name) for name in run.evaluations)]
             )
         ],
-        "curves": charts.curves(shown.runs),
+        "curves": _curves(store, shown.runs),
         "notes": notes,
         "lines": [rows[key] for key in keys],
         "total": len(lines.keys),
         "texts": texts.kept,
     }
+
+
+def _curves(store: RunStore, runs: Sequence[ScoredRun]) -> list[dict[str, Any]]:
+    """Those of rankings at every cut-off, and of what evaluations logged at several."""
+    whole = ranking.curves(store, runs)
+    names = {one["metric"] for one in whole}
+    return [*whole, *(one for one in charts.curves(runs) if one["metric"] not in names)]
+
+
+def _together(notes: Sequence[str]) -> list[str]:
+    """Notes that say the same of several metrics, said once.
+
+    >>> _together(["f1: 9 lines compared", "em: 9 lines compared"])
+    ['f1, em: 9 lines compared']
+    """
+    subjects: dict[str, list[str]] = {}
+    for note in notes:
+        subject, _, said = note.partition(": ")
+        subjects.setdefault(said, []).append(subject)
+    return [f"{', '.join(those)}: {said}" for said, those in subjects.items()]
 
 
 def _title(shown: Shown) -> str:
@@ -131,11 +151,15 @@ def _facts(scored: ScoredRun, store: RunStore) -> dict[str, Any]:
 
 
 def _figures(shown: Shown) -> list[dict[str, Any]]:
-    """Metric by metric, each run's value with its interval."""
+    """Metric by metric, each run's value with its interval: scores of lines before what is logged."""
     found = {run.run.name: figures(run) for run in shown.runs}
     metrics = sorted(
         dict.fromkeys(metric for by_metric in found.values() for metric in by_metric),
-        key=lambda metric: (metric in (*OWN, FAILURES), not any(metric in run.scores for run in shown.runs)),
+        key=lambda metric: (
+            metric in (*OWN, FAILURES),
+            not any(metric in run.scores for run in shown.runs),
+            all(by_metric[metric].value.is_integer() for by_metric in found.values() if metric in by_metric),
+        ),
     )
     lower = {one.metric for one in shown.found.comparisons if one.lower_is_better} if shown.found else set()
     return [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -18,16 +18,19 @@ from typing import Any
 
 __all__ = ["document"]
 
+Redact = Callable[[bytes], bytes]
+
 _STATIC = Path(__file__).with_name("static")
 _SCRIPTS = ("dom", "format", "drawing", "figures", "charts", "diff", "trace", "line", "table", "main")
 """The parts of the script, in order: each uses only what stands before it."""
 
 
-def document(data: Mapping[str, Any]) -> str:
+def document(data: Mapping[str, Any], *, redact: Redact | None = None) -> str:
     """The page of what `collect` gives, as HTML.
 
     Args:
         data: plain data; `title` is the page's.
+        redact: applied to all of it, as to a journal's records.
     """
     style, script = _style(), _script()
     policy = "; ".join(
@@ -41,16 +44,18 @@ def document(data: Mapping[str, Any]) -> str:
             "trusted-types 'none'",
         )
     )
-    title = escape(str(data["title"]))
+    content = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if redact is not None:
+        content = redact(content.encode()).decode()
+    title = escape(str(json.loads(content)["title"]))
     page = (_STATIC / "page.html").read_text(encoding="utf-8")
     head, middle = page.split("<!-- data -->")
     head = head.replace("{policy}", policy).replace("{style}", style).replace("{title}", title)
-    return head + _json(data) + middle.replace("{script}", script)
+    return head + _closed(content) + middle.replace("{script}", script)
 
 
-def _json(data: Mapping[str, Any]) -> str:
-    """JSON that no HTML parser can see an end of: `<`, `>` and `&` stand only in strings."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _closed(text: str) -> str:
+    """JSON in which no HTML parser finds a tag: `<`, `>` and `&`, in strings all, become escapes."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

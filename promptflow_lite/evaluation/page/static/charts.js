@@ -33,7 +33,7 @@ function matrix(one) {
   const totals = one.counts.map((row) => row.reduce((sum, count) => sum + count, 0));
   const right = one.rows.reduce((sum, label, i) => sum + (one.counts[i][one.columns.indexOf(label)] ?? 0), 0);
   const all = totals.reduce((sum, count) => sum + count, 0);
-  return h("figure", {}, h("figcaption", {}, runName(one.run), ` ${number(right)} of ${number(all)} right`),
+  return h("figure", {}, h("figcaption", {}, runName(one.run), h("small", {}, ` ${number(right)} of ${number(all)} right`)),
     h("div", { class: "scroll" }, h("table", { class: "matrix" },
       h("thead", {}, h("tr", {}, h("th", {}, h("span", { class: "hidden" }, "true label")), one.columns.map((label) => h("th", { scope: "col" }, h("span", {}, said(label)))), h("th", { scope: "col" }, h("span", {}, "recall")))),
       h("tbody", {}, one.rows.map((label, i) => h("tr", {}, h("th", { scope: "row" }, said(label)),

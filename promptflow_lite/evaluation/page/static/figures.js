@@ -41,7 +41,7 @@ function lineCounts(run) {
 function gateSection() {
   if (!DATA.gate.length) return null;
   return section("gate", ["Gate: ", badge(OUTCOME[DATA.outcome], DATA.outcome)],
-    h("div", { class: "scroll" }, h("table", { class: "list" },
+    h("div", { class: "scroll" }, h("table", { class: "list figures gate" },
       h("thead", {}, h("tr", {}, ["", "run", "rule", "what came of it"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, DATA.gate.map((one) => h("tr", {},
         h("td", {}, badge(OUTCOME[one.outcome], one.outcome)), h("td", {}, runName(one.run)), h("td", {}, said(one.rule)), h("td", {}, said(one.why))))))));
@@ -63,19 +63,23 @@ function comparisonTable(name) {
   return h("div", { class: "scroll" }, h("table", { class: "list figures" },
     h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
     h("tbody", {}, rows.map((one) => h("tr", {},
-      h("th", { scope: "row" }, said(one.metric), one.lower_is_better ? h("small", {}, " less is better") : null),
+      metricHead(one),
       h("td", {}, badge(VERDICT[one.verdict], one.verdict), one.lines_needed ? h("small", { class: "under" }, `about ${number(one.lines_needed)} lines would settle it`) : null),
-      h("td", { class: "number" }, h("b", {}, signed(one.difference[0])), h("small", { class: "under" }, interval(one.difference, signed))),
+      h("td", { class: "number", "data-label": "difference" }, h("b", {}, signed(one.difference[0])), h("small", { class: "under" }, interval(one.difference, signed))),
       h("td", { class: "drawn" }, differencePlot(one)),
-      h("td", { class: "number" }, number(one.means[0][0])), h("td", { class: "number" }, number(one.means[1][0])),
-      h("td", { class: "number" }, changed(one)),
-      h("td", { class: "number" }, one.p < 0.001 ? "<0.001" : number(one.p)), h("td", { class: "number" }, number(one.pairs)))))));
+      h("td", { class: "number", "data-label": columns[4] }, number(one.means[0][0])), h("td", { class: "number", "data-label": columns[5] }, number(one.means[1][0])),
+      h("td", { class: "changed" }, changed(one)),
+      h("td", { class: "number", "data-label": "p" }, one.p < 0.001 ? "<0.001" : number(one.p)), h("td", { class: "number", "data-label": "lines" }, number(one.pairs)))))));
+}
+
+function metricHead(one) {
+  return h("th", { scope: "row" }, said(one.metric), one.lower_is_better ? h("small", { class: "under" }, "less is better") : null);
 }
 
 function changed(one) {
   const go = (which) => () => showLines({ kind: which, run: one.candidate, metric: one.metric });
   const link = (count, which) => (count ? h("button", { class: "link", type: "button", onclick: go(which) }, `${number(count)} ${which}`) : `0 ${which}`);
-  return [link(one.better, "better"), ", ", link(one.worse, "worse")];
+  return [link(one.better, "better"), h("br"), link(one.worse, "worse")];
 }
 
 function differencePlot(one) {
@@ -111,17 +115,17 @@ function figuresTable(rows) {
   return h("div", { class: "scroll" }, h("table", { class: "list figures" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "metric"), RUNS.map((run) => h("th", { scope: "col", class: "number" }, runName(run.name))), h("th", { scope: "col" }, "95 % interval"))),
     h("tbody", {}, rows.map((one) => h("tr", {},
-      h("th", { scope: "row" }, said(one.metric), one.lower_is_better ? h("small", {}, " less is better") : null),
+      metricHead(one),
       RUNS.map((run) => figureCell(one, run.name)),
       h("td", { class: "drawn" }, figurePlot(one)))))));
 }
 
 function figureCell(one, name) {
   const estimate = one.runs[name];
-  if (!estimate) return h("td", { class: "number" }, "–");
+  if (!estimate) return h("td", { class: "number", "data-label": RUN.get(name).letter }, "–");
   const write = one.metric === "seconds" ? seconds : number;
   const lines = one.scored[name];
-  return h("td", { class: "number", title: lines === undefined ? undefined : `${number(lines)} lines` }, h("b", {}, write(estimate[0])),
+  return h("td", { class: "number", "data-label": RUNS.length > 1 ? RUN.get(name).letter : undefined, title: lines === undefined ? undefined : `${number(lines)} lines` }, h("b", {}, write(estimate[0])),
     estimate[1] === estimate[2] ? null : h("small", { class: "under" }, interval(estimate, write)));
 }
 

@@ -6,10 +6,10 @@ const OWN = new Set(["completed", "seconds", "total_tokens", "failure_rate"]);
 
 function number(value) {
   if (value === null || value === undefined) return "–";
+  if (value < 0) return `−${number(-value)}`;
   if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toLocaleString("en-US");
-  return String(Number(value.toPrecision(size < 0.001 ? 2 : 3)));
+  if (value >= 1000) return Math.round(value).toLocaleString("en-US");
+  return String(Number(value.toPrecision(value < 0.001 ? 2 : 3)));
 }
 
 function signed(value) {
@@ -24,7 +24,8 @@ function interval([, low, high], write = number) {
 function seconds(value) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0";
-  if (value < 0.001) return "<1 ms";
+  if (value < 0.0001) return "<0.1 ms";
+  if (value < 0.01) return `${Number((value * 1000).toPrecision(2))} ms`;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 120) return `${Number(value.toPrecision(3))} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;

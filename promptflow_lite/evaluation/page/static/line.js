@@ -56,8 +56,10 @@ function answersSideBySide(line, [baseline, ...others]) {
       failedSide(line, baseline, name),
       keys.map((key) => {
         const [one, other] = [baseline, name].map((run) => text(line.runs[run].outputs?.[key]));
+        const head = h("h4", { class: "across" }, said(key), one === other ? h("small", {}, " the same") : null);
+        if (one === other) return [head, h("div", { class: "across" }, block(one, key))];
         const parts = difference(one, other);
-        return [h("h4", { class: "across" }, said(key), one === other ? h("small", {}, " the same") : null), side(parts, "gone", "del", one), side(parts, "new", "ins", other)];
+        return [head, side(parts, "gone", "del", one), side(parts, "new", "ins", other)];
       }));
   }));
 }
@@ -84,8 +86,13 @@ function runOfLine(line, name, isAlone) {
     isAlone ? [h("div", { class: "scores" }, scoresOf(line, name, name)), values("Outputs", found.outputs)] : null,
     timeline(found, `Timeline of ${name}`),
     found.evaluations.map((one) => h("details", { class: "evaluation" },
-      h("summary", {}, "Evaluation ", said(one.run), " ", Object.entries(one.outputs ?? {}).map(([key, index]) => badge("dim", said(key), " ", said(clipped(text(index), 40))))),
+      h("summary", {}, "Evaluation ", said(one.run), " ", Object.entries(one.outputs ?? {}).filter(([, index]) => index !== null).map(([key, index]) => badge("dim", said(key), " ", said(brief(text(index)))))),
       one.error ? errorBlock(one.error) : null, values("Inputs", one.inputs), values("Outputs", one.outputs), timeline(one, `Timeline of ${one.run}`))));
+}
+
+/** A few characters of a value, numbers rounded. */
+function brief(string) {
+  return string !== "" && Number.isFinite(Number(string)) ? number(Number(string)) : clipped(string, 40);
 }
 
 function clipped(string, most) {

@@ -48,7 +48,7 @@ function drawHead() {
   HEAD.replaceChildren(...columns().map(([by, words]) => {
     const isSorted = asked.by === by;
     const sort = isSorted ? (asked.isDown ? "descending" : "ascending") : undefined;
-    return h("th", { scope: "col", "aria-sort": sort, class: by.startsWith("score:") ? "number" : undefined },
+    return h("th", { scope: "col", "aria-sort": sort, class: by.startsWith("score:") ? "number" : undefined, "data-column": by },
       h("button", { type: "button", class: "sort", "data-by": by, onclick: () => { ask({ by, isDown: isSorted && !asked.isDown }); HEAD.querySelector(`[data-by="${CSS.escape(by)}"]`).focus(); } }, words, h("span", { "aria-hidden": "true" }, isSorted ? (asked.isDown ? " ▼" : " ▲") : "")));
   }));
 }
@@ -83,10 +83,10 @@ function more(count = SLICE) {
 }
 
 function top() {
-  const parts = [["gate", "Gate"], ["comparison", "Comparison"], ["figures", "Figures"], ["distributions", "Distributions"], ["confusion", "Confusion"], ["ranking", "Ranking"], ["lines", "Lines"]];
+  const parts = [["gate", "Gate"], ["comparison", "Comparison"], ["figures", "Figures"], ["confusion", "Confusion"], ["ranking", "Ranking"], ["distributions", "Distributions"], ["lines", "Lines"]];
   const theme = h("button", { type: "button", class: "theme", onclick: () => turn() }, "Light or dark");
   document.getElementById("top").append(
-    h("h1", {}, RUNS.length > 1 ? [runName(BASELINE), " against ", RUNS.slice(1).map((run, i) => [i ? ", " : "", runName(run.name)])] : said(DATA.title)),
+    h("h1", {}, RUNS.length > 1 ? [RUNS.slice(1).map((run, i) => [i ? ", " : "", runName(run.name)]), DATA.comparisons.length ? " against " : ", ", runName(BASELINE)] : said(DATA.title)),
     h("nav", { "aria-label": "Parts of this report" }, parts.filter(([id]) => document.getElementById(id)).map(([id, words]) => h("a", { href: `#${id}` }, words)), theme));
 }
 

@@ -123,5 +123,5 @@ function failure(error) {
 function preview(byName) {
   const pairs = Object.entries(byName ?? {});
   const most = pairs.length > 1 ? 160 : 300;
-  return h("div", { class: "preview" }, pairs.map(([name, index]) => h("div", {}, pairs.length > 1 ? h("b", { class: "key" }, said(name), " ") : null, said(clipped(text(index), most)))));
+  return h("div", { class: "preview" }, pairs.map(([name, index]) => h("div", {}, pairs.length > 1 ? h("b", { class: "key" }, said(name), " ") : null, said(clipped(text(index).replace(/\s+/g, " "), most)))));
 }

@@ -54,5 +54,5 @@ function errorBlock(error) {
 function values(title, byName) {
   const pairs = Object.entries(byName ?? {});
   if (!pairs.length) return null;
-  return [title ? h("h4", {}, title) : null, h("dl", { class: "values" }, pairs.map(([name, index]) => [h("dt", {}, said(name)), h("dd", {}, block(text(index), name))]))];
+  return [title ? h("h4", {}, title) : null, h("dl", { class: "values" }, pairs.map(([name, index]) => [h("dt", {}, said(name)), h("dd", {}, block(index === null ? "null" : text(index), name))]))];
 }
