@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from promptflow_lite.cli.plain import read_plainly
 from promptflow_lite.cli.refused import refuse_options
 from promptflow_lite.errors import UserError
 
@@ -31,6 +32,10 @@ class PfCommand(TyperCommand):
         refuse_options(ctx.command_path.partition(" ")[2], args, known)
         greedy = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
         return super().parse_args(ctx, spread(_with_dotenv(args), greedy))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` among them."""
+        return read_plainly(super().get_params(ctx))
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first line of the help, whole."""

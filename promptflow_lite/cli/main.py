@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from promptflow_lite.cli.console import neutral, say, use_utf8
+from promptflow_lite.cli.plain import read_plainly
 from promptflow_lite.cli.refused import refuse_command
 from promptflow_lite.errors import PromptflowError, UserError
 
@@ -63,6 +64,10 @@ class LazyGroup(TyperGroup):
             refuse_command(f"{self.name} {args[0]}")
         return super().resolve_command(ctx, args)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` among them."""
+        return read_plainly(super().get_params(ctx))
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without arguments, show the help."""
         self.load()
@@ -78,6 +83,10 @@ class Root(TyperGroup):
             self.add_command(
                 LazyGroup(name=name, help=line, rich_markup_mode=None, subcommand_metavar="COMMAND ...")
             )
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` among them."""
+        return read_plainly(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without arguments, show the help."""

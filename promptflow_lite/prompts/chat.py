@@ -281,7 +281,11 @@ def _messages(text: PromptText, file: str) -> Iterator[Message]:
 def _opens(mark: RoleMark, file: str) -> bool:
     if mark.kind == "spoken" and mark.word in ROLES and mark.word not in ("user", "assistant"):
         message = f"the role {mark.word!r} comes from data; data may say 'user' or 'assistant' only"
-        raise NodeError(f"{file}: {message}", code="chat-format")
+        hint = (
+            "who writes data may not speak as the author: let the model's turns say 'assistant' in the data; "
+            "what the author says stands in the template, under a role line of its own"
+        )
+        raise NodeError(f"{file}: {message}", code="chat-format", hint=hint)
     return mark.kind == "role" or (mark.kind == "spoken" and mark.word in ROLES)
 
 

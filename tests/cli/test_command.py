@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -108,3 +110,36 @@ def test_a_group_with_one_command_is_still_a_group() -> None:
     app = Group("One.")
     app.command("only")(lambda: None)
     assert list(get_group(app).commands) == ["only"]
+
+
+class _Colour(StrEnum):
+    red = "red"
+    blue = "blue"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "out"),
+    [
+        (
+            ["--colour", "blue", "--paths", "a", "b", "--count", "3"],
+            0,
+            "<_Colour.blue: 'blue'> ['a', 'b'] 3\n",
+        ),
+        ([], 0, "None None None\n"),
+        (["--colour", "green"], 2, ""),
+        (["--count", "x"], 2, ""),
+    ],
+)
+def test_plain_values_are_read_as_what_they_are(typed: list[str], code: int, out: str) -> None:
+    app = Group("Read.")
+
+    @app.command("it")
+    def it(
+        colour: Annotated[_Colour | None, typer.Option("--colour")] = None,
+        paths: Annotated[list[Path] | None, typer.Option("--paths")] = None,
+        count: Annotated[int | None, typer.Option("--count")] = None,
+    ) -> None:
+        print(repr(colour), [str(path) for path in paths] if paths else None, count)
+
+    ended = CliRunner().invoke(app, typed)
+    assert (ended.exit_code, ended.stdout) == (code, out)
