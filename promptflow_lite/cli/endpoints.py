@@ -118,8 +118,12 @@ def deploy(kept: Kept, asked: Asked, name: str, *, all_traffic: bool = False, wa
         )
     if all_traffic:
         changes.await_change(kept, changes.give_all(kept, name).change)
-    where = "and serves" if found is not None else f"; pf endpoint serve {kept.name}  serves it"
-    say(f"deployment {name!r}: {did} {where}".replace(" ;", ";"))
+    if found is not None:
+        say(f"deployment {name!r}: {did}, and serves")
+    elif kept.served() is None:
+        say(f"deployment {name!r}: {did}; pf endpoint serve {kept.name}  serves it")
+    else:
+        say(f"deployment {name!r}: {did}, and is being started")
 
 
 def undeploy(kept: Kept, name: str) -> None:

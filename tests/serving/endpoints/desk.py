@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 
+from promptflow_lite.cli import main
 from promptflow_lite.settings import settings
 from tests.flows_of import ECHO, ECHO_TOOL, write
 
@@ -28,11 +30,12 @@ def flow(folder: Path, says: str) -> Path:
 
 
 def run(*args: str, code: int = 0) -> str:
-    """What `pf` writes to stdout; its exit code is `code`."""
-    command = [sys.executable, "-m", "promptflow_lite", *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
-    return done.stdout if code == 0 else done.stderr
+    """What `pf` writes to stdout, or to stderr where its exit code shall be another than 0."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        found = main.run(main.command_tree(), "pf", list(args))
+    assert found == code, (args, found, out.getvalue(), errors.getvalue())
+    return out.getvalue() if code == 0 else errors.getvalue()
 
 
 class Desk:
