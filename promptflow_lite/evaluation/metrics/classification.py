@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 __all__ = ["INVALID", "ClassScore", "Confusion", "confusion"]
@@ -28,7 +29,7 @@ class ClassScore:
     """How many lines truly have the label."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Confusion:
     """How often each true label was predicted as each label, and every figure that follows from it."""
 
@@ -55,7 +56,7 @@ class Confusion:
     @property
     def seen(self) -> tuple[str, ...]:
         """The labels that are true or predicted somewhere; others enter no average, as in scikit-learn."""
-        return tuple(label for label in self.labels if self._true(label) or self._predicted(label))
+        return tuple(label for label in self.labels if self._true[label] or self._predicted[label])
 
     def accuracy(self) -> float:
         """The share of lines whose predicted label is the true one; 0.0 for no lines."""
@@ -64,7 +65,7 @@ class Confusion:
     def of_class(self, label: str) -> ClassScore:
         """Precision, recall and F1 of one label."""
         hits = self.counts[label, label]
-        true, predicted = self._true(label), self._predicted(label)
+        true, predicted = self._true[label], self._predicted[label]
         return ClassScore(
             precision=_ratio(hits, predicted),
             recall=_ratio(hits, true),
@@ -78,7 +79,7 @@ class Confusion:
 
     def weighted_f1(self) -> float:
         """The mean of the classes' F1, each class counting as often as it is true."""
-        return _ratio(sum(self.of_class(label).f1 * self._true(label) for label in self.seen), self.total)
+        return _ratio(sum(self.of_class(label).f1 * self._true[label] for label in self.seen), self.total)
 
     def micro_f1(self) -> float:
         """F1 over all lines together; equals accuracy unless predictions are invalid."""
@@ -86,19 +87,19 @@ class Confusion:
 
     def balanced_accuracy(self) -> float:
         """The mean recall of the labels that are true somewhere (Brodersen et al. 2010)."""
-        return _mean(self.of_class(label).recall for label in self.labels if self._true(label))
+        return _mean(self.of_class(label).recall for label in self.labels if self._true[label])
 
     def cohen_kappa(self) -> float:
         """Agreement beyond chance (Cohen 1960); 1.0 where chance alone explains perfect agreement."""
         expected = (
-            sum(self._true(label) * self._predicted(label) for label in self.labels) / max(self.total, 1) ** 2
+            sum(self._true[label] * self._predicted[label] for label in self.labels) / max(self.total, 1) ** 2
         )
         return 1.0 if expected == 1.0 else (self.accuracy() - expected) / (1.0 - expected)
 
     def matthews(self) -> float:
         """The multi-class Matthews correlation (Gorodkin 2004, eq. 8); 0.0 where it is undefined."""
-        total, predicted = self.total, {label: self._predicted(label) for label in self.labels}
-        true = {label: self._true(label) for label in self.labels}
+        total, predicted = self.total, {label: self._predicted[label] for label in self.labels}
+        true = {label: self._true[label] for label in self.labels}
         both = sum(true[label] * predicted[label] for label in self.labels)
         spread_true = total**2 - sum(n**2 for n in true.values())
         spread_predicted = total**2 - sum(n**2 for n in predicted.values()) - self.invalid**2
@@ -110,14 +111,23 @@ class Confusion:
         return {
             t: {p: self.counts[t, p] for p in columns if self.counts[t, p]}
             for t in self.labels
-            if self._true(t)
+            if self._true[t]
         }
 
-    def _true(self, label: str) -> int:
-        return sum(self.counts[label, predicted] for predicted in (*self.labels, INVALID))
+    @cached_property
+    def _true(self) -> Counter[str]:
+        """By label, how many lines truly have it."""
+        return self._sums(0)
 
-    def _predicted(self, label: str) -> int:
-        return sum(self.counts[true, label] for true in self.labels)
+    @cached_property
+    def _predicted(self) -> Counter[str]:
+        return self._sums(1)
+
+    def _sums(self, side: int) -> Counter[str]:
+        sums: Counter[str] = Counter()
+        for labels, count in self.counts.items():
+            sums[labels[side]] += count
+        return sums
 
 
 def confusion(truth: Sequence[str], predicted: Sequence[str | None], labels: Iterable[str] = ()) -> Confusion:
@@ -134,11 +144,15 @@ def confusion(truth: Sequence[str], predicted: Sequence[str | None], labels: Ite
     if len(truth) != len(predicted):
         raise ValueError(f"{len(truth)} true labels, but {len(predicted)} predictions")
     known = tuple(dict.fromkeys(labels)) or tuple(sorted(set(truth)))
-    unknown = sorted(set(truth) - set(known))
+    among = frozenset(known)
+    unknown = sorted(set(truth) - among)
     if unknown:
         raise ValueError(f"the true labels {', '.join(map(repr, unknown))} are not among the known labels")
-    pairs = zip(truth, predicted, strict=True)
-    return Confusion(known, Counter((t, p if p in known else INVALID) for t, p in pairs))
+    seen = Counter(zip(truth, predicted, strict=True))  # far fewer than lines
+    counts: Counter[tuple[str, str]] = Counter()
+    for (true, given), count in seen.items():
+        counts[true, given if given in among else INVALID] += count
+    return Confusion(known, counts)
 
 
 def _ratio(part: float, whole: float) -> float:
