@@ -93,9 +93,10 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def _heavy_after(code: str, *more: str) -> list[str]:
+    heavy = set(HEAVY) | set(more)
     check = (
         f"import sys\n{code}\n"
-        f"print(*sorted({{n.partition('.')[0] for n in sys.modules}} & set({(*HEAVY, *more)!r})), file=sys.stderr)"
+        f"print(*sorted({{n.partition('.')[0] for n in sys.modules}} & {heavy!r}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

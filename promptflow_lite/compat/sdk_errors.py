@@ -65,7 +65,14 @@ class ToolExecutionError(UserErrorException):
     """A node failed."""
 
 
-_BY_CODE = {"run-exists": RunExistsError, "run-busy": RunOperationError}
+_BY_CODE = {
+    "run-exists": RunExistsError,
+    "run-busy": RunOperationError,
+    # Prompt flow makes a run that is Failed of these, and raises when it is streamed.
+    "bad-column-mapping": InvalidRunStatusError,
+    "input-error": InvalidRunStatusError,
+    "no-lines": InvalidRunStatusError,
+}
 
 
 def as_prompt_flow(error: PromptflowError) -> PromptflowException:

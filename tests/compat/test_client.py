@@ -17,6 +17,7 @@ from promptflow_lite.compat.run import Run
 from promptflow_lite.compat.sdk_constants import ListViewType
 from promptflow_lite.compat.sdk_errors import (
     ConnectionNotFoundError,
+    InvalidRunStatusError,
     RunExistsError,
     RunNotFoundError,
     ToolExecutionError,
@@ -146,6 +147,8 @@ def test_what_goes_wrong_is_prompt_flows_exception(echo: Path, data: Path) -> No
     client.run(flow=echo, data=data, name="one")
     with pytest.raises(RunExistsError):
         client.run(flow=echo, data=data, name="one")
+    with pytest.raises(InvalidRunStatusError, match="has no column 'txt'; it has: text"):
+        client.run(flow=echo, data=data, column_mapping={"text": "${data.txt}"})
     with pytest.raises(
         AttributeError, match=r"PFClient\.traces is not part of promptflow_lite; docs/compat\.md"
     ):
