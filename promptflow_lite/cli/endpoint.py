@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -307,4 +308,5 @@ def percents(texts: list[str] | None, option: str = "--traffic") -> dict[str, in
 
 def _changes(texts: list[str] | None, **named: str | None) -> dict[str, str]:
     """`--set` texts, and options that stand for a key."""
-    return {**pairs(texts, "--set"), **{key: text for key, text in named.items() if text is not None}}
+    typed = {key: json.dumps(text) for key, text in named.items() if text is not None}
+    return {**pairs(texts, "--set"), **typed}
