@@ -213,10 +213,11 @@ def _of_earlier(fields: dict[str, Any], earlier: Run) -> dict[str, Any]:
 
 
 def _fill_in(fields: dict[str, Any]) -> None:
-    """Prompt flow's macros in a display name."""
+    """Prompt flow's macros in a display name: the base run, the variant without its node, the minute."""
     if "display_name" in fields:
-        values = {"${run}": fields["name"], "${variant_id}": fields.get("variant", "variant_0").strip("${}")}
-        values["${timestamp}"] = f"{datetime.now().astimezone():%Y%m%d%H%M%S}"
+        variant = fields.get("variant", "variant_0").strip("${}").rpartition(".")[2]
+        values = {"${run}": fields.get("run", fields["name"]), "${variant_id}": variant}
+        values["${timestamp}"] = f"{datetime.now().astimezone():%Y%m%d%H%M}"
         for macro, value in values.items():
             fields["display_name"] = fields["display_name"].replace(macro, value)
 

@@ -17,7 +17,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _log = logging.getLogger("promptflow_lite.compat")
 
 
-def start_trace(*, resource_attributes: dict[str, Any] | None = None, collection: str | None = None) -> None:
+def start_trace(
+    *, resource_attributes: dict[str, Any] | None = None, collection: str | None = None, **how: Any
+) -> None:
     """Say in the log that no trace is collected, and do nothing else."""
     _log.info("start_trace(collection=%r): promptflow_lite collects no traces", collection)
 
