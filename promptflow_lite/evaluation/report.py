@@ -9,7 +9,7 @@ from promptflow_lite.connections.store import provider
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation.gate import Result
 from promptflow_lite.evaluation.page import LINES, Shown, collect, document
-from promptflow_lite.evaluation.scores import read
+from promptflow_lite.evaluation.scores import ScoredRun, read
 from promptflow_lite.evaluation.side_by_side import SideBySide, side_by_side
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.store import RunStore, write
@@ -27,8 +27,8 @@ def write_report(
 ) -> Path:
     """Write the page of these runs; where it is.
 
-    Several runs over the same data are compared with the first; where they do not pair, the page says why and
-    shows them one beside the other.
+    An evaluation of another of the runs is shown with that one. Several runs over the same data are compared
+    with the first; where they do not pair, the page says why and shows them one beside the other.
 
     Args:
         store: where the runs are.
@@ -39,14 +39,25 @@ def write_report(
     Raises:
         RunNotFound: no run has one of the names.
     """
-    runs = [read(store, name) for name in dict.fromkeys(names)]
-    found, notes = None, []
+    runs, notes = _without_evaluations([read(store, name) for name in dict.fromkeys(names)])
+    found = None
     if len(runs) > 1:
         try:
             found = side_by_side(runs)
         except InputError as error:
             notes.append(f"Not compared: {error.message}.")
     return _write(store, Shown(runs, found, notes=notes), path, limit)
+
+
+def _without_evaluations(runs: Sequence[ScoredRun]) -> tuple[list[ScoredRun], list[str]]:
+    """The runs but for those that evaluated another of them and are shown there; and what to say of it."""
+    bases = {evaluation: one.run.name for one in runs for evaluation in one.evaluations}
+    notes = [
+        f"{one.run.name} evaluated {bases[one.run.name]}; its scores stand there."
+        for one in runs
+        if one.run.name in bases
+    ]
+    return [one for one in runs if one.run.name not in bases], notes
 
 
 def write_comparison(

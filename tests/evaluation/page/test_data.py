@@ -127,6 +127,12 @@ def test_runs_over_different_data_stand_beside_each_other(tmp_path: Path) -> Non
     ]
 
 
+def test_an_evaluation_that_is_named_with_its_run_is_shown_there(runs: Path) -> None:
+    data = data_of(page_of("weak", "weak_grades", folder=runs))
+    assert [run["name"] for run in data["runs"]] == ["weak"] and data["comparisons"] == []
+    assert "weak_grades evaluated weak; its scores stand there." in data["notes"]
+
+
 def test_the_prompt_that_was_sent_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = write(
         tmp_path / "asks",

@@ -23,6 +23,7 @@ function interval([, low, high], write = number) {
 
 function seconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value < 0) return `−${seconds(-value)}`;
   if (value === 0) return "0";
   if (value < 0.0001) return "<0.1 ms";
   if (value < 0.01) return `${Number((value * 1000).toPrecision(2))} ms`;

@@ -50,10 +50,10 @@ function answersSideBySide(line, [baseline, ...others]) {
     return h("div", { class: "answers" }, h("h3", {}, "Answers"), h("p", { class: "note" }, "All runs answer the same."),
       h("div", { class: "who" }, [baseline, ...others].map((name) => [runName(name), scoresOf(line, name, baseline)])), values(null, line.runs[baseline].outputs));
   return h("div", { class: "answers" }, h("h3", {}, "Answers"), others.map((name) => {
+    const heads = [baseline, name].map((run) => h("div", { class: "who" }, runName(run), scoresOf(line, run, name)));
+    if (line.runs[baseline].error || line.runs[name].error) return h("div", { class: "pair" }, heads, failedSide(line, baseline, name));
     const keys = [...new Set([...Object.keys(line.runs[baseline].outputs ?? {}), ...Object.keys(line.runs[name].outputs ?? {})])];
-    return h("div", { class: "pair" },
-      [baseline, name].map((run) => h("div", { class: "who" }, runName(run), scoresOf(line, run, name))),
-      failedSide(line, baseline, name),
+    return h("div", { class: "pair" }, heads,
       keys.map((key) => {
         const [one, other] = [baseline, name].map((run) => text(line.runs[run].outputs?.[key]));
         const head = h("h4", { class: "across" }, said(key), one === other ? h("small", {}, " the same") : null);
@@ -64,9 +64,9 @@ function answersSideBySide(line, [baseline, ...others]) {
   }));
 }
 
+/** Where one of both failed there is nothing to mark: why it failed, beside what the other said. */
 function failedSide(line, ...names) {
-  if (names.every((name) => !line.runs[name].error)) return null;
-  return names.map((name) => (line.runs[name].error ? errorBlock(line.runs[name].error) : h("div", {})));
+  return names.map((name) => h("div", {}, line.runs[name].error ? errorBlock(line.runs[name].error) : values(null, line.runs[name].outputs)));
 }
 
 function scoresOf(line, name, candidate) {
@@ -80,10 +80,9 @@ function scoresOf(line, name, candidate) {
 function runOfLine(line, name, isAlone) {
   const found = line.runs[name];
   return h("section", { class: "of-run", "aria-label": name },
+    isAlone ? [h("h3", {}, "Answer"), found.error ? errorBlock(found.error) : null, h("div", { class: "scores" }, scoresOf(line, name, name)), values(null, found.outputs)] : null,
     h("h3", {}, isAlone ? "Trace" : ["Trace of ", runName(name)], " ", badge(STATUS[found.status] ?? "dim", found.status)),
     h("p", { class: "note" }, [seconds(found.seconds), found.tokens[0] + found.tokens[1] ? `${number(found.tokens[0])} tokens in, ${number(found.tokens[1])} out` : null, found.cost === undefined ? null : dollars(found.cost), found.reused ? "from the cache" : null].filter(Boolean).join(" · ")),
-    found.error && isAlone ? errorBlock(found.error) : null,
-    isAlone ? [h("div", { class: "scores" }, scoresOf(line, name, name)), values("Outputs", found.outputs)] : null,
     timeline(found, `Timeline of ${name}`),
     found.evaluations.map((one) => h("details", { class: "evaluation" },
       h("summary", {}, "Evaluation ", said(one.run), " ", Object.entries(one.outputs ?? {}).filter(([, index]) => index !== null).map(([key, index]) => badge("dim", said(key), " ", said(brief(text(index)))))),

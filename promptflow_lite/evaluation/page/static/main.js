@@ -86,8 +86,13 @@ function top() {
   const parts = [["gate", "Gate"], ["comparison", "Comparison"], ["figures", "Figures"], ["confusion", "Confusion"], ["ranking", "Ranking"], ["distributions", "Distributions"], ["lines", "Lines"]];
   const theme = h("button", { type: "button", class: "theme", onclick: () => turn() }, "Light or dark");
   document.getElementById("top").append(
-    h("h1", {}, RUNS.length > 1 ? [RUNS.slice(1).map((run, i) => [i ? ", " : "", runName(run.name)]), DATA.comparisons.length ? " against " : ", ", runName(BASELINE)] : said(DATA.title)),
+    h("h1", {}, RUNS.length > 1 ? titled() : said(DATA.title)),
     h("nav", { "aria-label": "Parts of this report" }, parts.filter(([id]) => document.getElementById(id)).map(([id, words]) => h("a", { href: `#${id}` }, words)), theme));
+}
+
+function titled() {
+  const listed = (runs) => runs.map((run, i) => [i ? ", " : "", runName(run.name)]);
+  return DATA.comparisons.length ? [listed(RUNS.slice(1)), " against ", runName(BASELINE)] : listed(RUNS);
 }
 
 function turn() {
