@@ -47,8 +47,9 @@ print("<b>")
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Closed after the tests of this folder: Playwright keeps a loop running, which others must not find."""
     with launched() as running:
         yield running
 

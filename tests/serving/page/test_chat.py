@@ -40,7 +40,7 @@ def test_a_citation_opens_its_passage_as_text(browser: Browser, chat: Served) ->
             == "The lamp blinks twice. <script>alert(1)</script>"
         )
         page.keyboard.press("Escape")
-        assert page.locator("dialog").count() == 0
+        page.locator("dialog").wait_for(state="detached")
         assert page.evaluate("document.activeElement.className") == "citation"
 
 

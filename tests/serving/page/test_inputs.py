@@ -120,7 +120,7 @@ def test_images_go_into_a_form_and_come_out(browser: Browser, tmp_path: Path) ->
             1,
             f"data:image/png;base64,{PIXEL}",
         ]
-        assert page.locator(".said dd").last.inner_text() == str(len(PICTURE["buffer"]))  # type: ignore[arg-type]
+        assert page.locator(".said dd").last.inner_text() == str(len(PICTURE["buffer"]))
         page.get_by_label("picture").set_input_files([{**PICTURE, "name": "a.txt", "mimeType": "text/plain"}])
         page.get_by_text("a.txt is no image.").wait_for()
 
@@ -142,7 +142,7 @@ def test_images_are_pasted_dropped_and_chosen_for_a_question(browser: Browser, t
         page.locator(".thumb").nth(2).wait_for()
         page.locator(".thumb button").first.click()
         turn = said_of(page, "Look")
-        size = len(PICTURE["buffer"])  # type: ignore[arg-type]
+        size = len(PICTURE["buffer"])
         assert turn.locator(".markdown").inner_text() == f"Look {size} bytes {size} bytes"
         assert turn.locator(".asked img").count() == 2
         turn.get_by_text("Other outputs").click()

@@ -62,9 +62,10 @@ function fieldOf(input, imageForm) {
     return { value, complaint: why };
   };
   const isNeeded = input.isRequired ? make("span", { class: "needed", words: "input_required" }) : null;
+  const kind = input.choices === null ? input.kind : "choice";
   const name = make("label", { for: id }, make("code", { text: input.name }), isNeeded);
   const about = make("p", { class: "hint", id: `${id}-about`, text: input.kind === "image" ? "" : input.description });
-  return { input, control, check, ...made, element: make("div", { class: `field ${input.kind}` }, name, element ?? control, about, error) };
+  return { input, control, check, ...made, element: make("div", { class: `field ${kind}` }, name, element ?? control, about, error) };
 }
 
 function controlOf(input, id, imageForm, error) {
@@ -126,7 +127,7 @@ function text(id) {
 }
 
 function json(input, id) {
-  const control = make("textarea", { id, rows: "2", class: "code", spellcheck: "false" });
+  const control = make("textarea", { id, rows: "1", class: "json", spellcheck: "false" });
   return {
     control,
     read: () => {

@@ -40,7 +40,7 @@ export class NodesPanel {
 export function totalOf(turn) {
   const tokens = tokensOf(turn.nodes ?? []);
   return [
-    turn.seconds === undefined || turn.seconds === null ? null : words("total", { seconds: turn.seconds.toFixed(1) }),
+    turn.seconds === undefined || turn.seconds === null ? null : words("total", { seconds: turn.seconds < 1 ? turn.seconds.toFixed(2) : turn.seconds.toFixed(1) }),
     tokens === null ? null : words("tokens", { count: tokens.toLocaleString() }),
   ]
     .filter((part) => part !== null)
