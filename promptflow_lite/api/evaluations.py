@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptflow_lite.api.callables import entry_of
 from promptflow_lite.api.runs import Data, FinishedRun, flat, flow_path, frame, run
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.evaluation import evaluators as shipped
+from promptflow_lite.evaluation.summary import means
 from promptflow_lite.flow.load import load_flow
 
 __all__ = ["Evaluation", "evaluate"]
+
+Evaluator = str | Path | Callable[..., Any]
+"""A shipped evaluator's name, a flow's path, a function, or an object with `__call__`."""
+
+SCORE = "score"
+"""What the value is called that a function gives as it is, and not in a mapping."""
+_PLAIN = "output"
+"""What a flow of a function calls it."""
 
 TARGET = "target"
 """The name of the base run's own column mapping."""
@@ -38,7 +48,7 @@ class Evaluation:
 
 def evaluate(
     data: Data,
-    evaluators: Mapping[str, str | Path] | Sequence[str],
+    evaluators: Mapping[str, Evaluator] | Sequence[str],
     *,
     target: str | Path | None = None,
     column_mapping: Mapping[str, Mapping[str, Any]] | None = None,
@@ -51,8 +61,10 @@ def evaluate(
 
     Args:
         data: a file (jsonl, json, csv, tsv), or rows as mappings.
-        evaluators: by the name their columns shall have: a shipped evaluator's name, or a flow's path. A list
-            of names does for shipped ones.
+        evaluators: by the name their columns shall have: a shipped evaluator's name, a flow's path, or a
+            function, which gets the columns that have its parameters' names and gives a number, or a
+            mapping of them. An object with `__call__` does too; its `__aggregate__`, if it has one, gets what
+            the lines gave and returns the metrics. A list of names does for shipped evaluators.
         target: the flow to score; without it the data holds the answers.
         column_mapping: for each evaluator (and for `target`) flow input to `${data.column}`,
             `${run.outputs.column}` or a literal. What is not named is found by name: first among the target's
@@ -102,18 +114,33 @@ def evaluate(
             path, data, column_mapping=mapping, run=base, concurrency=concurrency, tracking=tracking
         )
     metrics = {
-        f"{name}.{key}": value for name, score in scores.items() for key, value in score.metrics.items()
+        f"{name}.{SCORE if key == _PLAIN and callable(named[name]) else key}": value
+        for name, score in scores.items()
+        for key, value in _metrics_of(score).items()
     }
-    return Evaluation(metrics, _joined(base, scores), {**runs, **scores})
+    plain = {name for name, evaluator in named.items() if callable(evaluator)}
+    return Evaluation(metrics, _joined(base, scores, plain), {**runs, **scores})
 
 
-def _path_of(evaluator: str | Path) -> Path:
+def _metrics_of(score: FinishedRun) -> dict[str, Any]:
+    """What was logged; of a function over data, which logs nothing, the means."""
+    if score.metrics:
+        return score.metrics
+    found = means([detail["outputs"] for detail in score.details if detail["status"] == Status.Completed])
+    return {**found, "failed": score.lines.failed}
+
+
+def _path_of(evaluator: Evaluator) -> Path:
+    if callable(evaluator):
+        return flow_path(entry_of(evaluator))
     if isinstance(evaluator, str) and evaluator.removeprefix(shipped.PREFIX) in shipped.names():
         return shipped.find(evaluator)
     return flow_path(evaluator)
 
 
-def _joined(base: FinishedRun | None, scores: Mapping[str, FinishedRun]) -> list[dict[str, Any]]:
+def _joined(
+    base: FinishedRun | None, scores: Mapping[str, FinishedRun], plain: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """One row a line, in order; a line that an evaluator did not score has `None` in its columns."""
     rows: dict[int, dict[str, Any]] = {}
     if base is not None:
@@ -128,5 +155,8 @@ def _joined(base: FinishedRun | None, scores: Mapping[str, FinishedRun]) -> list
             }
         for number, row in rows.items():
             outputs = (details.get(number) or {}).get("outputs") or {}
-            row |= {f"{name}.{column}": outputs.get(column) for column in columns}
+            row |= {
+                f"{name}.{SCORE if column == _PLAIN and name in plain else column}": outputs.get(column)
+                for column in columns
+            }
     return [rows[number] for number in sorted(rows)]
