@@ -166,7 +166,16 @@ def run(tree: TyperGroup, name: str, args: list[str]) -> int:
         # Whoever read us has left. Python flushes stdout once more at exit: give it somewhere to write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception:
-        traceback.print_exc()
-        say("this is a bug in promptflow_lite; a report with the lines above helps to mend it")
+    except OSError as error:
+        if error.filename is None:
+            return _is_a_bug()
+        say(neutral(f"{error.filename}: {error.strerror}"))
         return 1
+    except Exception:
+        return _is_a_bug()
+
+
+def _is_a_bug() -> int:
+    traceback.print_exc()
+    say("this is a bug in promptflow_lite; a report with the lines above helps to mend it")
+    return 1

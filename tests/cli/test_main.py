@@ -59,6 +59,11 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(capsys: pytest.Captur
     assert text.endswith("this is a bug in promptflow_lite; a report with the lines above helps to mend it\n")
 
 
+def test_a_file_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _code_of(PermissionError(13, "Permission denied", "/etc/x")) == 1
+    assert capsys.readouterr().err == "/etc/x: Permission denied\n"
+
+
 def test_an_interrupt_shows_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     _code_of(KeyboardInterrupt())
     assert capsys.readouterr() == ("", "\n")
