@@ -16,19 +16,25 @@ __all__ = ["FIELDS", "Limit"]
 _SLOT_S = 0.5
 _SLOTS = 20
 """Calls are counted in slots of half a second, the last ten seconds of them."""
-_NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH, _RING = range(13)
+_NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH, _ALONE, _RING = (
+    range(14)
+)
 FIELDS = _RING + 2 * _SLOTS
 """How many floats the state is."""
 
 _BELOW = 0.97
 """Where the rate levels out, of the one that was refused."""
-_DEAR_S = 0.5
+_DEAR_S = 0.3
 """A pause from which on a refusal costs more than going a little too slowly."""
 _ALIKE = 0.1
 """How near two refused rates are that say the same."""
 _MOSTLY = 0.8
 _LOW = 0.4
 """Where a dear cut goes, between what was refused (0) and what was admitted (1)."""
+_SHORT_S = 2.5
+"""A pause up to which a lone refusal is the refused call's alone, once the rate is known."""
+_LONE_S = 0.4
+"""What a lone refusal counts as, of a pause."""
 _PROBING = 0.3
 _SPAN_S = 6.0
 _SPAN_PER_PAUSE = 30.0
@@ -117,8 +123,13 @@ class Limit:
                 state[_LEVEL] -= tokens - state[_EACH]
                 state[_EACH] += 0.2 * (tokens - state[_EACH]) if state[_EACH] else tokens
 
-    def refused(self, now: float, sent_at: float, wait_s: float | None) -> None:
-        """A call was turned away because there were too many.
+    def refused(self, now: float, sent_at: float, wait_s: float | None) -> float:
+        """A call was turned away because there were too many; how many seconds it has to wait by itself.
+
+        What the endpoint asks for holds for all calls, and they need not wait by themselves; but for a short
+        pause once the rate is known: a bucket that fills five times a second says "one second" all the same,
+        for the header has no fractions. Then the refused call waits that long, and the others go on more
+        slowly, until one more is refused in that time.
 
         Args:
             now: when that was heard.
@@ -133,9 +144,14 @@ class Limit:
                 state[_RATE] = min(state[_RATE], self._admitted(now, state[_OPEN] - now))
             if wait_s is None:
                 if not is_news:
-                    return
+                    return 0.0
                 beyond = state[_STREAK] - _PATIENT
                 wait_s = min(_LONGEST_PAUSE_S, _PAUSE_S * 1.5 ** min(beyond, 20)) if beyond >= 0 else 0.0
+            elif state[_CUTS] >= 2 and _DEAR_S <= wait_s <= _SHORT_S and is_news != (now < state[_ALONE]):
+                if is_news:
+                    self._cut(now, sent_at, _LONE_S)
+                    state[_ALONE], state[_SINCE] = now + wait_s, now
+                return wait_s
             state[_OPEN] = max(state[_OPEN], now + wait_s)
             if is_news:
                 if not state[_STREAK]:  # refused again before any was admitted: wait, the rate is not why
@@ -143,6 +159,7 @@ class Limit:
                 state[_STREAK] += 1
                 state[_SINCE] = max(state[_SINCE], state[_OPEN])
             state[_NEXT] = max(state[_NEXT], state[_OPEN])
+            return 0.0
 
     def observed(
         self, now: float, *, remaining: float, limit: float | None, reset_s: float, need: float

@@ -133,10 +133,13 @@ class Pacer:
             spent_s += now - sent_at
             if failure.slows:
                 refusals += 1
-                self.limit.refused(now, sent_at, self._stretched(failure.wait_s))
+                alone_s = self.limit.refused(now, sent_at, self._stretched(failure.wait_s))
                 if refusals >= _REFUSALS or self._is_too_long(now):
                     raise failure
                 self._tell(now)
+                if alone_s:
+                    with off_the_clock():
+                        await self._sleep(alone_s)
             else:
                 self._heard(failure)
                 tries += 1

@@ -128,6 +128,53 @@ def test_all_callers_wait_when_one_is_asked_to() -> None:
     assert virtual_time.run(both())[0] >= 3.0
 
 
+def learned(now: float) -> Limit:
+    """A limit that was refused twice, half a minute ago and a little later."""
+    limit = Limit()
+    for sent_at in (now - 30.0, now - 20.0):
+        limit.take(sent_at)
+        limit.refused(sent_at + 0.1, sent_at, 1.0)
+        limit.admitted()
+    return limit
+
+
+def test_a_lone_short_pause_is_the_refused_calls_once_the_rate_is_known() -> None:
+    limit = learned(100.0)
+    assert limit.refused(100.2, 100.0, 1.0) == 1.0
+    assert limit.closed_until() < 100.2
+    assert limit.refused(100.3, 100.1, 1.0) == 1.0, "it had left before the first was heard"
+    assert limit.closed_until() < 100.3
+
+
+def test_a_second_refusal_within_a_lone_pause_makes_all_wait() -> None:
+    limit = learned(100.0)
+    limit.refused(100.2, 100.0, 1.0)
+    assert limit.refused(100.7, 100.5, 1.0) == 0.0
+    assert limit.closed_until() == pytest.approx(101.7)
+
+
+def test_a_longer_pause_is_everybodys() -> None:
+    limit = learned(100.0)
+    assert limit.refused(100.2, 100.0, 5.0) == 0.0
+    assert limit.closed_until() == pytest.approx(105.2)
+
+
+def test_a_call_that_waits_alone_leaves_no_earlier_than_asked_and_the_others_before() -> None:
+    async def scene() -> tuple[list[float], list[float]]:
+        clock = asyncio.get_running_loop().time
+        pacer = Pacer(limit=learned(clock()), jitter=lambda: 0.0)
+        tries, limited = refusing(1, wait_s=1.0)
+        others, other = failing(0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pacer.call(limited))
+            group.create_task(pacer.call(other))
+        return tries, others
+
+    tries, others = virtual_time.run(scene())
+    assert gaps(tries)[0] >= 1.0
+    assert others[0] < tries[1]
+
+
 def test_what_an_endpoint_makes_a_line_wait_is_not_the_lines_time() -> None:
     async def line() -> str:
         _, ask = refusing(2, wait_s=100.0)
