@@ -11,7 +11,7 @@ import numpy as np
 
 from promptflow_lite.evaluation.metrics.classification import INVALID
 from promptflow_lite.evaluation.scores import SECONDS, ScoredRun
-from promptflow_lite.evaluation.side_by_side import figures
+from promptflow_lite.evaluation.statistics import Estimate
 from promptflow_lite.runs.run import Run
 
 __all__ = ["curves", "distributions", "latency", "matrices"]
@@ -95,18 +95,21 @@ def _matrix(value: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     }
 
 
-def curves(runs: Sequence[ScoredRun]) -> list[dict[str, Any]]:
+def curves(figures: Mapping[str, Mapping[str, Estimate]]) -> list[dict[str, Any]]:
     """Metrics at several cut-offs, such as `recall@1`, `recall@5`, `recall@10`, as curves over k.
+
+    Args:
+        figures: by run, its figures by metric.
 
     Returns:
         `metric` (without its k) and `runs` (name to `[k, value, low, high]`, by k) each.
     """
     found: dict[str, dict[str, list[list[float]]]] = {}
-    for run in runs:
-        for metric, figure in figures(run).items():
+    for run, by_metric in figures.items():
+        for metric, figure in by_metric.items():
             if (match := _AT_K.fullmatch(metric)) and all(map(math.isfinite, figure[:3])):
                 name = f"{match['name']}@k{match['rest']}"
-                points = found.setdefault(name, {}).setdefault(run.run.name, [])
+                points = found.setdefault(name, {}).setdefault(run, [])
                 points.append([int(match["k"]), *figure[:3]])
     return [
         {"metric": metric, "runs": {name: sorted(points) for name, points in by_run.items()}}

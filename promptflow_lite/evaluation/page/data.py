@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ LINES = 5000
 """Lines that a page shows unless it is asked for more; a browser searches so many at once."""
 
 
+Estimates = Mapping[str, Mapping[str, Estimate]]
+"""By run, its figures by metric."""
 FAILURES = "failure_rate"
 """What `figures` adds to a run's own metrics."""
 
@@ -62,6 +64,7 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
     keys = lines.chosen(limit, notable)
     first = set(notable)
     rows = {key: lines.row(key, texts) for key in sorted(keys, key=lambda key: key not in first)}
+    estimates = {run.run.name: figures(run) for run in shown.runs}
     left = len(lines.keys) - len(keys)
     notes = [*shown.notes, *(_together(shown.found.notes) if shown.found else ())]
     if left:
@@ -76,7 +79,7 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
         "title": _title(shown),
         "made": time.time(),
         "runs": [_facts(run, store) for run in shown.runs],
-        "figures": _figures(shown),
+        "figures": _figures(shown, estimates),
         "comparisons": [_comparison(one) for one in shown.found.comparisons] if shown.found else [],
         "failing": _failing(shown.found) if shown.found else [],
         "gate": [
@@ -92,7 +95,7 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
                 run.run.name, [run.run, *(store.load(name) for name in run.evaluations)]
             )
         ],
-        "curves": _curves(store, shown.runs),
+        "curves": _curves(store, shown.runs, estimates),
         "notes": notes,
         "lines": [rows[key] for key in keys],
         "total": len(lines.keys),
@@ -100,11 +103,11 @@ def collect(store: RunStore, shown: Shown, *, limit: int = LINES) -> dict[str, A
     }
 
 
-def _curves(store: RunStore, runs: Sequence[ScoredRun]) -> list[dict[str, Any]]:
+def _curves(store: RunStore, runs: Sequence[ScoredRun], estimates: Estimates) -> list[dict[str, Any]]:
     """Those of rankings at every cut-off, and of what evaluations logged at several."""
     whole = ranking.curves(store, runs)
     names = {one["metric"] for one in whole}
-    return [*whole, *(one for one in charts.curves(runs) if one["metric"] not in names)]
+    return [*whole, *(one for one in charts.curves(estimates) if one["metric"] not in names)]
 
 
 def _together(notes: Sequence[str]) -> list[str]:
@@ -150,9 +153,8 @@ def _facts(scored: ScoredRun, store: RunStore) -> dict[str, Any]:
     }
 
 
-def _figures(shown: Shown) -> list[dict[str, Any]]:
+def _figures(shown: Shown, found: Estimates) -> list[dict[str, Any]]:
     """Metric by metric, each run's value with its interval: scores of lines before what is logged."""
-    found = {run.run.name: figures(run) for run in shown.runs}
     metrics = sorted(
         dict.fromkeys(metric for by_metric in found.values() for metric in by_metric),
         key=lambda metric: (

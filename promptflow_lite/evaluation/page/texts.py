@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import orjson
+
 __all__ = ["CUT", "Texts"]
 
 CUT = 20_000
@@ -42,7 +44,7 @@ class Texts:
         """The number of a value's text; `None` for `None`."""
         if value is None:
             return None
-        text = value if isinstance(value, str) else json.dumps(_shown(value), ensure_ascii=False, indent=2)
+        text = value if isinstance(value, str) else _pretty(_shown(value))
         text = _without_bytes(text)
         if len(text) > CUT:
             text = f"{text[:CUT]}\n… ({len(text) - CUT:,} more characters)"
@@ -53,6 +55,13 @@ class Texts:
             self.kept.append(text)
             self._room -= len(text)
         return place
+
+
+def _pretty(value: Any) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _shown(value: Any) -> Any:
