@@ -108,6 +108,8 @@ class Execution:
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.account = Account(Prices.of(settings()), self.note)
         self._paused_until = 0.0
+        self.failed = 0
+        """Failed lines, those too that are not safe yet: whoever waits for the disk pays for more of them."""
         self.run = prepared.run
         self.keys = prepared.lines.keys()
         self._began = time.monotonic()
@@ -187,6 +189,7 @@ class Execution:
         final = (Status.Completed,) if retry_failed else ()
         done = {key for key in records.keys(*final) if key in self.keys}
         self.tally.add_all(decode(r) for r in records.each(*final) if key_of(r) in done)
+        self.failed = self.tally.failed
         if not self.executor.is_isolated:
             at_death = InFlight.read(self.folder / IN_FLIGHT)
             self.suspects = {key for key in at_death if key in self.keys and key not in done}
@@ -240,7 +243,9 @@ class Execution:
         async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
             async for result in results:
                 await self.journal.add(self.account.charge(result))
-                if (failure := spent_up(self.run, self.account.spent)) is not None:
+                self.failed += result.error is not None
+                failure = spent_up(self.run, self.account.spent) or self._too_many_failed()
+                if failure is not None:
                     self.stop.ask(failure.code)
                 if marks is not None:
                     marks.end((result.line_number or 0, result.repeat))
@@ -269,9 +274,6 @@ class Execution:
             which = key_text((result.line_number or 0, result.repeat))
             self.log(f"line {which} failed: {result.error.code}: {result.error.message}")
         self.emit(LineEnded(result))
-        failure = self._too_many_failed()
-        if failure is not None:
-            self.stop.ask(failure.code)
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
@@ -279,12 +281,12 @@ class Execution:
         return self._end(Status.Canceled if error is None else Status.Failed, error)
 
     def _too_many_failed(self) -> Failure | None:
-        limit, tally = self.run.error_threshold, self.tally
+        limit = self.run.error_threshold
         if limit is None:
             return self.hopeless
-        if not 0 <= limit < tally.failed:
+        if not 0 <= limit < self.failed:
             return None
-        return Failure("error-threshold", f"{tally.failed} lines failed; error_threshold is {limit}")
+        return Failure("error-threshold", f"{self.failed} lines failed; error_threshold is {limit}")
 
     def _too_long(self) -> Failure | None:
         if self.stop.reason != _BATCH_TIMEOUT:
