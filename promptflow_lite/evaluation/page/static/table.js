@@ -121,7 +121,9 @@ function failure(error) {
 }
 
 function preview(byName) {
-  const pairs = Object.entries(byName ?? {});
+  const all = Object.entries(byName ?? {});
+  const filled = all.filter(([, index]) => !["", "[]", "{}"].includes(text(index)));
+  const pairs = filled.length ? filled : all;
   const most = pairs.length > 1 ? 160 : 300;
-  return h("div", { class: "preview" }, pairs.map(([name, index]) => h("div", {}, pairs.length > 1 ? h("b", { class: "key" }, said(name), " ") : null, said(clipped(text(index).replace(/\s+/g, " "), most)))));
+  return h("div", { class: "preview" }, pairs.map(([name, index]) => h("div", {}, all.length > 1 ? h("b", { class: "key" }, said(name), " ") : null, said(clipped(text(index).replace(/\s+/g, " "), most)))));
 }

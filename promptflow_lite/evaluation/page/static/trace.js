@@ -10,7 +10,7 @@ function timeline(outcome, label) {
 }
 
 function placed(node, left, width) {
-  node.style.left = `${100 * left}%`;
+  node.style.left = `min(${100 * left}%, 100% - 3px)`;
   if (width !== undefined) node.style.width = `${100 * width}%`;
   return node;
 }
