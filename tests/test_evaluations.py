@@ -86,3 +86,14 @@ def test_a_line_in_which_a_function_fails_is_counted() -> None:
 
     found = evaluate(ROWS, {"strict": strict})
     assert (found.metrics["strict.score"], found.metrics["strict.failed"]) == (1.0, 1)
+
+
+def test_two_functions_made_by_one_are_two_evaluators() -> None:
+    def longer_than(limit: int) -> Any:
+        def longer(text: str) -> bool:
+            return len(text) > limit
+
+        return longer
+
+    found = evaluate(ROWS, {"none": longer_than(0), "one": longer_than(1)})
+    assert (found.metrics["none.score"], found.metrics["one.score"]) == (1.0, 0.0)

@@ -50,6 +50,8 @@ def _entry_of(function: Callable[..., Any]) -> str | None:
     file = getattr(module, "__file__", None)
     if module is None or module.__name__ == "__main__" or not file or not name.isidentifier():
         return None
+    if getattr(module, name, None) is not function:  # made by another, and given its name
+        return None
     root = Path(file).resolve().parents[module.__name__.count(".")]
     return f"{root}/{module.__name__}:{name}"
 
@@ -59,6 +61,8 @@ def _written(call: Callable[..., Any]) -> str:
     name = getattr(call, "__name__", type(call).__name__)
     name = name if name.isidentifier() else "flow"
     key = f"{getattr(call, '__module__', '')}:{getattr(call, '__qualname__', type(call).__qualname__)}"
+    while _TARGETS.get(key, call) is not call:  # two that were made by one function
+        key += "'"
     _TARGETS[key] = call
     if hasattr(call, "__aggregate__"):
         _TARGETS[f"{key}:aggregate"] = call.__aggregate__
