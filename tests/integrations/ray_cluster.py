@@ -38,9 +38,8 @@ def main(folder: Path) -> dict[str, Any]:
     """Run, kill, run again with a tool that kills its process."""
     how: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
     temporary = tempfile.mkdtemp(prefix="r", dir="/tmp")  # sockets need a short path
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**how, "include_dashboard": False, "temp_dir": temporary}
-    )
+    os.environ["RAY_TMPDIR"] = temporary  # for the cluster's address too, which `temp_dir` leaves in /tmp/ray
+    cluster = Cluster(initialize_head=True, head_node_args={**how, "include_dashboard": False})
     node = cluster.add_node(**how)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     store = RunStore(folder / "runs")
