@@ -51,7 +51,9 @@ def _spread(value: Any, node: str) -> tuple[dict[str, Any], Failure | None]:
         try:
             outputs[str(name)] = _plain(part)
         except (TypeError, ValueError, RecursionError) as error:
-            return outputs, Failure("output-not-serializable", f"outputs.{name}: it is no JSON: {error}", node)
+            return outputs, Failure(
+                "output-not-serializable", f"outputs.{name}: it is no JSON: {error}", node
+            )
     return outputs, None
 
 
