@@ -43,6 +43,8 @@ from promptflow_lite.settings import settings
 __all__ = ["Front", "OwnersKeys", "Way", "serve"]
 
 _LOOK_S = 0.2
+_OTHERS_S = 10.0
+"""What a deployment without traffic may hold up the start of the service."""
 _GRACE_OF_RETIRED_S = 600.0
 """What a deployment that was replaced may still take for what it runs; a request's own limit comes first."""
 
@@ -168,10 +170,13 @@ class Front:
                     await remote.close()
 
     async def _settled(self) -> None:
-        """Wait until each deployment serves or has failed to."""
-        tasks = [task for _, task in self._starting.values()]
-        if tasks:
-            await asyncio.wait(tasks)
+        """Wait until the deployments with traffic serve or have failed to; for others not as long."""
+        with_traffic = [t for name, (_, t) in self._starting.items() if self._split.spec.traffic.get(name)]
+        if with_traffic:
+            await asyncio.wait(with_traffic)
+        others = [task for _, task in self._starting.values()]
+        if others:
+            await asyncio.wait(others, timeout=_OTHERS_S)
 
     async def _watch(self, stamp: tuple[int, int] | None) -> None:
         """Take up changes of the state."""

@@ -95,7 +95,7 @@ class Remote:
         ready = [p for i in self._instances if (p := i.process) is not None and i.is_ready]
         if not ready:
             seconds = max(1, math.ceil(min(i.pause for i in self._instances)))
-            message = f"deployment {self.name!r} is being started"
+            message = f"deployment {self.name!r} is not ready"
             retry = [(b"retry-after", b"%d" % seconds)]
             raise Refusal(503, "deployment-unavailable", message, headers=retry)
         process = min(ready, key=lambda process: len(process.in_flight))

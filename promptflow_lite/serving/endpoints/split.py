@@ -105,7 +105,7 @@ class Split:
             raise Refusal(503, "no-deployment", "no deployment of this endpoint takes traffic")
         remote = self._serving.get(name)
         if remote is None:
-            message = f"deployment {name!r} is being started"
+            message = f"deployment {name!r} is not ready"
             raise Refusal(503, "deployment-unavailable", message, headers=[(b"retry-after", b"1")])
         return remote
 

@@ -242,6 +242,22 @@ def test_too_many_requests_hear_so_in_time(desk: Desk, tmp_path: Path) -> None:
     assert desk.score()[1]["error"]["code"] == "timeout"
 
 
+def test_a_caller_that_leaves_ends_its_run(desk: Desk, tmp_path: Path) -> None:
+    tool = SLOW.replace("await asyncio.sleep(1.5)", "await asyncio.sleep(60 if text == 'long' else 0)")
+    one = "request_settings: {max_concurrent_requests_per_instance: 1, max_queue_wait_ms: 10000}\n"
+    desk.deploy("blue", write(tmp_path / "blue", dag=ECHO, echo__py=tool), "--all-traffic", body=one)
+    connection = HTTPConnection("127.0.0.1", desk.port, timeout=30)
+    connection.putrequest("POST", "/score")
+    body = b'{"text": "long"}'
+    sent = {"content-type": "application/json", "api-key": desk.key, "content-length": str(len(body))}
+    for name, value in sent.items():
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    _until(lambda: desk.metric("promptflow_in_flight") == 1)
+    connection.close()
+    assert desk.score("short") == (200, {"text": "slow"})
+
+
 def test_a_deployment_with_traffic_is_not_deleted(desk: Desk, tmp_path: Path) -> None:
     desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic")
     gone = ("deployment", "delete", "--name", "blue", "--endpoint-name", "my-endpoint", "--yes")
