@@ -109,7 +109,7 @@ def test_history_survives_a_reload_and_can_be_renamed_saved_and_deleted(
         row.get_by_role("button", name="More").click()
         row.get_by_role("button", name="Delete").click()
         page.locator("dialog").get_by_role("button", name="Delete").click()
-        page.wait_for_function("document.querySelectorAll('#list .title').length === 1")
+        page.locator("#list .title").nth(1).wait_for(state="detached")
         assert page.locator("#list .title").all_inner_texts() == ["another"]
 
 
