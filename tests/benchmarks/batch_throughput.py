@@ -424,7 +424,7 @@ def show(found: dict[str, Any], arguments: argparse.Namespace, minutes: float) -
     for what, measured, sign, target in targets(found):
         is_met = measured >= target if sign == "at least" else measured <= target
         shown = f"{measured:,.0f}" if target >= 10 else f"{measured:.2f}"
-        print(f"| {what} | {shown} | {sign} {target:,g} | {'met' if is_met else '**missed**'} |")
+        print(f"| {what} | {shown} | {sign} {target:,.4g} | {'met' if is_met else '**missed**'} |")
 
 
 def targets(found: dict[str, Any]) -> Iterator[tuple[str, float, str, float]]:
