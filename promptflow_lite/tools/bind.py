@@ -147,8 +147,8 @@ def _mismatches(node: Node, tool: Tool, flow: Flow, where: int) -> Iterable[Diag
             message = (
                 f"the tool {tool.name!r} of node {node.name!r} needs {name!r}, which is not among its inputs"
             )
-            hint = "null and empty text count as not given" if name in node.inputs else None
-            yield Diagnostic("missing-argument", message, flow.at("nodes", where, "inputs"), hint)
+            why = "null and empty text count as not given" if name in node.inputs else None
+            yield Diagnostic("missing-argument", message, flow.at("nodes", where, "inputs"), why)
 
 
 def _overridden(flow: Flow, overrides: Mapping[str, Mapping[str, Any]]) -> Flow:

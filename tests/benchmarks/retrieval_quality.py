@@ -26,12 +26,12 @@ from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.chunk import OVERLAP, SIZE
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import local_embedder
-from promptflow_lite.retrieval.index import Index, Mode
+from promptflow_lite.retrieval.index import Index, IndexMode
 from promptflow_lite.retrieval.retriever import IndexRetriever
 from promptflow_lite.retrieval.tokenize import Tokenizer
 
 _DEPTH = 50
-_MODES: tuple[Mode, ...] = ("keyword", "vector", "hybrid")
+_MODES: tuple[IndexMode, ...] = ("keyword", "vector", "hybrid")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def flex(case: dict[str, Any]) -> dict[str, Any]:
             working_dir=Path(submitter.flow.code),
             init_kwargs=case.get("init") or {},
         )
-        lines, done = [], []
+        lines: list[dict[str, Any]] = []
+        done: list[Any] = []
         for index, given in enumerate(case["lines"]):
             try:
                 result = executor.exec_line(dict(given), index=index)
@@ -102,8 +104,8 @@ def flex(case: dict[str, Any]) -> dict[str, Any]:
                 continue
             status = result.run_info.status.value
             outputs = _outputs(result.output) if status == "Completed" else {}
-            error = (result.run_info.error or {}).get("message")
-            lines.append({"status": status, "outputs": outputs, "nodes": {}, "error": error})
+            why = (result.run_info.error or {}).get("message")
+            lines.append({"status": status, "outputs": outputs, "nodes": {}, "error": why})
             if status == "Completed":
                 value = result.output
                 done.append(AttrDict(value) if isinstance(value, dict) else value)
@@ -126,7 +128,7 @@ def asked(case: dict[str, Any]) -> dict[str, Any]:
     prompty = Prompty.load(source=case["path"])
     lines = []
     for given in case["lines"]:
-        lines.append(_line(lambda given=given: prompty(**given), lambda given=given: prompty.render(**given)))
+        lines.append(_line(partial(prompty, **given), partial(prompty.render, **given)))
     return {"lines": lines, "wire": without_usage(server.requests)}
 
 

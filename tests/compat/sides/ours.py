@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 from promptflow_lite.connections.base import Connection
@@ -96,7 +97,7 @@ def _line(result: LineResult) -> dict[str, Any]:
     return line if result.error is None else {**line, "error": f"{result.error.code}: {result.error.message}"}
 
 
-KINDS = {"dag": dag}
+KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"dag": dag}
 """By a case's `kind`, what runs it."""
 
 
@@ -111,5 +112,5 @@ def refused(error: BaseException) -> str:
 if __name__ == "__main__":
     from tests.compat.sides import ours_code
 
-    KINDS |= ours_code.KINDS
-    forked.main(lambda case: KINDS[case["kind"]](case), refused)
+    kinds = {**KINDS, **ours_code.KINDS}
+    forked.main(lambda case: kinds[case["kind"]](case), refused)

@@ -50,8 +50,8 @@ def flex(case: dict[str, Any]) -> dict[str, Any]:
                 continue
             results.append(result)
             outputs = {name: value for name, value in result.outputs.items() if name not in UNLIKE}
-            error = f"{result.error.code}: {result.error.message}" if result.error else None
-            lines.append({"status": result.status.value, "outputs": outputs, "nodes": {}, "error": error})
+            why = f"{result.error.code}: {result.error.message}" if result.error else None
+            lines.append({"status": result.status.value, "outputs": outputs, "nodes": {}, "error": why})
         outcome: dict[str, Any] = {"lines": lines}
         if any(node.aggregation for node in bound.flow.nodes):
             outcome["metrics"] = (await aggregate(bound, results)).metrics
