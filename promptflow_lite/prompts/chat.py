@@ -25,6 +25,8 @@ from promptflow_lite.values import Image
 __all__ = ["ChatTemplate", "PromptText", "compile_chat", "trust"]
 
 ROLES = ("system", "user", "assistant", "function", "tool")
+_AUTHORS = ("system", "developer")
+"""Roles in which only the author speaks. A turn of data that claims one is the model's: `assistant`."""
 _MAX_TOOL_CALLS = 1024 * 1024
 
 _END = r"\{%[-+]?\s*end(?:macro|set)\s*[-+]?%\}"
@@ -275,18 +277,22 @@ def _messages(text: PromptText, file: str) -> Iterator[Message]:
     for index, mark in enumerate(opening):
         end = opening[index + 1].start if index + 1 < len(opening) else len(text)
         fields = [m for m in text.marks if m.kind == "field" and mark.end <= m.start < end]
-        yield _message(mark.word, _Body(str(text), mark.end, end, fields), file)
+        yield _message(_role(mark), _Body(str(text), mark.end, end, fields), file)
 
 
 def _opens(mark: RoleMark, file: str) -> bool:
-    if mark.kind == "spoken" and mark.word in ROLES and mark.word not in ("user", "assistant"):
+    if mark.kind != "spoken":
+        return mark.kind == "role"
+    if mark.word in ROLES and mark.word not in ("user", "assistant", *_AUTHORS):
         message = f"the role {mark.word!r} comes from data; data may say 'user' or 'assistant' only"
-        hint = (
-            "who writes data may not speak as the author: let the model's turns say 'assistant' in the data; "
-            "what the author says stands in the template, under a role line of its own"
-        )
+        hint = "a tool's answer stands in the template, under a role line of its own"
         raise NodeError(f"{file}: {message}", code="chat-format", hint=hint)
-    return mark.kind == "role" or (mark.kind == "spoken" and mark.word in ROLES)
+    return mark.word in ROLES or mark.word in _AUTHORS
+
+
+def _role(mark: RoleMark) -> str:
+    """The role that a mark opens: data may not speak as the author, whatever it says."""
+    return "assistant" if mark.kind == "spoken" and mark.word in _AUTHORS else mark.word
 
 
 def _no_role(before: str, file: str) -> NodeError:

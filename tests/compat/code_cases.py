@@ -39,7 +39,7 @@ CODE_LEFT_OUT: Mapping[str, str] = {
     "flex-flows/eval-criteria-with-langchain": "needs langchain of 2023",
 }
 
-_ROLE = "its data says `system` for a role of the history; data may say `user` or `assistant`"
+_ROLE = "its data says `system` for a turn of the history; it is sent as `assistant`"
 
 CODE_DIFFERENT: Mapping[str, str] = {
     "flex-flows/chat-async-stream": _ROLE,

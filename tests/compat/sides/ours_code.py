@@ -89,5 +89,5 @@ def _line(answer: Callable[[], Any], render: Callable[[], str]) -> dict[str, Any
         return {"status": "Failed", "error": f"{type(error).__name__}: {error}"}
 
 
-KINDS = {"flex": flex, "prompty": flex, "asked": asked}
+KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"flex": flex, "prompty": flex, "asked": asked}
 """By a case's `kind`, what runs it."""
