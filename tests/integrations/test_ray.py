@@ -16,6 +16,7 @@ from promptflow_lite.integrations.ray_worker import LineWorker, Shipped
 from promptflow_lite.runs import snapshot
 from promptflow_lite.runs.job import FlowJob
 from promptflow_lite.runs.records import decode, dumps, loads
+from promptflow_lite.tools.home import Home
 from tests.runs.flows import shout_flow
 
 ENDS_S = 120.0
@@ -54,7 +55,10 @@ async def test_a_flow_that_the_machine_does_not_have_is_unpacked(tmp_path: Path)
     job = FlowJob(flow=str(tmp_path / "elsewhere" / "shout"))
     worker = LineWorker(job.model_dump_json().encode(), {}, shipped)
     assert "pid" in await worker.open()
-    record, images = await worker.run(dumps({"number": 3, "inputs": {"text": "a"}, "repeat": 1}))
+    try:
+        record, images = await worker.run(dumps({"number": 3, "inputs": {"text": "a"}, "repeat": 1}))
+    finally:
+        Home(worker._bound.folder).__exit__(None, None, None)  # an actor stays there until its process ends
     result = decode(loads(record))
     assert isinstance(result, LineResult)
     assert (result.line_number, result.repeat, result.status) == (3, 1, Status.Completed)
