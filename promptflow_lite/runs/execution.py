@@ -24,6 +24,7 @@ from promptflow_lite.runs.in_flight import InFlight
 from promptflow_lite.runs.job import Executor, FlowJob, Line
 from promptflow_lite.runs.journal import Journal
 from promptflow_lite.runs.listeners import heard
+from promptflow_lite.runs.local import LocalExecutor
 from promptflow_lite.runs.prepare import Prepared
 from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.processes import ProcessExecutor
@@ -240,16 +241,22 @@ class Execution:
     async def _execute(self, executor: Executor, todo: Iterable[Line]) -> None:
         marks = self.in_flight
         lines = todo if executor.is_isolated or marks is None else _marked(todo, marks)
+        if isinstance(executor, LocalExecutor):
+            executor.keep = self._keep
         async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
             async for result in results:
-                await self.journal.add(self.account.charge(result))
-                self.failed += result.error is not None
-                failure = spent_up(self.run, self.account.spent) or self._too_many_failed()
-                if failure is not None:
-                    self.stop.ask(failure.code)
-                if marks is not None:
-                    marks.end((result.line_number or 0, result.repeat))
-                self._look_at_first(result)
+                await self._keep(result)
+
+    async def _keep(self, result: LineResult) -> None:
+        """Write the result of a line down, and look what it means for the others."""
+        await self.journal.add(self.account.charge(result))
+        self.failed += result.error is not None
+        failure = spent_up(self.run, self.account.spent) or self._too_many_failed()
+        if failure is not None:
+            self.stop.ask(failure.code)
+        if self.in_flight is not None:
+            self.in_flight.end((result.line_number or 0, result.repeat))
+        self._look_at_first(result)
 
     async def _execute_suspects(self) -> None:
         """The lines that this run's process may have died of: where they can kill no more than a worker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,9 @@ _LOOK_EVERY_S = 1.0
 _GRACE_S = 2.0
 """Seconds after a line's time in which it may end by itself."""
 
+_TURN_S = 0.05
+"""Seconds that lines which wait for nothing may keep the loop from everything else."""
+
 _UnderWay = dict[asyncio.Task[None], tuple[Line, float]]
 """Who works at which line, and since when."""
 
@@ -52,6 +55,13 @@ class LocalExecutor:
         self._job: FlowJob
         self._images: KeptImages
         self._bound: BoundFlow | None = None
+        self.keep: Callable[[LineResult], Awaitable[None]] | None = None
+        """Where results go at once, before their desk takes the next line; `None`: `run` yields them.
+
+        So a kill repeats only what is in flight, and the desk's connection is in use again before it is seen
+        to be idle: clients go through all idle ones at each call (0.2 ms of CPU a call at 64 in flight)."""
+        self._turned = 0.0
+        """When the loop last had its turn."""
         self._left: set[asyncio.Task[None]] = set()
         """Those who work at lines that were given up."""
 
@@ -69,7 +79,10 @@ class LocalExecutor:
     async def run(
         self, lines: Iterable[Line], log: Callable[[str], None]
     ) -> AsyncGenerator[LineResult, None]:
-        """One result for each line, as it ends. At most `job.concurrency` lines are held at a time."""
+        """One result for each line, as it ends, but for those that go to `keep`.
+
+        At most `job.concurrency` lines are held at a time.
+        """
         bound, job, images = self._flow_in_use, self._job, self._images
         source = iter(lines)
         done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(job.concurrency)
@@ -84,9 +97,7 @@ class LocalExecutor:
                 result = images.keep(await result_of(bound, line, job))
                 if under_way.pop(me, None) is None:
                     return  # its line was given up, and somebody else works in its place
-                await done.put(result)
-                # Whoever keeps results goes first, so that a kill repeats only what is in flight.
-                await asyncio.sleep(0)
+                await self._hand_in(result, done)
 
         async def everyone() -> None:
             desks = {asyncio.create_task(work()) for _ in range(job.concurrency)}
@@ -95,17 +106,18 @@ class LocalExecutor:
                     ended, desks = await asyncio.wait(
                         desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
                     )
-                    for desk in ended:
-                        desk.result()
+                    for failure in [desk.exception() for desk in ended]:  # look at all: the first counts
+                        if failure is not None:
+                            raise failure
                     for desk, line, seconds in stubborn.among(under_way):
                         del under_way[desk]
                         desks.remove(desk)
                         self._left.add(desk)
                         desks.add(asyncio.create_task(work()))
-                        await done.put(_given_up(line, job, seconds))
+                        await self._hand_in(_given_up(line, job, seconds), done)
                 await done.put(None)
-            except Exception as failure:  # of the disk, of the data, of our own
-                await done.put(failure)
+            except Exception as why:  # of the disk, of the data, of our own
+                await done.put(why)
             finally:
                 await _cancel(desks)
 
@@ -124,6 +136,18 @@ class LocalExecutor:
                     await working
                 if text := str(strays):
                     log(f"printed by threads that tools started:\n{text.rstrip()}")
+
+    async def _hand_in(self, result: LineResult, done: asyncio.Queue[LineResult | Exception | None]) -> None:
+        if self.keep is None:
+            await done.put(result)
+            # Whoever keeps results goes first, so that a kill repeats only what is in flight.
+            await asyncio.sleep(0)
+            return
+        await self.keep(result)
+        now = asyncio.get_running_loop().time()
+        if now - self._turned > _TURN_S:
+            self._turned = now
+            await asyncio.sleep(0)
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
         """What came of the aggregation nodes over `lines`."""
