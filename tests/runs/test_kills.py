@@ -131,7 +131,7 @@ def _flow(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers", "lines", "start_s"), [(None, 500, 0.3), (2, 320, 1.0)])
+@pytest.mark.parametrize(("workers", "lines", "start_s"), [(None, 700, 0.3), (2, 560, 1.0)])
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     tmp_path: Path, server: ModelServer, workers: int | None, lines: int, start_s: float
 ) -> None:
