@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say
+from promptflow_lite.cli.options import Connections, EnvironmentVariables, Init, Variant
 from promptflow_lite.errors import UserError
 
 app = Group("Make, check, try and look at flows.")
@@ -165,35 +166,11 @@ def test(
             "--node", help="Run this node only; what it reads is given, or taken from the last test."
         ),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option("--variant", help="A variant to take instead of the default.", metavar="'${NODE.ID}'"),
-    ] = None,
+    variant: Variant = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="Chat with a chat flow.")] = False,
-    connections: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--connections",
-            help="What a node connects to instead, as in answer.connection=azure answer.deployment_name=gpt.",
-            metavar="NODE.KEY=VALUE ...",
-        ),
-    ] = None,
-    environment_variables: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--environment-variables",
-            help="Variables for the flow's code, or a .env file.",
-            metavar="NAME=VALUE ...",
-        ),
-    ] = None,
-    init: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--init",
-            help="What the class of a flex flow is made with, or one .json file.",
-            metavar="NAME=VALUE ...",
-        ),
-    ] = None,
+    connections: Connections = None,
+    environment_variables: EnvironmentVariables = None,
+    init: Init = None,
     output: Annotated[
         Output,
         typer.Option("--output", "-o", help="json: the whole record, with every node, not just the outputs."),
@@ -256,34 +233,10 @@ def serve(
             "the old flow.",
         ),
     ] = False,
-    variant: Annotated[
-        str | None,
-        typer.Option("--variant", help="A variant to take instead of the default.", metavar="'${NODE.ID}'"),
-    ] = None,
-    connections: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--connections",
-            help="What a node connects to instead, as in answer.connection=azure answer.deployment_name=gpt.",
-            metavar="NODE.KEY=VALUE ...",
-        ),
-    ] = None,
-    environment_variables: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--environment-variables",
-            help="Variables for the flow's code, or a .env file.",
-            metavar="NAME=VALUE ...",
-        ),
-    ] = None,
-    init: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--init",
-            help="What the class of a flex flow is made with, by name, or a .json file.",
-            metavar="NAME=VALUE ...",
-        ),
-    ] = None,
+    variant: Variant = None,
+    connections: Connections = None,
+    environment_variables: EnvironmentVariables = None,
+    init: Init = None,
     key_file: Annotated[
         Path | None,
         typer.Option(

@@ -42,7 +42,7 @@ MORE = {
     "connection": ("connection_import",),
     "flow": ("flow_compat",),
     "index": ("index_search", "index_evaluate", "index_push"),
-    "run": ("run_records",),
+    "run": ("run_show", "run_compare", "run_control", "run_records"),
 }
 """Further modules with an `app` whose commands belong to a group."""
 

@@ -9,22 +9,10 @@ import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, is_interactive, pairs, say, wants_json
 from promptflow_lite.cli.names import run_names
-from promptflow_lite.cli.run import Output, OutputOrJson
+from promptflow_lite.cli.options import Name, Named, Output, OutputOrJson, Outputs, one_of
 from promptflow_lite.errors import UserError, near_miss
 
 app = Group("Run flows over data, and look at what came of it.")
-
-_Name = Annotated[
-    str | None,
-    typer.Argument(metavar="NAME", help="The run.", autocompletion=run_names, show_default=False),
-]
-_Named = Annotated[
-    str | None,
-    typer.Option(
-        "--name", "-n", metavar="NAME", help="The run, as Prompt flow has it.", autocompletion=run_names
-    ),
-]
-_Out = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
 
 _SETTABLE = ("display_name", "description", "tags")
 
@@ -37,8 +25,8 @@ _SETTABLE = ("display_name", "description", "tags")
     """,
 )
 def update(
-    name: _Name = None,
-    named: _Named = None,
+    name: Name = None,
+    named: Named = None,
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,7 +38,7 @@ def update(
     """Change what people read of a run: its name for people, its description, its tags."""
     from promptflow_lite.cli import showing
 
-    name = _one(name, named)
+    name = one_of(name, named)
     given = pairs(set, "--set")
     if not given:
         raise UserError("what shall be changed?", code="bad-option", hint="--set display_name=TEXT")
@@ -68,15 +56,15 @@ def update(
 
 
 @app.command("archive", examples="pf run archive base")
-def archive(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+def archive(name: Name = None, named: Named = None, output: Outputs = Output.table) -> None:
     """Put a run away: lists leave it out; everything of it stays."""
-    _edited(_one(name, named), output, "put away; pf run restore takes it back", archived=True)
+    _edited(one_of(name, named), output, "put away; pf run restore takes it back", archived=True)
 
 
 @app.command("restore", examples="pf run restore base")
-def restore(name: _Name = None, named: _Named = None, output: _Out = Output.table) -> None:
+def restore(name: Name = None, named: Named = None, output: Outputs = Output.table) -> None:
     """Take a run back that was put away."""
-    _edited(_one(name, named), output, "back", archived=False)
+    _edited(one_of(name, named), output, "back", archived=False)
 
 
 @app.command(
@@ -180,9 +168,3 @@ def _edited(name: str, output: Output | None, did: str, **changes: Any) -> None:
         emit_json(showing.as_json(run, showing.store()))
     else:
         say(f"run {name!r}: {did}")
-
-
-def _one(name: str | None, named: str | None) -> str:
-    if (name is None) == (named is None):
-        raise UserError("which run?", code="bad-option", hint="name one run; pf run list  shows them")
-    return name or named or ""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, pairs, say, table
-from promptflow_lite.cli.run import Output
+from promptflow_lite.cli.options import Output
 from promptflow_lite.errors import UserError
 
 app = Group("Tools of packages and of flows: make, list and check them.")

@@ -1,0 +1,73 @@
+"""`pf run`: watch a run, stop it, delete it, tell the tracker of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json
+from promptflow_lite.cli.options import LogFormat, Name, Named, Output, Outputs, ToldAs, Yes, one_of
+
+app = Group("Run flows over data, and look at what came of it.")
+
+
+@app.command("stream", examples="pf run stream base\npf run stream base --lines --log-format json")
+def stream(
+    name: Name = None,
+    named: Named = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Say how each line ended.")] = False,
+    log_format: ToldAs = LogFormat.text,
+    output: Outputs = Output.table,
+) -> int:
+    """Watch a run that another process executes until it ends; for an ended one, show its log.
+
+    Ctrl-C ends the watching, not the run. The exit code is the run's.
+    """
+    from promptflow_lite.cli.watching import watch
+
+    return watch(
+        one_of(name, named), as_json=output is Output.json, log_format=log_format.value, each_line=lines
+    )
+
+
+@app.command("cancel", examples="pf run cancel base")
+def cancel(name: Name = None, named: Named = None, output: Outputs = Output.table) -> None:
+    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
+    from promptflow_lite.cli import showing
+    from promptflow_lite.cli.watching import cancel as ask
+
+    run = ask(one_of(name, named))
+    if output is Output.json:
+        emit_json(showing.as_json(run, showing.store()))
+    else:
+        emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
+
+
+@app.command("delete", examples="pf run delete base --yes")
+def delete(
+    name: Name = None,
+    named: Named = None,
+    yes: Yes = False,
+    output: Outputs = Output.table,
+) -> None:
+    """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
+    from promptflow_lite.cli.showing import store
+
+    name = one_of(name, named)
+    folder = store().folder(name)
+    if not yes:
+        typer.confirm(f"delete {folder}?", abort=True, err=True)
+    store().delete(name)
+    if output is Output.json:
+        emit_json({"deleted": name})
+    else:
+        emit(f"deleted {name}")
+
+
+@app.command("sync", examples="pf run sync base")
+def sync(name: Name = None, named: Named = None, output: Outputs = Output.table) -> int:
+    """Tell MLflow of a run it does not know yet, because it was away or was not to be told."""
+    from promptflow_lite.cli.running import Session
+
+    return Session(tracking=True, as_json=output is Output.json).sync(one_of(name, named))
