@@ -12,6 +12,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation.compare import Key, Scores
 from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.records import key_of
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 
@@ -85,16 +86,12 @@ def read(store: RunStore, name: str, *, by: str | None = None) -> ScoredRun:
     return ScoredRun(
         run,
         {**own, **_named(columns)},
-        {keys[_place(record)]: _given(record) for record in records},
-        {keys[_place(record)]: record["inputs"] for record in records},
+        {keys[key_of(record)]: _given(record) for record in records},
+        {keys[key_of(record)]: record["inputs"] for record in records},
         _logged([run, *evaluations]),
         tuple(evaluation.name for evaluation in evaluations),
         {key: place for place, key in keys.items()},
     )
-
-
-def _place(record: Mapping[str, Any]) -> tuple[int, int]:
-    return record["line_number"], record.get("repeat", 0)
 
 
 def _given(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,7 +103,7 @@ def _given(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _keys(records: Sequence[Mapping[str, Any]], by: str | None, name: str) -> dict[tuple[int, int], Key]:
     if by is None:
-        return {_place(record): Key(*_place(record)) for record in records}
+        return {key_of(record): Key(*key_of(record)) for record in records}
     without = [record["line_number"] for record in records if by not in record["inputs"]]
     if without:
         raise InputError(
@@ -114,7 +111,7 @@ def _keys(records: Sequence[Mapping[str, Any]], by: str | None, name: str) -> di
             code="missing-column",
             hint="--by names an input of the flow that tells items apart",
         )
-    keys = {_place(record): Key(_plain(record["inputs"][by]), _place(record)[1]) for record in records}
+    keys = {key_of(record): Key(_plain(record["inputs"][by]), key_of(record)[1]) for record in records}
     seen: dict[Key, int] = {}
     for (number, _), key in keys.items():
         if key in seen:
@@ -161,7 +158,7 @@ def _columns(
     """Every output that is a number, a flag or a grade, by line; others are not scores."""
     columns: dict[str, dict[Key, float]] = {}
     for record in records:
-        key = keys.get(_place(record))
+        key = keys.get(key_of(record))
         if key is None or record["status"] != Status.Completed:
             continue
         for name, value in record["outputs"].items():

@@ -7,8 +7,9 @@ from typing import Any
 
 from promptflow_lite.errors import near_miss
 from promptflow_lite.flow.environment import is_forbidden, text_of
+from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, MAPPING, TEXT, Kind, one_of
 from promptflow_lite.flow.parameters import APIS
-from promptflow_lite.flow.parse import Complaints, Kind
+from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.source import KeyPath
 from promptflow_lite.flow.spec import FlowInput, FlowOutput
 from promptflow_lite.flow.types import ValueType, is_type_name
@@ -24,72 +25,54 @@ __all__ = [
     "parameters_in",
 ]
 
-_ANY = Kind("anything", lambda value: True)
-_TEXT = Kind("a string", lambda value: isinstance(value, str))
-_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 _MAPPING_OR_FILE = Kind("a mapping, or ${file:...}", lambda value: isinstance(value, dict | str))
-_LIST = Kind("a list", lambda value: isinstance(value, list))
-
-
-def _one_of(*choices: str) -> Kind:
-    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
 
 
 PROMPTY = {
-    "$schema": _ANY,
-    "name": _TEXT,
-    "display_name": _TEXT,
-    "description": _TEXT,
-    "authors": _ANY,
-    "version": _ANY,
-    "tags": _ANY,
-    "type": _one_of("standard", "chat", "evaluation"),
-    "language": _TEXT,
-    "model": _MAPPING,
-    "inputs": _MAPPING,
-    "outputs": _MAPPING,
+    "$schema": ANY,
+    "name": TEXT,
+    "display_name": TEXT,
+    "description": TEXT,
+    "authors": ANY,
+    "version": ANY,
+    "tags": ANY,
+    "type": one_of("standard", "chat", "evaluation"),
+    "language": TEXT,
+    "model": MAPPING,
+    "inputs": MAPPING,
+    "outputs": MAPPING,
     "sample": _MAPPING_OR_FILE,
-    "template": _ANY,
-    "environment": _MAPPING,
-    "environment_variables": _MAPPING,
+    "template": ANY,
+    "environment": MAPPING,
+    "environment_variables": MAPPING,
 }
 MODEL = {
-    "api": _one_of("chat", "completion"),
+    "api": one_of("chat", "completion"),
     "configuration": Kind("a mapping, or ${file:...}", lambda value: not isinstance(value, str | int | list)),
     "parameters": _MAPPING_OR_FILE,
-    "response": _one_of("first", "all"),
+    "response": one_of("first", "all"),
 }
 _CONFIGURATION = {
-    "type": _one_of("azure_openai", "azure_open_ai", "openai", "open_ai", "serverless", "local"),
-    "name": _ANY,
-    "connection": _ANY,
-    "azure_deployment": _TEXT,
-    "azure_endpoint": _TEXT,
-    "api_base": _TEXT,
-    "api_key": _TEXT,
-    "api_version": _ANY,
-    "api_type": _TEXT,
-    "auth_mode": _TEXT,
-    "model": _TEXT,
-    "base_url": _TEXT,
-    "organization": _TEXT,
-    "timeout": _ANY,
-    "requests_per_minute": _ANY,
-    "tokens_per_minute": _ANY,
+    "type": one_of("azure_openai", "azure_open_ai", "openai", "open_ai", "serverless", "local"),
+    "name": ANY,
+    "connection": ANY,
+    "azure_deployment": TEXT,
+    "azure_endpoint": TEXT,
+    "api_base": TEXT,
+    "api_key": TEXT,
+    "api_version": ANY,
+    "api_type": TEXT,
+    "auth_mode": TEXT,
+    "model": TEXT,
+    "base_url": TEXT,
+    "organization": TEXT,
+    "timeout": ANY,
+    "requests_per_minute": ANY,
+    "tokens_per_minute": ANY,
 }
 _NO_ENDPOINT = frozenset({"type", "name", "connection", "model", "azure_deployment"})
-_INPUT = {
-    "type": _TEXT,
-    "default": _ANY,
-    "description": _TEXT,
-    "is_chat_input": _FLAG,
-    "is_chat_history": _FLAG,
-    "enum": _LIST,
-    "is_required": _FLAG,
-    "sample": _ANY,
-}
-_OUTPUT = {"type": _TEXT, "description": _TEXT, "is_chat_output": _FLAG}
+_INPUT = {**INPUT, "is_required": FLAG, "sample": ANY}
+_OUTPUT = {"type": TEXT, "description": TEXT, "is_chat_output": FLAG}
 _OF_THE_CLIENT = frozenset({"stream", "n", "extra_headers", "extra_body", "extra_query", "timeout"})
 """What a prompty may say beside the parameters that an llm node has."""
 

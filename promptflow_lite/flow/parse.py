@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from promptflow_lite.errors import Diagnostic, near_miss
 from promptflow_lite.flow.environment import is_forbidden, text_of
+from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, LIST, MAPPING, TEXT, Kind, one_of
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import Document, KeyPath
 from promptflow_lite.flow.spec import (
@@ -31,25 +31,7 @@ _NODE_TYPES = tuple(name for name in get_args(NodeType) if name not in ("flex", 
 _REFUSED_NODE_TYPES = {"csharp": "C#", "action": "action"}
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a key may hold."""
-
-    words: str
-    accepts: Callable[[Any], bool]
-    choices: tuple[str, ...] = ()
-
-
-def _one_of(*choices: str) -> Kind:
-    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
-
-
-_ANY = Kind("anything", lambda value: True)
-_TEXT = Kind("a string", lambda value: isinstance(value, str))
 _SCALAR = Kind("a string", lambda value: isinstance(value, str | int | float) and not isinstance(value, bool))
-_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
-_LIST = Kind("a list", lambda value: isinstance(value, list))
 _TEXTS = Kind(
     "a list of strings", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)
 )
@@ -60,66 +42,58 @@ _SECONDS = Kind(
 _CONNECTION = Kind("a connection's name", lambda value: isinstance(value, str | dict))
 
 _FLOW = {
-    "$schema": _ANY,
-    "id": _ANY,
-    "version": _ANY,
-    "tools": _ANY,
-    "name": _TEXT,
-    "display_name": _TEXT,
-    "description": _TEXT,
-    "type": _one_of("standard", "chat", "evaluation"),
-    "language": _TEXT,
-    "inputs": _MAPPING,
-    "outputs": _MAPPING,
-    "nodes": _LIST,
-    "node_variants": _MAPPING,
-    "environment": _MAPPING,
-    "environment_variables": _MAPPING,
+    "$schema": ANY,
+    "id": ANY,
+    "version": ANY,
+    "tools": ANY,
+    "name": TEXT,
+    "display_name": TEXT,
+    "description": TEXT,
+    "type": one_of("standard", "chat", "evaluation"),
+    "language": TEXT,
+    "inputs": MAPPING,
+    "outputs": MAPPING,
+    "nodes": LIST,
+    "node_variants": MAPPING,
+    "environment": MAPPING,
+    "environment_variables": MAPPING,
     "additional_includes": _TEXTS,
-    "message_format": _one_of("basic", "openai-vision"),
-    "tags": _MAPPING,
-}
-_INPUT = {
-    "type": _TEXT,
-    "default": _ANY,
-    "description": _TEXT,
-    "is_chat_input": _FLAG,
-    "is_chat_history": _FLAG,
-    "enum": _LIST,
+    "message_format": one_of("basic", "openai-vision"),
+    "tags": MAPPING,
 }
 _OUTPUT = {
-    "type": _TEXT,
-    "reference": _ANY,
-    "description": _TEXT,
-    "is_chat_output": _FLAG,
-    "evaluation_only": _FLAG,
+    "type": TEXT,
+    "reference": ANY,
+    "description": TEXT,
+    "is_chat_output": FLAG,
+    "evaluation_only": FLAG,
 }
 _NODE = {
-    "name": _TEXT,
-    "type": _TEXT,
-    "source": _MAPPING,
-    "inputs": _MAPPING,
+    "name": TEXT,
+    "type": TEXT,
+    "source": MAPPING,
+    "inputs": MAPPING,
     "connection": _CONNECTION,
-    "api": _TEXT,
-    "provider": _TEXT,
-    "module": _TEXT,
-    "activate": _MAPPING,
-    "aggregation": _FLAG,
-    "reduce": _FLAG,
-    "use_variants": _FLAG,
+    "api": TEXT,
+    "provider": TEXT,
+    "module": TEXT,
+    "activate": MAPPING,
+    "aggregation": FLAG,
+    "reduce": FLAG,
+    "use_variants": FLAG,
     "timeout": _SECONDS,
-    "comment": _ANY,
-    "enable_cache": _ANY,
-    "skip": _ANY,
+    "comment": ANY,
+    "enable_cache": ANY,
+    "skip": ANY,
 }
 _SOURCE = {
-    "type": _one_of("code", "package", "package_with_prompt"),
-    "path": _TEXT,
-    "tool": _TEXT,
+    "type": one_of("code", "package", "package_with_prompt"),
+    "path": TEXT,
+    "tool": TEXT,
 }
-_ACTIVATE = {"when": _ANY, "is": _ANY}
-_VARIANTS = {"default_variant_id": _SCALAR, "variants": _MAPPING}
-_VARIANT = {"node": _MAPPING, "description": _TEXT}
+_ACTIVATE = {"when": ANY, "is": ANY}
+_VARIANTS = {"default_variant_id": _SCALAR, "variants": MAPPING}
+_VARIANT = {"node": MAPPING, "description": TEXT}
 
 
 class Complaints:
@@ -277,7 +251,7 @@ def _check_language(data: Mapping[str, Any], complaints: Complaints) -> None:
 
 
 def _input_of(data: Any, path: KeyPath, complaints: Complaints) -> FlowInput:
-    fields = complaints.fields(data, _INPUT, path, "an input")
+    fields = complaints.fields(data, INPUT, path, "an input")
     if "type" not in fields:
         if not isinstance(data, dict) or data.get("type") is None:
             complaints.missing("type", "an input", path)

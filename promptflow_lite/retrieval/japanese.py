@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -38,16 +39,7 @@ def words(text: str) -> list[str]:
     Raises:
         MissingExtra: SudachiPy or its dictionary is not installed.
     """
-    found: list[str] = []
-    for start in range(0, len(text), _LONGEST):
-        with _LOCK:
-            morphemes = list(_tokenizer().tokenize(text[start : start + _LONGEST]))
-            found += [
-                morpheme.normalized_form()
-                for morpheme in morphemes
-                if morpheme.part_of_speech()[0] not in _GRAMMAR
-            ]
-    return found
+    return _forms(text, without=_GRAMMAR, form=lambda morpheme: str(morpheme.normalized_form()))
 
 
 def surfaces(text: str) -> list[str]:
@@ -56,13 +48,15 @@ def surfaces(text: str) -> list[str]:
     Raises:
         MissingExtra: SudachiPy or its dictionary is not installed.
     """
+    return _forms(text, without=_MARKS, form=lambda morpheme: str(morpheme.surface()))
+
+
+def _forms(text: str, *, without: frozenset[str], form: Callable[[Any], str]) -> list[str]:
     found: list[str] = []
     for start in range(0, len(text), _LONGEST):
         with _LOCK:
-            morphemes = list(_tokenizer().tokenize(text[start : start + _LONGEST]))
-            found += [
-                morpheme.surface() for morpheme in morphemes if morpheme.part_of_speech()[0] not in _MARKS
-            ]
+            morphemes = _tokenizer().tokenize(text[start : start + _LONGEST])
+            found += [form(each) for each in morphemes if each.part_of_speech()[0] not in without]
     return found
 
 

@@ -16,6 +16,7 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.retrieval.japanese import dictionary, words
 
 __all__ = [
+    "IS_JAPANESE",
     "TOKENIZER",
     "Terms",
     "Tokenizer",
@@ -45,7 +46,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0df
 
 _RUNS = re.compile(f"([{_SPACELESS}]+)|([{_HANGUL}]+)|((?:(?![{_SPACELESS}{_HANGUL}_])[\\w{_MARKS}])+)")
 _IS_KANJI = re.compile(f"[{_KANJI}]")
-_IS_JAPANESE = re.compile(f"[{_KANJI}{_KANA}]")
+IS_JAPANESE = re.compile(f"[{_KANJI}{_KANA}]")
 _TOKENS = re.compile(f"[{_SPACELESS}]|(?:(?![{_SPACELESS}_])[\\w{_MARKS}])+")
 # What a chunk's size counts: a character of a spaceless script, or at most twelve others between spaces, so
 # that one endless word (base64, a URL) does not count as one.
@@ -122,7 +123,7 @@ def analyzer(tokenizer: str) -> Terms:
 def _terms_and_words(text: str) -> list[str]:
     """The terms, and the words of Japanese beside them: together they found more than either."""
     plain = normalize(text)
-    japanese = (run for run, _, _ in _RUNS.findall(plain) if _IS_JAPANESE.search(run))
+    japanese = (run for run, _, _ in _RUNS.findall(plain) if IS_JAPANESE.search(run))
     found = ("".join(filter(str.isalnum, normalize(word))) for run in japanese for word in words(run))
     return [*terms(plain), *filter(None, found)]
 

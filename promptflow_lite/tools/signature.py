@@ -15,24 +15,12 @@ from typing import Any
 
 from promptflow_lite.connections.base import Connection
 from promptflow_lite.connections.strong import CustomStrongTypeConnection
+from promptflow_lite.flow.annotations import TYPES
 from promptflow_lite.tools.tool import Mode, Param, Tool, ToolMark, mark_of
 
 __all__ = ["mode_of", "of_signature", "params_of"]
 
 _VALUE_TYPES: Mapping[Any, str] = {int: "int", float: "double", bool: "bool", str: "string", list: "list"}
-_BY_NAME = {
-    "int": "int",
-    "float": "double",
-    "bool": "bool",
-    "str": "string",
-    "list": "list",
-    "List": "list",
-    "Image": "image",
-    "Secret": "secret",
-    "FilePath": "file_path",
-    "PromptTemplate": "prompt_template",
-    "AssistantDefinition": "assistant_definition",
-}
 
 
 def of_signature(function: Callable[..., Any], *, name: str | None = None) -> Tool:
@@ -144,10 +132,10 @@ def _connection_name(annotation: Any) -> str | None:
 
 def _value_type(annotation: Any) -> str:
     if isinstance(annotation, str):
-        return _BY_NAME.get(annotation.rpartition(".")[2], "object")
+        return TYPES.get(annotation.rpartition(".")[2], "object")
     if typing.get_args(annotation):
         return "object"  # a list of something takes what a list does not, as in Prompt flow
     origin = typing.get_origin(annotation) or annotation
     if origin in _VALUE_TYPES:
         return _VALUE_TYPES[origin]
-    return _BY_NAME.get(getattr(origin, "__name__", ""), "object")
+    return TYPES.get(getattr(origin, "__name__", ""), "object")

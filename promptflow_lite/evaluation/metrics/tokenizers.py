@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from promptflow_lite.errors import InputError, MissingExtra, near_miss
 from promptflow_lite.retrieval.japanese import surfaces
-from promptflow_lite.retrieval.tokenize import tokens
+from promptflow_lite.retrieval.tokenize import IS_JAPANESE, normalize, tokens
 
 __all__ = ["TOKENIZERS", "Tokenize", "Tokenizer", "tokenizer"]
 
@@ -18,21 +16,15 @@ Tokenize = Callable[[str], list[str]]
 
 Tokenizer = Literal["auto", "mixed", "words", "characters", "japanese"]
 
-_JAPANESE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff々]")
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).lower()
-
 
 def words(text: str) -> list[str]:
     """What stands between white space, punctuation included: for scripts with spaces."""
-    return _normal(text).split()
+    return normalize(text).split()
 
 
 def characters(text: str) -> list[str]:
     """Every character but white space."""
-    return [character for character in _normal(text) if not character.isspace()]
+    return [character for character in normalize(text) if not character.isspace()]
 
 
 def japanese(text: str) -> list[str]:
@@ -42,8 +34,8 @@ def japanese(text: str) -> list[str]:
         MissingExtra: SudachiPy is not installed.
     """
     found: list[str] = []
-    for token in surfaces(_normal(text)):
-        found += [token] if _JAPANESE.search(token) else tokens(token)
+    for token in surfaces(normalize(text)):
+        found += [token] if IS_JAPANESE.search(token) else tokens(token)
     return found
 
 
@@ -76,7 +68,7 @@ def tokenizer(name: Tokenizer, texts: Sequence[str] = ()) -> tuple[str, Tokenize
                 hint=near_miss(name, TOKENIZERS),
             )
         return name, TOKENIZERS[name]
-    if any(_JAPANESE.search(text) for text in texts):
+    if any(IS_JAPANESE.search(text) for text in texts):
         try:
             japanese("語")
         except MissingExtra:
