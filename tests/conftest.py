@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from promptflow_lite.settings import settings
@@ -13,6 +14,10 @@ from promptflow_lite.settings import settings
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = settings().models
 """The machine's cache of weights, read before a test's own home hides it."""
+
+# How long an example takes says more about the machine than about the code: no deadlines.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _KEYS = ("OPENAI_", "AZURE_OPENAI_", "MLFLOW_", "PF_")
 

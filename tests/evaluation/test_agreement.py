@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from krippendorff import alpha as reference_alpha
 from sklearn.metrics import cohen_kappa_score
@@ -24,7 +24,6 @@ def as_matrix(units: list[list[int]]) -> Any:
 
 
 @pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
-@settings(deadline=None)  # the first call of the package takes long on a busy machine
 @given(units=UNITS.filter(lambda units: len({v for u in units if len(u) > 1 for v in u}) > 1))
 def test_alpha_is_that_of_the_package_with_gaps_and_any_number_of_raters(
     level: Level, units: list[list[int]]
@@ -49,7 +48,6 @@ def test_alpha_of_the_published_example() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, "linear", "quadratic"])
-@settings(deadline=None)
 @given(pairs=st.lists(st.tuples(RATINGS, RATINGS), min_size=2, max_size=30))
 def test_kappa_is_scikit_learns(weights: Weights | None, pairs: list[tuple[int, int]]) -> None:
     if len({value for pair in pairs for value in pair}) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -22,7 +22,6 @@ def counted(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str], Confusi
     return truth, predicted, confusion(truth, predicted, LABELS)
 
 
-@settings(deadline=None)  # the first call of scikit-learn takes long on a busy machine
 @given(_pairs)
 def test_the_figures_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truth, predicted, found = counted(pairs)

@@ -104,7 +104,7 @@ def test_one_value_says_nothing_of_the_mean() -> None:
 
 
 @example([-1.0, -2.0])
-@settings(max_examples=30, deadline=None)  # each resamples 10,000 times
+@settings(max_examples=30)  # each resamples 10,000 times
 @given(st.lists(st.floats(-5, 5, width=16), min_size=2, max_size=40))
 def test_the_p_value_never_contradicts_the_interval(values: list[float]) -> None:
     found = mean(values)
