@@ -16,8 +16,9 @@ from promptflow_lite.errors import InputError
 
 __all__ = ["Ref", "follow"]
 
-Scope = Literal["inputs", "node", "data", "run.inputs", "run.outputs"]
+Scope = Literal["inputs", "node", "data", "run.inputs", "run.outputs", "turn"]
 
+_COLUMNS: tuple[Scope, ...] = ("data", "run.inputs", "run.outputs", "turn")
 _STEP = re.compile(r"\.?(?:(\w+)|\['(.*?)'\]|\[(\d+)\])")
 
 
@@ -65,17 +66,18 @@ class Ref:
         """Parse a column reference: `${data.COL}`, `${run.inputs.COL}`, `${run.outputs.COL}`.
 
         The rest of the text is one column name; it may hold dots (Prompt flow 1.18: no paths in columns).
+        `${turn.PART}` is ours: a part of each turn of a conversation.
 
         Raises:
             ValueError: the text names no known source.
         """
         body = text[2:-1]
-        for scope in ("data", "run.inputs", "run.outputs"):
+        for scope in _COLUMNS:
             if body.startswith(scope + ".") and len(body) > len(scope) + 1:
                 return cls(scope, body[len(scope) + 1 :])
         raise ValueError(
-            f"{text!r} is no column reference; expected '${{data.COLUMN}}', '${{run.inputs.COLUMN}}' "
-            "or '${run.outputs.COLUMN}'"
+            f"{text!r} is no column reference; expected '${{data.COLUMN}}', '${{run.inputs.COLUMN}}', "
+            "'${run.outputs.COLUMN}' or '${turn.PART}'"
         )
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,8 @@ class FlowJob(BaseModel):
     """Where paths of images in the lines may lead, beside the flow's folder: the data's, the base run's."""
     folder: str = ""
     """The run's own folder: images that nodes give are kept there."""
+    mode: Literal["", "talk", "each"] = ""
+    """Whether lines are conversations (`runs.turns`): talks with the flow, or turns that it gets one each."""
     memory_mb: int | None = None
     """What a worker process may take at most (its address space); `None` sets no limit."""
     cache: str | None = None

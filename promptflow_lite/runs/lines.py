@@ -140,7 +140,7 @@ class Lines:
                 continue
             count += len(lacking)
             complaints += lacking[: max(0, _SHOWN - len(complaints))]
-        complain(complaints, count, "missing-column")
+        complain(complaints, count, self._plan.code)
 
     def _in_order(self) -> Iterator[Line]:
         for key, rows, _ in self._sources.joined(self._wanted):

@@ -15,6 +15,7 @@ from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
+from promptflow_lite.engine.turns import run_conversation, run_each
 from promptflow_lite.errors import InputError
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.runs.images import KeptImages
@@ -188,10 +189,15 @@ class _Stubborn:
         ]
 
 
+_RUN = {"talk": run_conversation, "each": run_each}
+"""Who runs a line that is a conversation."""
+
+
 async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
     """What came of one line; inputs of the wrong type are its failure."""
+    run = _RUN[job.mode] if job.mode else run_line
     try:
-        return await run_line(
+        return await run(
             bound,
             line.inputs,
             line_number=line.number,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.flow.refs import Ref
@@ -37,6 +37,9 @@ class Scope:
 @dataclass(frozen=True)
 class Plan:
     """Where each input comes from: a reference, or a literal."""
+
+    code: ClassVar[str] = "missing-column"
+    """Of the error about rows that lack something."""
 
     values: Mapping[str, Any]
     optional: frozenset[str]

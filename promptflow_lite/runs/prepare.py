@@ -20,11 +20,11 @@ from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.runs import data, snapshot
 from promptflow_lite.runs.job import FlowJob
 from promptflow_lite.runs.lines import Lines, Sources
-from promptflow_lite.runs.mapping import plan_of
 from promptflow_lite.runs.outcome import Outcome
 from promptflow_lite.runs.records import Key, dumps
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore
+from promptflow_lite.runs.turns import Mode, plan_lines
 from promptflow_lite.settings import settings
 
 __all__ = ["Prepared", "differences", "prepare"]
@@ -52,6 +52,8 @@ class Prepared:
     """What was asked for as `init`, secrets included: never kept."""
     folders: tuple[str, ...]
     """Where the paths of images in the lines may lead, beside the flow's folder."""
+    mode: Mode = ""
+    """Whether the lines are conversations."""
 
     @property
     def job(self) -> FlowJob:
@@ -67,6 +69,7 @@ class Prepared:
             memory_mb=self.run.worker_memory_mb,
             cache=None if self.run.cache is None else str(settings().cache) if self.run.cache else "",
             folders=self.folders,
+            mode=self.mode,
         )
 
 
@@ -93,7 +96,7 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     if base is not None and outcome is not None:
         notes += _partly(rows, outcome, base)
     sources = Sources(rows, outcome)
-    plan = plan_of(sources.scopes(), run.column_mapping, flow.inputs)
+    plan, mode = plan_lines(flow, sources.scopes(), run.column_mapping)
     is_partial = flow.type == "evaluation" or base is not None or run.skip_bad_lines
     lines = Lines(sources, plan, run, skip_incomplete=is_partial)
     if run.skip_bad_lines and lines.skipped:
@@ -120,6 +123,7 @@ def prepare(run: Run, store: RunStore) -> Prepared:
         variables,
         init,
         _folders(run, base, store),
+        mode,
     )
 
 

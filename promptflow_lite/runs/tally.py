@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from promptflow_lite.engine.results import LineResult, NodeRun, Status
+from promptflow_lite.engine.turns import by_turn
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
@@ -29,6 +30,8 @@ class Tally:
         self.usage = Usage()
         self.lines: list[LineResult] = []
         """What the aggregation gets: the completed lines, or with `keep_outputs` all of them."""
+        self.of_turns = False
+        """Whether those are turns of conversations, and not whole lines."""
         self._keep_outputs = keep_outputs
         aggregations = [node for node in flow.nodes if node.aggregation]
         sources = {name for node in aggregations for name in node.sources()}
@@ -59,7 +62,9 @@ class Tally:
         else:
             self.reasons[result.error.code if result.error else "unknown"] += 1
         if self._keep_outputs or (self._aggregates and result.status is Status.Completed):
-            self.lines.append(self._slim(result))
+            parts = by_turn(result)
+            self.of_turns = self.of_turns or parts[0] is not result
+            self.lines += map(self._slim, parts)
 
     def add_all(self, results: Iterable[LineResult]) -> None:
         """Count lines of an earlier part of the run."""
@@ -98,6 +103,12 @@ def accounted(metrics: Mapping[str, Any], tally: Tally, left_out: int) -> tuple[
         tally: of the lines that were run.
         left_out: lines that were not run, because there was nothing to run.
     """
+    if tally.of_turns:  # the evaluator counted turns, which are no lines of the run
+        return {
+            **metrics,
+            "turns": sum(line.status is Status.Completed for line in tally.lines),
+            "failed": tally.failed,
+        }, 0
     skipped, scored = metrics.get("skipped"), metrics.get("scored")
     if not _is_count(skipped) or not _is_count(scored) or scored + skipped > tally.completed:
         return dict(metrics), 0
