@@ -260,6 +260,15 @@ def serve(
     log_level: Annotated[
         LogLevel, typer.Option("--log-level", help="What goes to stderr; 'get-logs' has all of it.")
     ] = LogLevel.warning,
+    mlflow: Annotated[
+        str,
+        typer.Option(
+            "--mlflow",
+            help="Tell this MLflow of requests, as traces: the part that a deployment's data_collector keeps, "
+            "else all. Feedback becomes their assessments.",
+            metavar="URI",
+        ),
+    ] = "",
 ) -> int:
     """Serve an endpoint: one process at the door, and one or more for each deployment.
 
@@ -277,6 +286,7 @@ def serve(
             max_body_bytes=max_body_bytes,
             grace_s=grace_s,
             log_level=log_level.value,
+            mlflow=mlflow,
         ),
     )
 

@@ -31,6 +31,7 @@ class Where:
     max_body_bytes: int
     grace_s: float
     log_level: str
+    mlflow: str = ""
 
 
 def serve(kept: Kept, where: Where) -> int:
@@ -48,6 +49,7 @@ def serve(kept: Kept, where: Where) -> int:
             max_body_bytes=where.max_body_bytes,
             grace_s=where.grace_s,
             log_level=where.log_level,
+            mlflow=where.mlflow,
         )
         ended_by = serve_endpoint(
             kept,

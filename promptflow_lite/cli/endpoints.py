@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,7 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
         "connections": deployment.connections,
         "environment_variables": dict.fromkeys(deployment.environment_variables, "***"),
         "instance_count": deployment.instance_count,
+        "data_collector": deployment.data_collector and asdict(deployment.data_collector),
         "request_timeout_ms": settings.request_timeout_ms,
         "max_concurrent_requests_per_instance": settings.max_concurrent_requests_per_instance,
         "max_queue_wait_ms": settings.max_queue_wait_ms,

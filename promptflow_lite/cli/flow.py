@@ -289,6 +289,27 @@ def serve(
         LogLevel,
         typer.Option("--log-level", help="info: also what the flow's code prints. Requests are not logged."),
     ] = LogLevel.warning,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            "--collect",
+            help="Keep requests and their answers, and feedback, in this folder: pf data from-traffic makes "
+            "data of them.",
+            metavar="DIR",
+        ),
+    ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            "--mlflow",
+            help="Tell this MLflow of requests, as traces; feedback becomes their assessments.",
+            metavar="URI",
+        ),
+    ] = None,
+    sampling_rate: Annotated[
+        float,
+        typer.Option("--sampling-rate", help="Which part of the requests that is.", min=0.0, max=1.0),
+    ] = 1.0,
     skip_open_browser: Annotated[
         bool, typer.Option("--skip-open-browser", help="Open no browser at the start.")
     ] = False,
@@ -326,6 +347,9 @@ def serve(
             grace_s=grace_s,
             skip_open_browser=skip_open_browser,
             log_level=log_level.value,
+            collect=collect,
+            mlflow=mlflow,
+            sampling_rate=sampling_rate,
         )
     )
 

@@ -50,6 +50,9 @@ class Asked:
     grace_s: float
     skip_open_browser: bool
     log_level: str
+    collect: Path | None = None
+    mlflow: str | None = None
+    sampling_rate: float = 1.0
 
 
 def serve(asked: Asked) -> int:
@@ -124,6 +127,7 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         lines = (hashed(key),)
         say(f"key: {key}")
         say("callers need it; it is shown only now. PF_SERVE_KEY or --key-file keeps one over a restart\n")
+    collect = os.fspath(asked.collect.expanduser().absolute()) if asked.collect else ""
     hosts = None if is_open else (*_LOOPBACK_NAMES, asked.host.lower(), *(asked.allowed_hosts or ()))
     return Plan(
         source=_source(asked.source),
@@ -142,6 +146,10 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         hosts=hosts,
         log_level=asked.log_level,
         origins=tuple(origin.rstrip("/").lower() for origin in asked.cors_origins or ()),
+        collect=collect,
+        feedback=f"{collect}/feedback.jsonl" if collect else "",
+        sampling_rate=asked.sampling_rate,
+        mlflow=asked.mlflow or "",
     )
 
 
@@ -166,11 +174,14 @@ def _serve_endpoint(asked: Asked) -> int:
         "--environment-variables": asked.environment_variables,
         "--init": asked.init,
         "--key-file": asked.key_file,
+        "--collect": asked.collect,
+        "--sampling-rate": asked.sampling_rate != 1.0,
     }
     wrong = [option for option, is_said in stated.items() if is_said]
     if wrong:
         message = f"{', '.join(wrong)}: not for an endpoint, whose deployments say that themselves"
-        raise UserError(message, code="bad-option", hint="see instance_count, variants, connections")
+        hint = "see instance_count, variants, connections, data_collector"
+        raise UserError(message, code="bad-option", hint=hint)
     kept = endpoint_serve.applied(asked.source)
     return endpoint_serve.serve(
         kept,
@@ -182,6 +193,7 @@ def _serve_endpoint(asked: Asked) -> int:
             max_body_bytes=asked.max_body_bytes,
             grace_s=asked.grace_s,
             log_level=asked.log_level,
+            mlflow=asked.mlflow or "",
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import Runs
 from promptflow_lite.serving.schema import document_of
 from promptflow_lite.serving.score import Score, is_shown
+from promptflow_lite.serving.traffic.watch import Traffic
 
 __all__ = ["Options", "create_app"]
 
@@ -44,6 +46,8 @@ class Options:
     """The file that feedback is kept in."""
     only: Collection[str] | None = None
     """The outputs of `/score`; `None` for all but those that are for evaluation only."""
+    traffic: Traffic | None = None
+    """Is told of requests and feedback; `None` where nobody wants to know."""
 
 
 def create_app(
@@ -62,14 +66,14 @@ def create_app(
         metrics: where answers are counted; the endpoint may count there too.
     """
     metrics, access = metrics or Metrics(), options.access
-    runs, here = Runs(metrics), version("promptflow_lite")
+    runs, here = Runs(metrics, options.traffic), version("promptflow_lite")
     document = _Document(endpoint, here, options)
     routes: list[BaseRoute] = [
         Route("/score", Score(endpoint, runs, only=options.only), methods=["POST"]),
         Route("/v1/chat/completions", Completions(endpoint, runs), methods=["POST"]),
         Route("/v1/models", Models(endpoint), methods=["GET"]),
         Route("/v1/models/{model:path}", Models(endpoint), methods=["GET"]),
-        Route("/feedback", Feedback(options.feedback, endpoint.name), methods=["POST"]),
+        Route("/feedback", Feedback(options.feedback, endpoint.name, options.traffic), methods=["POST"]),
         Route("/health", _Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
         Route("/version", _Json(lambda: _version(here)), methods=["GET"]),
         Route("/swagger.json", _Json(document), methods=["GET"]),
@@ -85,6 +89,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await endpoint.close()
+        if options.traffic is not None:
+            await asyncio.to_thread(options.traffic.close)
 
     app = FastAPI(
         title=endpoint.name,

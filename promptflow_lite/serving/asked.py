@@ -49,6 +49,8 @@ class Keys:
     """The keys of each part."""
     needed: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
     """Those of them that must be there."""
+    azures_of_parts: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
+    """Keys of a part that only mean something in Azure."""
 
 
 class Asked:
@@ -178,7 +180,8 @@ class Complaints:
         return value
 
     def _part(self, value: Any, path: KeyPath, kind: type) -> Any:
-        kept = self._mapping(value, path, self._keys.parts[kind])
+        keys = self._keys
+        kept = self._mapping(value, path, keys.parts[kind], keys.azures_of_parts.get(kind, ()))
         needed = [name for name in self._keys.needed.get(kind, ()) if name not in kept]
         for name in needed:
             self.add("missing-key", f"{_last(path)} needs {name!r}", path)

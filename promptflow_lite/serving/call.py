@@ -73,6 +73,8 @@ class Call:
     """Of the error, if there was one."""
     extra: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Headers for the answer."""
+    size: int = 0
+    """Bytes of its body, once that was read."""
 
     @staticmethod
     def of(scope: Scope) -> Call:
@@ -95,6 +97,7 @@ class Call:
             return empty
         _check_kind(self.headers)
         body = await self._read(receive, length)
+        self.size = len(body)
         if not body and empty is not None:
             return empty
         try:

@@ -11,6 +11,8 @@ from typing import Any
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import dumps, send_json
+from promptflow_lite.serving.traffic.scrub import scrub
+from promptflow_lite.serving.traffic.watch import Traffic
 
 __all__ = ["Feedback"]
 
@@ -26,11 +28,13 @@ class Feedback:
     Args:
         file: where the lines go; made, with its folder, at the first one.
         endpoint: written into each line.
+        traffic: is told of each line too.
     """
 
-    def __init__(self, file: Path, endpoint: str) -> None:
+    def __init__(self, file: Path, endpoint: str, traffic: Traffic | None = None) -> None:
         self._file = file
         self._endpoint = endpoint
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,10 +54,12 @@ class Feedback:
                 key: value for key, value in body.items() if key not in ("request_id", "score", "comment")
             },
         }
-        text = dumps(line)
+        text, _ = scrub(dumps(line))
         if len(text) > _LARGEST:
             raise Refusal(413, "body-too-large", f"feedback may have {_LARGEST:,} bytes")
         await asyncio.to_thread(self._keep, text)
+        if self._traffic is not None:
+            await asyncio.to_thread(self._traffic.rated, line)
         await send_json(send, 200, {"status": "Feedback received."})
 
     def _keep(self, text: bytes) -> None:

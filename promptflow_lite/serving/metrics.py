@@ -71,6 +71,15 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._collected = Counter(
+            "promptflow_collected", "Requests kept.", ["deployment"], registry=registry
+        )
+        self._not_collected = Counter(
+            "promptflow_not_collected",
+            "Requests that were drawn to be kept, and are lost.",
+            ["deployment", "reason"],
+            registry=registry,
+        )
         # A series is looked up by its labels' text, which costs more than to count: each is looked up once.
         self._request_of = lru_cache(_MOST_SERIES)(self._requests.labels)
         self._seconds_of = lru_cache(_MOST_SERIES)(self._seconds.labels)
@@ -106,6 +115,20 @@ class Metrics:
         """Note how many runs there are now."""
         self._in_flight_of(deployment).set(in_flight)
         self._queued_of(deployment).set(queued)
+
+    def collected(self, deployment: str, count: int) -> None:
+        """Count requests that were kept."""
+        self._collected.labels(deployment).inc(count)
+
+    def not_collected(self, deployment: str, reason: str, count: int) -> None:
+        """Count requests that should have been kept.
+
+        Args:
+            deployment: who answered them.
+            reason: `queue-full` or `disk`.
+            count: how many.
+        """
+        self._not_collected.labels(deployment, reason).inc(count)
 
     def text(self) -> bytes:
         """Prometheus' text form."""

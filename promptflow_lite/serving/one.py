@@ -9,6 +9,7 @@ from collections.abc import Callable
 from promptflow_lite.serving.app import create_app
 from promptflow_lite.serving.deployment import Alone, BoundDeployment
 from promptflow_lite.serving.door import Closing
+from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.plan import Plan
 from promptflow_lite.serving.server import Server, allow_connections
 
@@ -18,8 +19,8 @@ __all__ = ["make", "serve"]
 def make(plan: Plan, deployment: BoundDeployment, *, on_ready: Callable[[], None] = lambda: None) -> Server:
     """The server of a plan, ready to run."""
     allow_connections()
-    endpoint, closing = Alone(deployment), Closing()
-    app = create_app(endpoint, plan.options(endpoint), closing=closing)
+    endpoint, closing, metrics = Alone(deployment), Closing(), Metrics()
+    app = create_app(endpoint, plan.options(endpoint, metrics), closing=closing, metrics=metrics)
     return Server(app, closing, grace_s=plan.grace_s, on_ready=on_ready)
 
 

@@ -19,6 +19,9 @@ from promptflow_lite.serving.deployment import Alone, BoundDeployment, load
 from promptflow_lite.serving.door import Access
 from promptflow_lite.serving.gate import Gate
 from promptflow_lite.serving.keys import Keys
+from promptflow_lite.serving.metrics import Metrics
+from promptflow_lite.serving.traffic.collector import Collector
+from promptflow_lite.serving.traffic.told import traffic_of
 from promptflow_lite.settings import settings
 
 __all__ = ["Plan"]
@@ -50,6 +53,12 @@ class Plan:
     log_level: str = "warning"
     feedback: str = ""
     """A file; empty for the one in the home folder that is named like the flow."""
+    collect: str = ""
+    """The folder that requests are kept in; empty for none."""
+    sampling_rate: float = 1.0
+    """Which part of the requests is kept and traced."""
+    mlflow: str = ""
+    """The address of an MLflow that is told of requests as traces; empty for none."""
 
     def to_json(self) -> bytes:
         """The plan for another process."""
@@ -85,9 +94,16 @@ class Plan:
         """Let this process write its log."""
         log.configure(self.log_level, redactor(provider(settings())))
 
-    def options(self, endpoint: Alone) -> Options:
-        """How the endpoint is served."""
+    def options(self, endpoint: Alone, metrics: Metrics) -> Options:
+        """How the endpoint is served.
+
+        Args:
+            endpoint: which.
+            metrics: where the requests that are kept are counted.
+        """
         file = self.feedback or os.fspath(settings().home / "feedback" / f"{endpoint.name}.jsonl")
+        redact = redactor(provider(settings())) if self.collect or self.mlflow else bytes
+        takers = [Collector(Path(self.collect), redact, metrics)] if self.collect else []
         return Options(
             access=Access(
                 Keys(self.keys, file=Path(self.key_file) if self.key_file else None),
@@ -97,4 +113,7 @@ class Plan:
             limits=Limits(body_bytes=self.max_body_bytes, body_s=self.body_s),
             feedback=Path(file),
             only=settings().response_fields,
+            traffic=traffic_of(
+                endpoint.name, takers, lambda name: self.sampling_rate, mlflow=self.mlflow, redact=redact
+            ),
         )

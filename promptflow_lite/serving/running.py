@@ -16,6 +16,7 @@ from promptflow_lite.serving.call import Call, Receive
 from promptflow_lite.serving.deployment import Deployment
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import ClientGone, Refusal, of_failure
+from promptflow_lite.serving.traffic.watch import Traffic
 
 __all__ = ["Part", "Runs", "log"]
 
@@ -29,10 +30,16 @@ Tell = Callable[[Sequence[Part]], Awaitable[None]]
 
 
 class Runs:
-    """Runs flows for requests: through the gate, counted, logged where they fail."""
+    """Runs flows for requests: through the gate, counted, logged where they fail.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        metrics: where they are counted.
+        traffic: is told of each that was answered; `None` where nobody wants to know.
+    """
+
+    def __init__(self, metrics: Metrics, traffic: Traffic | None = None) -> None:
         self._metrics = metrics
+        self._traffic = traffic
 
     async def result(
         self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], receive: Receive
@@ -46,7 +53,7 @@ class Runs:
         call.deployment = deployment.name
         async with _while_wanted(receive):
             line = await self._run(deployment, inputs)
-        return self._checked(call, deployment, line)
+        return self._checked(call, deployment, inputs, line)
 
     async def streamed(
         self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], receive: Receive, tell: Tell
@@ -82,7 +89,7 @@ class Runs:
                 if not run.done():
                     run.cancel()
                     await asyncio.wait([run], timeout=_LEAVING_S)
-        return self._checked(call, deployment, line)
+        return self._checked(call, deployment, inputs, line)
 
     async def _run(
         self,
@@ -102,9 +109,13 @@ class Runs:
             finally:
                 self._metrics.busy(deployment.name, in_flight=gate.inside - 1, queued=gate.queued)
 
-    def _checked(self, call: Call, deployment: Deployment, line: LineResult) -> LineResult:
+    def _checked(
+        self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], line: LineResult
+    ) -> LineResult:
         deployment.gate.took(line.seconds)
         self._metrics.spent(deployment.name, line)
+        if self._traffic is not None:
+            self._traffic.answered(call, deployment, inputs, line)
         about = {"deployment": deployment.name}
         if line.logs:
             log.info("%s printed:\n%s", call.request_id, line.logs.rstrip("\n"), extra=about)

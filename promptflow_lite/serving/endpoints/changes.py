@@ -122,8 +122,8 @@ def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointS
 
 
 def _merged(before: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    parts = ("request_settings", "liveness_probe", "readiness_probe")
-    merged = {key: {**before.get(key, {}), **body[key]} for key in parts if key in body}
+    parts = ("request_settings", "liveness_probe", "readiness_probe", "data_collector")
+    merged = {key: {**(before.get(key) or {}), **body[key]} for key in parts if key in body}
     rest = {key: value for key, value in body.items() if key not in (*parts, "endpoint_name", "name")}
     return {**before, **rest, **merged}
 

@@ -24,7 +24,16 @@ from promptflow_lite.serving.asked import (
     read,
     resolved,
 )
-from promptflow_lite.serving.endpoints.spec import NAME, Affinity, Probe, RequestSettings, Rollout
+from promptflow_lite.serving.endpoints.spec import (
+    NAME,
+    Affinity,
+    Collect,
+    Collections,
+    DataCollector,
+    Probe,
+    RequestSettings,
+    Rollout,
+)
 
 __all__ = ["Asked", "deployment", "endpoint"]
 
@@ -32,7 +41,6 @@ _AZURES_ENDPOINT = ("compute", "identity", "kind", "location", "properties", "pu
 _AZURES_DEPLOYMENT = (
     "app_insights_enabled",
     "code_configuration",
-    "data_collector",
     "egress_public_network_access",
     "environment",
     "instance_type",
@@ -148,6 +156,7 @@ _DEPLOYMENT: Kinds = {
     "liveness_probe": ("a mapping", Probe),
     "readiness_probe": ("a mapping", Probe),
     "instance_count": ("a whole number from 1 to 64", lambda v: is_whole(v, 1, 64)),
+    "data_collector": ("a mapping", DataCollector),
 }
 _PARTS: dict[type, Kinds] = {
     RequestSettings: {
@@ -168,11 +177,25 @@ _PARTS: dict[type, Kinds] = {
             lambda v: is_text(v) and bool(_HEADER.fullmatch(v)) and v.lower() not in _OURS,
         ),
     },
+    DataCollector: {
+        "collections": ("a mapping of model_inputs and model_outputs", Collections),
+        "sampling_rate": ("a part from 0 to 1, such as 0.1", lambda v: is_number(v, 0, 1)),
+        "rolling_rate": (
+            "day, hour or minute",
+            lambda v: is_text(v) and v.lower() in ("day", "hour", "minute"),
+        ),
+    },
+    Collections: {"model_inputs": ("a mapping", Collect), "model_outputs": ("a mapping", Collect)},
+    Collect: {"enabled": ("true or false", lambda v: str(v).lower() in ("true", "false"))},
     Rollout: {
         "max_error_rate": ("a part from 0 to 1, such as 0.05", lambda v: is_number(v, 0, 1)),
         "min_requests": ("a whole number from 1", lambda v: is_whole(v, 1, 1_000_000)),
         "window_s": ("seconds from 1 to 86400", lambda v: is_number(v, 1, 86_400)),
     },
+}
+_AZURES_OF_PARTS: dict[type, tuple[str, ...]] = {
+    Collect: ("client_id", "data"),
+    Collections: ("request", "response"),
 }
 _NEEDED: dict[type, tuple[str, ...]] = {Affinity: ("header",)}
 _OF_ENDPOINT = Keys(
@@ -190,4 +213,5 @@ _OF_DEPLOYMENT = Keys(
     refused=_REFUSED,
     parts=_PARTS,
     needed=_NEEDED,
+    azures_of_parts=_AZURES_OF_PARTS,
 )

@@ -38,6 +38,8 @@ from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.server import Server, allow_connections
+from promptflow_lite.serving.traffic.collector import Collection, Collector
+from promptflow_lite.serving.traffic.told import traffic_of
 from promptflow_lite.settings import settings
 
 __all__ = ["Front", "OwnersKeys", "Way", "serve"]
@@ -61,6 +63,8 @@ class Way:
     max_body_bytes: int = 8 * 1024 * 1024
     grace_s: float = 30.0
     log_level: str = "warning"
+    mlflow: str = ""
+    """The address of an MLflow that is told of requests as traces; empty for none."""
 
 
 class OwnersKeys(Keys):
@@ -144,8 +148,15 @@ class Front:
             Options(
                 access=Access(keys, hosts=way.hosts, origins=way.origins),
                 limits=Limits(body_bytes=way.max_body_bytes),
-                feedback=self._kept.folder / "feedback.jsonl",
+                feedback=self._kept.feedback,
                 only=settings().response_fields,
+                traffic=traffic_of(
+                    self._kept.name,
+                    [Collector(self._kept.collected, self._redact, metrics, self._collection_of)],
+                    self._rate_of,
+                    mlflow=way.mlflow,
+                    redact=self._redact,
+                ),
             ),
             closing=closing,
             metrics=metrics,
@@ -168,6 +179,27 @@ class Front:
                 await self._split.close()
                 for remote in [*self._leaving]:
                     await remote.close()
+
+    def _collection_of(self, name: str) -> Collection | None:
+        """What is kept of a deployment's requests now; `None` for nothing."""
+        deployment = self._split.spec.deployments.get(name)
+        asked = deployment.data_collector if deployment is not None else None
+        if asked is None or not asked.is_on:
+            return None
+        sides = asked.collections
+        return Collection(
+            inputs=sides.model_inputs.enabled,
+            outputs=sides.model_outputs.enabled,
+            rolling_rate=asked.rolling_rate,
+        )
+
+    def _rate_of(self, name: str) -> float:
+        """Which part of a deployment's requests is kept, and traced where that is asked for."""
+        deployment = self._split.spec.deployments.get(name)
+        asked = deployment.data_collector if deployment is not None else None
+        if asked is None or not asked.is_on:
+            return 1.0 if self._way.mlflow else 0.0
+        return asked.sampling_rate
 
     async def _settled(self) -> None:
         """Wait until the deployments with traffic serve or have failed to; for others not as long."""

@@ -10,6 +10,9 @@ from typing import Any, Literal
 __all__ = [
     "NAME",
     "Affinity",
+    "Collect",
+    "Collections",
+    "DataCollector",
     "DeploymentSpec",
     "EndpointSpec",
     "Probe",
@@ -63,6 +66,47 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collect:
+    """Whether one side of the requests is kept."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collections:
+    """Which sides of the requests are kept; one that is not named is not."""
+
+    model_inputs: Collect = Collect(enabled=False)
+    model_outputs: Collect = Collect(enabled=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCollector:
+    """What is kept of a deployment's requests."""
+
+    collections: Collections = Collections()
+    sampling_rate: float = 1.0
+    """Which part of the requests, from 0 to 1."""
+    rolling_rate: Literal["day", "hour", "minute"] = "hour"
+    """How long one file is written to."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is kept."""
+        return self.collections.model_inputs.enabled or self.collections.model_outputs.enabled
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> DataCollector:
+        """What a file asks for, or what was kept of it."""
+        sides = {
+            name: Collect(enabled=str(side.get("enabled", True)).lower() == "true")  # Azure: 'True'
+            for name, side in body.get("collections", {}).items()
+        }
+        rate = str(body.get("rolling_rate", "hour")).lower()
+        return cls(**{**body, "collections": Collections(**sides), "rolling_rate": rate})
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentSpec:
     """One deployment of an endpoint."""
 
@@ -83,6 +127,7 @@ class DeploymentSpec:
     liveness_probe: Probe = Probe()
     readiness_probe: Probe = Probe()
     instance_count: int = 1
+    data_collector: DataCollector | None = None
 
     @classmethod
     def of_json(cls, body: Mapping[str, Any]) -> DeploymentSpec:
@@ -92,7 +137,9 @@ class DeploymentSpec:
             "liveness_probe": Probe(**body.get("liveness_probe", {})),
             "readiness_probe": Probe(**body.get("readiness_probe", {})),
         }
-        return cls(**{**body, **parts})
+        collector = body.get("data_collector")
+        kept = {"data_collector": DataCollector.of_json(collector)} if collector else {}
+        return cls(**{**body, **parts, **kept})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,16 @@ class Kept:
         """What the process that serves it says of itself."""
         return self.folder / "status.json"
 
+    @property
+    def feedback(self) -> Path:
+        """What people said of answers."""
+        return self.folder / "feedback.jsonl"
+
+    @property
+    def collected(self) -> Path:
+        """The folder of requests that were kept, by deployment."""
+        return self.folder / "collected"
+
     def log(self, deployment: str) -> Path:
         """The log of a deployment."""
         return self.folder / "logs" / f"{deployment}.log"

@@ -1,0 +1,177 @@
+"""How are requests kept without anyone waiting for it? A bounded queue, and a thread that writes whole lines.
+
+Each process writes files of its own, so several may share a folder. A line goes to the system in one write:
+what was flushed survives the end of the process, however that comes; what was not is half a second's worth.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from promptflow_lite.serving.metrics import Metrics
+from promptflow_lite.serving.reply import dumps
+from promptflow_lite.serving.traffic.scrub import scrub
+from promptflow_lite.serving.traffic.seen import Seen, record_of
+
+__all__ = ["Collection", "Collector"]
+
+_log = logging.getLogger("promptflow_lite.serving.traffic")
+
+_FLUSH_S = 0.5
+_MOST = 4096
+_MOST_BYTES = 64 * 1024 * 1024
+_ROLLED_BYTES = 64 * 1024 * 1024
+_FOLDERS = {"day": "%Y-%m-%d/all", "hour": "%Y-%m-%d/%H", "minute": "%Y-%m-%d/%H.%M"}
+_LAST_S = 5.0
+
+Redact = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """What is kept of the requests that are sampled."""
+
+    inputs: bool = True
+    outputs: bool = True
+    rolling_rate: Literal["day", "hour", "minute"] = "hour"
+    """How long one file is written to, if it does not get too large before."""
+
+
+class Collector:
+    """Keeps requests under a folder: `DEPLOYMENT/DATE/HOUR-PROCESS.jsonl`.
+
+    Args:
+        folder: where; made at the first request.
+        redact: replaces the secrets of connections.
+        metrics: where what is kept, and what is lost, is counted.
+        collection_of: what is kept of a deployment's requests; `None` for nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        redact: Redact,
+        metrics: Metrics,
+        collection_of: Callable[[str], Collection | None] = lambda name: Collection(),
+    ) -> None:
+        self._folder = folder
+        self._redact = redact
+        self._metrics = metrics
+        self._collection_of = collection_of
+        self._queue: deque[Seen] = deque()
+        self._bytes = 0
+        self._segments: dict[str, _Segment] = {}
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._said = 0.0
+
+    def __call__(self, seen: Seen) -> None:
+        """Keep a request soon, or count that it is lost: the queue holds 4,096, of 64 MB together."""
+        if len(self._queue) >= _MOST or self._bytes + seen.size > _MOST_BYTES or self._ended:
+            self._metrics.not_collected(seen.deployment, "queue-full", 1)
+            return
+        self._bytes += seen.size
+        self._queue.append(seen)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="pf-collector", daemon=True)
+            self._thread.start()
+        elif len(self._queue) == _MOST // 4:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left, for at most five seconds."""
+        self._ended = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_LAST_S)
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.wait(_FLUSH_S)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+        for segment in self._segments.values():
+            segment.close()
+
+    def _flush(self) -> None:
+        """Write what has come, by deployment."""
+        waiting: dict[str, list[bytes]] = {}
+        rates: dict[str, str] = {}
+        for _ in range(len(self._queue)):
+            seen = self._queue.popleft()
+            self._bytes -= seen.size
+            kept = self._collection_of(seen.deployment)
+            if kept is None:
+                continue
+            line = dumps(record_of(seen, inputs=kept.inputs, outputs=kept.outputs))
+            waiting.setdefault(seen.deployment, []).append(line + b"\n")
+            rates[seen.deployment] = kept.rolling_rate
+        for deployment, lines in waiting.items():
+            text, _ = scrub(self._redact(b"".join(lines)))
+            try:
+                self._segment(deployment, rates[deployment]).write(text)
+            except OSError as error:  # a disk that is full costs records, never a request
+                self._segments.pop(deployment, None)
+                self._metrics.not_collected(deployment, "disk", len(lines))
+                self._complain(error)
+            else:
+                self._metrics.collected(deployment, len(lines))
+
+    def _segment(self, deployment: str, rate: str) -> _Segment:
+        """The file that is written to now."""
+        period = datetime.now(UTC).strftime(_FOLDERS[rate])
+        found = self._segments.get(deployment)
+        if found is None or found.period != period or found.size > _ROLLED_BYTES:
+            if found is not None:
+                found.close()
+            found = self._segments[deployment] = _Segment.open(self._folder / deployment, period)
+        return found
+
+    def _complain(self, error: OSError) -> None:
+        if time.monotonic() > self._said:
+            self._said = time.monotonic() + 60
+            _log.error("requests are not kept: %s: %s", self._folder, error.strerror)
+
+
+@dataclass
+class _Segment:
+    """A file of whole lines."""
+
+    handle: int
+    period: str
+    size: int = 0
+
+    @classmethod
+    def open(cls, folder: Path, period: str) -> _Segment:
+        stem = folder / period
+        stem.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = stem.with_name(f"{stem.name}-{os.getpid()}-{secrets.token_hex(4)}.jsonl")
+        return cls(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), period)
+
+    def write(self, text: bytes) -> None:
+        """Write whole lines; where the disk takes a part of them, none of it stays.
+
+        Raises:
+            OSError: it took only a part, or none.
+        """
+        written = os.write(self.handle, text)
+        if written < len(text):
+            os.ftruncate(self.handle, self.size)
+            self.close()
+            raise OSError(28, "no space left on device")
+        self.size += written
+
+    def close(self) -> None:
+        os.close(self.handle)
