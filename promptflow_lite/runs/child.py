@@ -1,38 +1,27 @@
-"""What does the run's process know of one worker? How to start it, what it was sent, how it ended.
-
-A worker is a new interpreter in a session of its own: it gets no Ctrl-C of the terminal, shares no lock with
-a thread of this process as a fork would, and is killed together with every program that it has started.
-"""
+"""What does the run's process know of one worker? How to start it, what it was sent, how it ended."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import socket
-import subprocess  # workers are our own interpreter with our own module
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from promptflow_lite.engine.threads import in_thread
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, PromptflowError, UserError
-from promptflow_lite.runs.frames import Frames, Message, pack
+from promptflow_lite.runs.frames import Message
 from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key
+from promptflow_lite.runs.spawned import Spawned
 from promptflow_lite.tools.pacing import Throttled
 from promptflow_lite.tools.scope import Printed
 from promptflow_lite.tools.shared import tell
 
 __all__ = ["CRASH", "Child", "Sent"]
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from promptflow_lite.runs.worker import main; main()"
-)
+_MODULE = "promptflow_lite.runs.worker"
 CRASH = "Fatal Python error: "
 """What `faulthandler` begins with."""
 _OURS = f"{os.sep}promptflow_lite{os.sep}engine{os.sep}"
@@ -40,7 +29,6 @@ _LAST_WORDS_S = 1.0
 """Seconds a worker that hangs gets to write where it hangs."""
 _END_S = 5.0
 """Seconds a worker gets to end by itself."""
-_AT_ONCE = 65536
 
 
 class Sent:
@@ -63,19 +51,9 @@ class Child:
     Args:
         number: for people.
         process: the process.
-        channel: our end of the socket pair.
-        output: our end of the pipe that is its stdout and stderr.
-        lifeline: our end of the pipe that tells it that we live.
     """
 
-    def __init__(
-        self,
-        number: int,
-        process: subprocess.Popen[bytes],
-        channel: socket.socket,
-        output: int,
-        lifeline: int,
-    ) -> None:
+    def __init__(self, number: int, process: Spawned) -> None:
         self.number = number
         self.in_flight: dict[Key, Sent] = {}
         """The lines in flight."""
@@ -84,13 +62,6 @@ class Child:
         self.printed = Printed()
         """What it printed past Python while it had several lines or none."""
         self._process = process
-        self._channel = channel
-        self._output = output
-        self._lifeline = lifeline
-        self._frames = Frames()
-        self._transport: asyncio.Transport | None = None
-        self._exit: asyncio.Task[int] | None = None
-        self._is_closed = False
 
     @classmethod
     async def start(
@@ -102,10 +73,10 @@ class Child:
             UserError: what is wrong with the flow.
             PromptflowError: the process ended before it was ready (code `worker-died`).
         """
-        child = cls._spawn(number)
+        child = cls(number, Spawned.spawn(_MODULE))
         try:
-            await child._open()
-            child._send({"job": job.model_dump(), "connections": connections})
+            await child._process.open(child._print)
+            child.send({"job": job.model_dump(), "connections": connections})
             match await child.receive():
                 case {"ready": notes}:
                     return child, notes
@@ -121,57 +92,20 @@ class Child:
             child.close()
             raise
 
-    @classmethod
-    def _spawn(cls, number: int) -> Child:
-        ours, theirs = socket.socketpair()
-        alive, lifeline = os.pipe()
-        output, printed = os.pipe()
-        handles = (theirs.fileno(), alive)
-        command = [sys.executable, "-P", "-c", _BOOT, *map(str, handles), str(os.getpid())]
-        try:
-            process = subprocess.Popen(  # noqa: S603  our own interpreter
-                [*command, json.dumps(sys.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=printed,
-                pass_fds=handles,
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            os.close(lifeline)
-            os.close(output)
-            raise
-        finally:
-            theirs.close()
-            os.close(alive)
-            os.close(printed)
-        return cls(number, process, ours, output, lifeline)
-
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._channel.setblocking(False)
-        os.set_blocking(self._output, False)
-        self._transport, _ = await loop.create_connection(lambda: self._frames, sock=self._channel)
-        loop.add_reader(self._output, self._read_output)
-        # Its exit is waited for too: a program that it forked may hold the socket open behind it.
-        self._exit = loop.create_task(in_thread(self._process.wait, {}))
-        self._exit.add_done_callback(lambda _: self._frames.queue.put_nowait(None))
-
     def give(self, line: Line) -> None:
         """Send it a line."""
-        self._read_output()
-        self._send({"line": {"number": line.number, "inputs": line.inputs, "repeat": line.repeat}})
+        self._process.read_output()
+        self.send({"line": {"number": line.number, "inputs": line.inputs, "repeat": line.repeat}})
         self.in_flight[line.key] = Sent(line)
 
     def take(self, key: Key) -> Sent:
         """The line that it has ended, with what was printed."""
-        self._read_output()
+        self._process.read_output()
         return self.in_flight.pop(key)
 
     def send(self, message: Message) -> None:
         """Send it something else."""
-        self._send(message)
+        self._process.send(message)
 
     async def receive(self, until: float | None = None) -> Message | None:
         """What it says next, `None` once it is gone. That an endpoint makes it wait is passed on.
@@ -181,7 +115,7 @@ class Child:
         """
         while True:
             async with asyncio.timeout_at(until):
-                message = await self._frames.queue.get()
+                message = await self._process.frames.queue.get()
             match message:
                 case {"throttled": body}:
                     self._excuse(Throttled(**body))
@@ -199,77 +133,49 @@ class Child:
     async def ended(self) -> tuple[str, str | None]:
         """How it ended (killed now, if it has not), for people, and the stack that it left."""
         with suppress(TimeoutError):
-            await self._exited(_LAST_WORDS_S)
+            await self._process.exited(_LAST_WORDS_S)
         self.kill()
-        code = await self._exited(None)
-        self._read_output()
+        code = await self._process.exited()
+        self._process.read_output()
         text = str(self.printed if len(self.in_flight) != 1 else next(iter(self.in_flight.values())).printed)
         return _how(code), _stack(text)
 
     async def where(self) -> None:
         """Have it write where it hangs, which ends it."""
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGABRT)
+        self._process.signal(signal.SIGABRT)
         with suppress(TimeoutError):
-            await self._exited(_LAST_WORDS_S)
+            await self._process.exited(_LAST_WORDS_S)
 
     async def end(self) -> None:
         """Ask it to end, and see to it that it does."""
-        if self._is_closed:
+        if self._process.is_closed:
             return
         try:
-            self._send({"end": True})
+            self.send({"end": True})
             with suppress(TimeoutError):
-                await self._exited(_END_S)
+                await self._process.exited(_END_S)
         finally:
             self.kill()
             self.close()
 
     def kill(self) -> None:
         """End it at once, with every program that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def close(self) -> None:
         """Let go of what this side holds; does nothing the second time."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        with suppress(RuntimeError):  # the loop is closed
-            asyncio.get_running_loop().remove_reader(self._output)
-        if self._transport is not None:
-            self._transport.abort()
-        else:
-            self._channel.close()
-        os.close(self._output)
-        os.close(self._lifeline)
-        if self._exit is None:
-            self._process.wait()
+        self._process.close()
 
     def take_printed(self) -> str:
         """What it printed past Python that is no single line's, since it was last asked."""
-        self._read_output()
+        self._process.read_output()
         text, self.printed = str(self.printed), Printed()
         return text
 
-    def _send(self, message: Message) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(pack(message))
-
-    async def _exited(self, within_s: float | None) -> int:
-        if self._exit is None:
-            raise RuntimeError("the worker was not opened")
-        async with asyncio.timeout(within_s):
-            return await asyncio.shield(self._exit)
-
-    def _read_output(self) -> None:
-        if self._is_closed:
-            return
+    def _print(self, text: bytes) -> None:
+        """What it printed belongs to its only line, if it has one."""
         alone = next(iter(self.in_flight.values())).printed if len(self.in_flight) == 1 else self.printed
-        with suppress(BlockingIOError):
-            while text := os.read(self._output, _AT_ONCE):
-                alone.write(text.decode(errors="replace"))
-            asyncio.get_running_loop().remove_reader(self._output)  # nobody writes there any more
+        alone.write(text.decode(errors="replace"))
 
 
 def _refused(why: Mapping[str, Any]) -> UserError:

@@ -1,8 +1,7 @@
 """What does a worker process do? Runs the lines that it is sent, beside each other, and ends with its run.
 
 It is a fresh interpreter (`runs.child` starts it), so it inherits no thread, no lock and no signal handler of
-the run's process. What it can rely on: three numbers on its command line (the socket, the end of a pipe whose
-other end closes when the run's process is gone, that process's id), then one message with the job.
+the run's process. What comes over its socket is first one message with the job.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import faulthandler
-import os
 import resource
 import signal
 import socket
@@ -32,6 +30,7 @@ from promptflow_lite.runs.frames import Frames, Message, pack
 from promptflow_lite.runs.garbage import seldom_collected
 from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
+from promptflow_lite.runs.lifeline import attach
 from promptflow_lite.runs.local import result_of
 from promptflow_lite.runs.records import decode
 from promptflow_lite.settings import settings
@@ -43,38 +42,13 @@ from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["main"]
 
-_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux's prctl(2)."""
-_WATCH = "(read -r gone; kill -KILL 0) <&3 >/dev/null 2>&1 &"
-
 
 def main() -> None:
     """Be a worker until the run says that it is enough, or is gone."""
-    channel, lifeline, leader = (int(text) for text in sys.argv[1:4])
-    for handle in (channel, lifeline):
-        os.set_inheritable(handle, False)  # a program that a tool starts shall not keep them open
-    _end_with(leader, lifeline)
+    channel = attach()
     faulthandler.enable()  # the stack of a crash goes to the run, as the reason of its line
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    asyncio.run(_serve(socket.socket(fileno=channel)))
-
-
-def _end_with(leader: int, lifeline: int) -> None:
-    """End this process when the run's process ends, however it ends, with the programs that tools started.
-
-    A shell in its process group waits for the pipe's end, and kills the group; it is nobody's child, so no
-    tool comes upon it. Linux kills this process by itself, which is quicker.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != leader:  # it ended before it was asked about
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    shell = os.posix_spawn(
-        "/bin/sh", ["sh", "-c", _WATCH], {}, file_actions=[(os.POSIX_SPAWN_DUP2, lifeline, 3)]
-    )
-    os.waitpid(shell, 0)
+    asyncio.run(_serve(channel))
 
 
 async def _serve(channel: socket.socket) -> None:

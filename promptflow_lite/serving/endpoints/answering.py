@@ -1,21 +1,16 @@
-"""A deployment's process: `python -m promptflow_lite.serving.endpoints.answering SOCKET PARENT`.
+"""A deployment's process: what `serving.endpoints.process` starts.
 
 It loads one flow and answers what it is asked over the socket, in messages of `runs.frames`: first its plan;
 then lines to run, lines to cancel, and whether it lives. Whatever is printed goes to the deployment's log.
-The end of the socket is its own end.
+The end of the socket is its own end, and that of the programs that tools started.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from traceback import format_exc
 from typing import Any
@@ -25,25 +20,16 @@ from promptflow_lite.engine.results import LineResult, NodeRun
 from promptflow_lite.errors import FlowError, InputError, PromptflowError
 from promptflow_lite.flow import images
 from promptflow_lite.runs.frames import Frames, Message, pack
+from promptflow_lite.runs.lifeline import attach
 from promptflow_lite.serving.deployment import BoundDeployment
 from promptflow_lite.serving.plan import Plan
 
 __all__ = ["main"]
 
-_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux's prctl(2)."""
-
 
 def main() -> None:
     """Answer until the endpoint says that it is enough, or is gone."""
-    number, parent = (int(text) for text in sys.argv[1:3])
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it was asked about
-        os.kill(os.getpid(), signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.set_inheritable(number, False)  # a program that a tool starts shall not keep it open
-    asyncio.run(_serve(socket.socket(fileno=number)))
+    asyncio.run(_serve(attach()))
 
 
 async def _serve(channel: socket.socket) -> None:
@@ -142,8 +128,3 @@ def _refusal(error: PromptflowError) -> Message:
     if isinstance(error, FlowError):
         return {"refused": "\n".join(complaint.render() for complaint in error.diagnostics)}
     return {"refused": str(error)}
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        main()

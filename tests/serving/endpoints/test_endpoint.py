@@ -114,6 +114,16 @@ def test_an_endpoint_goes_on_where_it_was_after_a_kill(desk: Desk, tmp_path: Pat
     assert _shown("list")[0]["state"] == "Healthy"
 
 
+def test_a_kill_ends_the_programs_that_tools_have_started(desk: Desk, tmp_path: Path) -> None:
+    starts = 'import subprocess\n    return str(subprocess.Popen(["sleep", "300"]).pid)'
+    tool = ECHO_TOOL.replace('print("echoing")', starts)
+    desk.deploy("blue", write(tmp_path / "blue", dag=ECHO, echo__py=tool), "--all-traffic")
+    pid = int(desk.score()[1]["text"])
+    assert _is_alive(pid)
+    desk.stop(signal.SIGKILL)
+    _until(lambda: not _is_alive(pid), seconds=5)
+
+
 def test_the_end_finishes_what_is_in_flight(desk: Desk, tmp_path: Path) -> None:
     desk.deploy("blue", write(tmp_path / "blue", dag=ECHO, echo__py=SLOW), "--all-traffic")
     answers: list[Any] = []
