@@ -40,7 +40,7 @@ GROUPS = {
 
 MORE = {
     "connection": ("connection_import",),
-    "flow": ("flow_compat",),
+    "flow": ("build", "flow_compat"),
     "index": ("index_search", "index_evaluate", "index_push"),
     "run": ("run_show", "run_compare", "run_control", "run_records"),
 }

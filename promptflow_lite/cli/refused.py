@@ -17,8 +17,7 @@ COMMANDS = {
     "trace": _MLFLOW,
     "upgrade": _PACKAGES,
     "experiment": "pf run create --run BASE builds one run on another; a shell script strings them together",
-    "flow build": "pf flow serve --source FLOW serves it, in a container of yours too",
-    "run build": "pf flow serve --source FLOW serves it, in a container of yours too",
+    "run build": "pf flow build --source FLOW packs it for a container",
 }
 """A command as it is typed after `pf`, and what to use in its place."""
 
@@ -37,6 +36,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--config": "pf config set, or --environment-variables",
         "--static_folder": "the page of the endpoint is its own; put a page of yours before it",
         "--static-folder": "the page of the endpoint is its own; put a page of yours before it",
+    },
+    "flow build": {
+        "--flow-only": "pf flow validate checks the flow, and its folder is the flow; leave it out",
     },
     "flow init": {
         "--connection": "write the connection's name into flow.dag.yaml",
