@@ -1,9 +1,10 @@
 """How fast may one model be asked? A rate learned from what it admits and refuses; plain numbers, no clock.
 
-At first nothing holds calls back. From the first refusal on they leave at a rate: it doubles every second
-until the second refusal, and then follows CUBIC's curve (RFC 9438): cut to between what was admitted and what
-was refused, held near that, raised ever faster the longer nobody is refused. All state is a row of floats, so
-that the worker processes of a run can share it (`tools.board`).
+At first nothing holds calls back. From the first refusal on they leave at a rate: it doubles, as a rule every
+second, until the second refusal, and then follows CUBIC's curve (RFC 9438): cut to between what was admitted
+and what was refused, held near that, raised ever faster the longer nobody is refused. One call in fifty may
+be refused without a cut: where calls come together by chance, the rate is not why. All state is a row of
+floats, so that the worker processes of a run can share it (`tools.board`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ __all__ = ["FIELDS", "Limit"]
 _SLOT_S = 0.5
 _SLOTS = 20
 """Calls are counted in slots of half a second, the last ten seconds of them."""
-_NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH, _ALONE, _RING = (
-    range(14)
-)
+_NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH = range(12)
+_CREDIT, _ALONE, _DOUBLING, _AFRESH, _RING = range(12, 17)
 FIELDS = _RING + 2 * _SLOTS
 """How many floats the state is."""
 
@@ -31,11 +31,22 @@ _ALIKE = 0.1
 _MOSTLY = 0.8
 _LOW = 0.4
 """Where a dear cut goes, between what was refused (0) and what was admitted (1)."""
-_SHORT_S = 2.5
-"""A pause up to which a lone refusal is the refused call's alone, once the rate is known."""
+_ROUNDED = (1.0, 2.0)
+"""Pauses that may be much shorter in truth: `Retry-After` has no fractions, and whoever has to wait for a
+twentieth of a second is told "1"."""
+_ROUNDED_S = 1.0
 _LONE_S = 0.4
-"""What a lone refusal counts as, of a pause."""
+"""What a refusal with such a pause counts as, of a pause."""
+_SHORT_S = 2.5
+"""A pause from which on the rate that was admitted, the pause counted in, is the endpoint's: it is that of a
+window, which says when the next one begins."""
+_NEAR = 1.05
+_FORGIVEN = 0.02
+"""What share of the calls may be refused without a cut, ..."""
+_CREDIT_S = 10.0
+"""... counted over so many seconds."""
 _PROBING = 0.3
+_SLOWEST_DOUBLING_S = 4.0
 _SPAN_S = 6.0
 _SPAN_PER_PAUSE = 30.0
 """How long it takes to come back to the rate before a cut: the dearer a refusal, the later the next one."""
@@ -81,7 +92,7 @@ class Limit:
             return self._most
         passed = max(0.0, now - state[_SINCE])
         if state[_CUTS] < 2:
-            grown = state[_RATE] * 2 ** min(passed, 60.0)
+            grown = state[_RATE] * 2 ** min(passed / state[_DOUBLING], 60.0)
         else:
             beyond = passed / state[_SPAN] - 1
             grown = (
@@ -107,9 +118,9 @@ class Limit:
                 if at > now:
                     return at - now
                 state[_NEXT] = at + 1 / rate
+            if not state[_BEGAN] or state[_AFRESH]:
+                self._begin(now)
             self._count(now, 1.0)
-            if not state[_BEGAN]:
-                state[_BEGAN] = now
             state[_LEVEL] -= state[_EACH]
             return 0.0
 
@@ -118,47 +129,56 @@ class Limit:
         state = self._state
         if state[_STREAK]:
             state[_STREAK] = 0.0
+        if state[_CUTS] >= 2:
+            most = max(1.0, _FORGIVEN * _CREDIT_S * state[_RATE])
+            state[_CREDIT] = min(most, state[_CREDIT] + _FORGIVEN)
         if self._tokens and tokens is not None:
             with self._lock:
                 state[_LEVEL] -= tokens - state[_EACH]
                 state[_EACH] += 0.2 * (tokens - state[_EACH]) if state[_EACH] else tokens
 
-    def refused(self, now: float, sent_at: float, wait_s: float | None) -> float:
+    def refused(self, now: float, sent_at: float, wait_s: float | None, spread_s: float = 0.0) -> float:
         """A call was turned away because there were too many; how many seconds it has to wait by itself.
 
-        What the endpoint asks for holds for all calls, and they need not wait by themselves; but for a short
-        pause once the rate is known: a bucket that fills five times a second says "one second" all the same,
-        for the header has no fractions. Then the refused call waits that long, and the others go on more
-        slowly, until one more is refused in that time.
+        What the endpoint asks for holds for all calls, and the refused one need not wait by itself. One or
+        two whole seconds may be a fraction, rounded up: once the rate is known, the others wait for what is
+        sure of it, and then go on. If more are refused meanwhile than chance explains, all wait it out.
 
         Args:
             now: when that was heard.
             sent_at: when it had left. One that left before the last cut teaches nothing new.
             wait_s: how long the endpoint asked to be left alone; `None`: it did not.
+            spread_s: how much longer to wait, so that the processes of a machine do not come back at once.
         """
         with self._lock:
             state = self._state
-            self._count(sent_at, -1.0)
+            if sent_at >= state[_BEGAN]:
+                self._count(sent_at, -1.0)
             is_news = not state[_RATE] or sent_at >= state[_SINCE]
             if not is_news and state[_CUTS] == 1:  # the rest of the first burst, heard after the estimate
                 state[_RATE] = min(state[_RATE], self._admitted(now, state[_OPEN] - now))
+            is_alone = wait_s in _ROUNDED and state[_CUTS] >= 2
+            is_dear = wait_s is not None and wait_s >= _DEAR_S and not is_alone
+            if is_news and state[_CREDIT] >= 1 and not is_dear:
+                self._forgive(now, sent_at)
+                is_news = False
             if wait_s is None:
                 if not is_news:
                     return 0.0
                 beyond = state[_STREAK] - _PATIENT
                 wait_s = min(_LONGEST_PAUSE_S, _PAUSE_S * 1.5 ** min(beyond, 20)) if beyond >= 0 else 0.0
-            elif state[_CUTS] >= 2 and _DEAR_S <= wait_s <= _SHORT_S and is_news != (now < state[_ALONE]):
+            elif is_alone and not (is_news and now < state[_ALONE]):
                 if is_news:
                     self._cut(now, sent_at, _LONE_S)
                     state[_ALONE], state[_SINCE] = now + wait_s, now
-                return wait_s
-            state[_OPEN] = max(state[_OPEN], now + wait_s)
+                self._close(now + wait_s - _ROUNDED_S)
+                return wait_s + spread_s
+            self._close(now + wait_s + spread_s)
             if is_news:
                 if not state[_STREAK]:  # refused again before any was admitted: wait, the rate is not why
                     self._cut(now, sent_at, wait_s)
                 state[_STREAK] += 1
                 state[_SINCE] = max(state[_SINCE], state[_OPEN])
-            state[_NEXT] = max(state[_NEXT], state[_OPEN])
             return 0.0
 
     def observed(
@@ -180,12 +200,18 @@ class Limit:
             return
         share = min(1.0, (need - remaining) / (limit - remaining)) if limit and limit > remaining else 1.0
         with self._lock:
-            self._state[_OPEN] = max(self._state[_OPEN], now + min(_LONGEST_RESET_S, reset_s * share))
+            self._close(now + min(_LONGEST_RESET_S, reset_s * share))
 
     @property
     def tokens_a_call(self) -> float:
         """What a call took lately; 0 where that is not counted."""
         return self._state[_EACH]
+
+    def _close(self, until: float) -> None:
+        """Nobody leaves before."""
+        state = self._state
+        state[_OPEN] = max(state[_OPEN], until)
+        state[_NEXT] = max(state[_NEXT], state[_OPEN])
 
     def _count(self, at: float, more: float) -> None:
         state, slot = self._state, int(at / _SLOT_S)
@@ -196,6 +222,13 @@ class Limit:
             state[place], state[place + 1] = slot, 0.0
         state[place + 1] += more
 
+    def _begin(self, now: float) -> None:
+        """Count from here: what was admitted at first came out of a full bucket, and says little."""
+        state = self._state
+        state[_BEGAN], state[_AFRESH] = now, 0.0
+        for place in range(_RING, FIELDS):
+            state[place] = 0.0
+
     def _admitted(self, now: float, pause_s: float) -> float:
         """Calls a second that were let in during the last ten, a pause that begins now counted in."""
         state = self._state
@@ -203,6 +236,18 @@ class Limit:
         count = sum(state[at + 1] for at in range(_RING, FIELDS, 2) if state[at] >= oldest)
         span_s = max(now - max(state[_BEGAN] or now, oldest * _SLOT_S), 0.2)
         return max(count, 1.0) / (span_s + max(0.0, pause_s))
+
+    def _forgive(self, now: float, sent_at: float) -> None:
+        """Take a refusal for chance; where the rate was being tried out, go back to what had been held."""
+        state = self._state
+        state[_CREDIT] -= 1
+        refused = self.rate(sent_at)
+        if refused <= state[_TOP]:
+            return
+        top = max(state[_TOP], min(_BELOW * refused, self._admitted(now, 0.0)))
+        self._go_on(now, top, top)
+        state[_SINCE] = now
+        state[_SPAN] = max(state[_SPAN], self._credit_s())
 
     def _cut(self, now: float, sent_at: float, pause_s: float) -> None:
         """Go on between what the endpoint admitted lately, its pauses included, and what it refused.
@@ -218,16 +263,31 @@ class Limit:
             admitted = max(_SLOWEST, min(admitted, 0.98 * refused))
             if pause_s < _DEAR_S:
                 near = 0.5 * (admitted + refused) if refused < 2 * admitted else (admitted * refused) ** 0.5
+            elif pause_s >= _SHORT_S:
+                near = top = min(top, _NEAR * admitted)
             elif abs(top - state[_TOP]) < _ALIKE * top and admitted > _MOSTLY * refused:
                 near = top
             else:
                 near = _LOW * admitted + (1 - _LOW) * refused
-            state[_RATE] = min(near, top)
-            state[_TOP] = top
+            self._go_on(now, min(near, top), top)
         else:
             state[_RATE] = admitted
+            state[_AFRESH] = float(pause_s >= _DEAR_S)
+            state[_DOUBLING] = min(_SLOWEST_DOUBLING_S, max(1.0, pause_s / 4))
         state[_CUTS] += 1
-        state[_SPAN] = min(_LONGEST_SPAN_S, _SPAN_S + _SPAN_PER_PAUSE * pause_s)
+        dear_s = _LONE_S if pause_s in _ROUNDED else pause_s
+        state[_SPAN] = min(_LONGEST_SPAN_S, max(self._credit_s(), _SPAN_S + _SPAN_PER_PAUSE * dear_s))
+
+    def _go_on(self, now: float, rate: float, top: float) -> None:
+        """At another rate; the next call, whose time was set by the old one, is put off with it."""
+        state, was = self._state, self.rate(now)
+        state[_RATE], state[_TOP] = rate, top
+        if state[_NEXT] > now:
+            state[_NEXT] += max(0.0, 1 / rate - 1 / was)
+
+    def _credit_s(self) -> float:
+        """How long it takes until the refusal is earned that trying a higher rate ends with."""
+        return max(0.0, 1 - self._state[_CREDIT]) / (_FORGIVEN * self._state[_RATE])
 
     def _tokens_wait_s(self, now: float) -> float:
         state = self._state

@@ -11,7 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from time import time
@@ -133,7 +133,7 @@ class Pacer:
             spent_s += now - sent_at
             if failure.slows:
                 refusals += 1
-                alone_s = self.limit.refused(now, sent_at, self._stretched(failure.wait_s))
+                alone_s = self.limit.refused(now, sent_at, failure.wait_s, self._spread_s(failure))
                 if refusals >= _REFUSALS or self._is_too_long(now):
                     raise failure
                 self._tell(now)
@@ -168,9 +168,9 @@ class Pacer:
         if error.details.get("status") is not None:
             self.limit.admitted()
 
-    def _stretched(self, wait_s: float | None) -> float | None:
-        """Never earlier than the endpoint asked, and the processes of a machine not at the same instant."""
-        return None if wait_s is None else wait_s + self._jitter() * min(1.0, 0.02 * wait_s)
+    def _spread_s(self, failure: ModelError) -> float:
+        """How much longer than asked, so that the processes of a machine do not come back at once."""
+        return self._jitter() * min(1.0, 0.02 * (failure.wait_s or 0.0))
 
     def _wait_s(self, attempt: int, failure: ModelError) -> float:
         """Never earlier than the endpoint asked, and not all callers at the same instant."""
@@ -198,7 +198,8 @@ class Pacer:
             if future.done() and not future.cancelled():
                 self._serve()  # the turn was given and not used: the rate bears it
             else:
-                self._line.remove(future)
+                with suppress(ValueError):  # not in line any more: `_serve` has passed it over
+                    self._line.remove(future)
             raise
 
     def _worry(self, now: float, failure: ModelError) -> None:

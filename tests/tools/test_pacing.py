@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -141,9 +142,36 @@ def learned(now: float) -> Limit:
 def test_a_lone_short_pause_is_the_refused_calls_once_the_rate_is_known() -> None:
     limit = learned(100.0)
     assert limit.refused(100.2, 100.0, 1.0) == 1.0
-    assert limit.closed_until() < 100.2
+    assert limit.closed_until() <= 100.2
     assert limit.refused(100.3, 100.1, 1.0) == 1.0, "it had left before the first was heard"
-    assert limit.closed_until() < 100.3
+    assert limit.closed_until() <= 100.3
+
+
+def test_what_is_sure_of_a_rounded_pause_is_everybodys() -> None:
+    limit = learned(100.0)
+    assert limit.refused(100.2, 100.0, 2.0) == 2.0
+    assert limit.closed_until() == pytest.approx(101.2)
+    assert limit.take(100.5) > 0.0
+
+
+def test_a_short_pause_that_is_exact_is_everybodys() -> None:
+    limit = learned(100.0)
+    assert limit.refused(100.2, 100.0, 0.9) == 0.0
+    assert limit.closed_until() == pytest.approx(101.1)
+
+
+@pytest.mark.parametrize(("admitted", "is_cut"), [(60, False), (5, True)])
+def test_a_refusal_in_fifty_is_chance_and_more_are_not(admitted: int, is_cut: bool) -> None:
+    limit, now = learned(100.0), 100.0
+    for calls in (60, admitted):
+        now += 1.0
+        for _ in range(calls):
+            while wait_s := limit.take(now):
+                now += wait_s
+            limit.admitted()
+        before = limit.rate(now + 0.2)
+        limit.refused(now + 0.2, now, None)
+    assert (limit.rate(now + 0.2) < 0.98 * before) == is_cut
 
 
 def test_a_second_refusal_within_a_lone_pause_makes_all_wait() -> None:
@@ -208,6 +236,19 @@ def test_a_call_that_is_cancelled_in_line_leaves_its_place_to_the_next() -> None
     assert virtual_time.run(scene()) == ["a", "c"]
 
 
+def test_calls_that_are_cancelled_in_line_together_say_only_that() -> None:
+    async def scene() -> set[str]:
+        pacer = Pacer(limit=Limit(requests_per_minute=6))
+        _, ask = failing(0)
+        tasks = [asyncio.create_task(pacer.call(ask)) for _ in range(32)]
+        await asyncio.sleep(1.0)
+        for task in tasks:
+            task.cancel()
+        return {type(said).__name__ for said in await asyncio.gather(*tasks, return_exceptions=True)}
+
+    assert virtual_time.run(scene()) == {"str", "CancelledError"}
+
+
 async def test_no_more_calls_than_slots_are_under_way() -> None:
     pacer = Pacer(2)
     under_way = most = 0
@@ -229,11 +270,20 @@ class Endpoint:
     """Admits `rate` calls a second: a bucket that holds `burst` of them, or windows of so many seconds."""
 
     def __init__(
-        self, rate: float, *, burst: float = 0.0, window_s: float = 0.0, late_s: float = 0.0, asks: str
+        self,
+        rate: float,
+        *,
+        burst: float = 0.0,
+        window_s: float = 0.0,
+        sliding_s: float = 0.0,
+        late_s: float = 0.0,
+        asks: str,
     ) -> None:
         self.rate, self.burst, self.window_s, self.asks = rate, burst, window_s, asks
         self.late_s = late_s
         self.level, self.at, self.window = burst, 0.0, -1
+        self.sliding_s = sliding_s
+        self.let_in: deque[float] = deque()
         self.heard: list[tuple[float, bool]] = []
         self._random = random.Random(7)
 
@@ -245,6 +295,11 @@ class Endpoint:
             if window != self.window:
                 self.window, self.level = window, self.rate * self.window_s
             opens_s = (window + 1) * self.window_s - now
+        elif self.sliding_s:
+            while self.let_in and self.let_in[0] <= now - self.sliding_s:
+                self.let_in.popleft()
+            self.level = self.rate * self.sliding_s - len(self.let_in)
+            opens_s = (self.let_in[0] if self.let_in else now) + self.sliding_s - now
         else:
             self.level = min(self.burst, self.level + (now - (self.at or now)) * self.rate)
             self.at = now
@@ -263,6 +318,7 @@ class Endpoint:
                 details={"status": 429},
             )
         self.level -= 1
+        self.let_in.append(now)
         await asyncio.sleep(self._random.uniform(0.1, 0.5))
 
 
@@ -306,6 +362,29 @@ def test_nine_tenths_of_a_rate_are_reached_and_few_calls_refused(
 @pytest.mark.parametrize("rate", [20, 50])
 def test_refusals_that_are_heard_late_do_not_hide_the_next_ones(asks: str, burst: float, rate: float) -> None:
     endpoint = Endpoint(rate, asks=asks, burst=burst * rate, late_s=0.2)
+    reached, refused = virtual_time.run(run_for(70, endpoint, 64))
+    assert reached >= 0.9
+    assert refused <= 0.05
+
+
+@pytest.mark.parametrize("asks", ["none", "seconds", "ms"])
+@pytest.mark.parametrize("shape", ["small bucket", "bucket", "sliding window"])
+@pytest.mark.parametrize("rate", [20, 50])
+def test_a_machine_that_stands_still_now_and_then_holds_the_rate(asks: str, shape: str, rate: float) -> None:
+    """Calls that have piled up come together, and are refused for chance and not for the rate."""
+    shapes: dict[str, dict[str, float]] = {
+        "small bucket": {"burst": rate / 10},
+        "bucket": {"burst": rate},
+        "sliding window": {"sliding_s": 1.0},
+    }
+    endpoint = Endpoint(rate, asks=asks, late_s=0.2, **shapes[shape])
+    reached, refused = virtual_time.run(run_for(40, endpoint, 64), stops=(1.0, 0.01, 0.06))
+    assert reached >= 0.9
+    assert refused <= 0.05
+
+
+def test_windows_that_say_when_the_next_one_begins_are_used_evenly() -> None:
+    endpoint = Endpoint(20, window_s=10.0, asks="seconds", late_s=0.2)
     reached, refused = virtual_time.run(run_for(70, endpoint, 64))
     assert reached >= 0.9
     assert refused <= 0.05
