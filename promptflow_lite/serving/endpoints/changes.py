@@ -12,8 +12,9 @@ from promptflow_lite.errors import PromptflowError, UserError, near_miss
 from promptflow_lite.serving import keys
 from promptflow_lite.serving.deployment import flow_of
 from promptflow_lite.serving.endpoints.files import Asked
-from promptflow_lite.serving.endpoints.spec import NAME, DeploymentSpec, EndpointSpec
+from promptflow_lite.serving.endpoints.spec import DeploymentSpec, EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
+from promptflow_lite.serving.kept import NAME
 
 __all__ = [
     "await_change",
@@ -41,7 +42,8 @@ def create(endpoints: Endpoints, asked: Asked) -> tuple[Kept, list[str]]:
         UserError: there is one of that name.
     """
     body = {key: value for key, value in asked.body.items() if key not in _SHARES}
-    kept = endpoints.create(EndpointSpec.of_json(body))
+    spec = EndpointSpec.of_json(body)
+    kept = endpoints.create(spec.name, spec.to_json())
     made = [keys.generate(), keys.generate()]
     keys.write(kept.keys, made)
     return kept, made

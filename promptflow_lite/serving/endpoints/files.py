@@ -25,7 +25,6 @@ from promptflow_lite.serving.asked import (
     resolved,
 )
 from promptflow_lite.serving.endpoints.spec import (
-    NAME,
     Affinity,
     Collect,
     Collections,
@@ -34,6 +33,7 @@ from promptflow_lite.serving.endpoints.spec import (
     RequestSettings,
     Rollout,
 )
+from promptflow_lite.serving.kept import NAME
 
 __all__ = ["Asked", "deployment", "endpoint"]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "NAME",
     "Affinity",
     "Collect",
     "Collections",
@@ -21,8 +19,6 @@ __all__ = [
     "traffic_complaints",
 ]
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
-"""Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
 _MOST_MIRRORED = 50
 
 

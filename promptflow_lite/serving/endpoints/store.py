@@ -5,54 +5,19 @@ The state is one file, so that every change is one step: a reader sees it before
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import secrets
-import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from promptflow_lite.errors import UserError, near_miss
-from promptflow_lite.flow.spec import Flow
-from promptflow_lite.runs.disk import DISK
-from promptflow_lite.runs.lock import hold, holder
-from promptflow_lite.runs.records import pretty
-from promptflow_lite.serving.endpoints.spec import NAME, EndpointSpec, traffic_complaints
+from promptflow_lite.errors import UserError
+from promptflow_lite.serving.endpoints.spec import EndpointSpec, traffic_complaints
+from promptflow_lite.serving.kept import Folder, Shelf
 
 __all__ = ["Endpoints", "Kept"]
 
-_LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".promptflow", "__pycache__", ".venv", "venv", "node_modules", "mlruns", "mlartifacts"
-)
 
-_FRESH_S = 600.0
-
-
-class Kept:
+class Kept(Folder):
     """One endpoint's folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.name = folder.name
-
-    @property
-    def state(self) -> Path:
-        """The file of the spec."""
-        return self.folder / "endpoint.json"
-
-    @property
-    def keys(self) -> Path:
-        """The file of the hashed keys."""
-        return self.folder / "keys"
-
-    @property
-    def status(self) -> Path:
-        """What the process that serves it says of itself."""
-        return self.folder / "status.json"
 
     @property
     def feedback(self) -> Path:
@@ -88,7 +53,7 @@ class Kept:
         Raises:
             UserError: the change leaves traffic that cannot be (code `bad-traffic`); nothing is changed.
         """
-        with _alone(self.folder / "change"):
+        with self.alone():
             now = self.read()
             changed = how(now)
             wrong = traffic_complaints(changed)
@@ -99,140 +64,9 @@ class Kept:
             self.write(body)
             return EndpointSpec.of_json(body)
 
-    def write(self, body: Mapping[str, Any]) -> None:
-        """Keep the state, for the owner only: variables may hold secrets."""
-        DISK.write_file(self.state, [pretty(body)])
 
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Be the one process that serves the endpoint.
-
-        Raises:
-            UserError: another one does (code `endpoint-busy`).
-        """
-        try:
-            with hold(self.folder):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):
-                        self.status.unlink()
-        except UserError as error:
-            if error.code != "run-busy":
-                raise
-            other = holder(self.folder)
-            raise UserError(
-                f"endpoint {self.name!r} is served by the process {other or '?'} already",
-                code="endpoint-busy",
-            ) from None
-
-    def served(self) -> dict[str, Any] | None:
-        """What the serving process says of itself; `None` where none serves."""
-        if holder(self.folder) is None:
-            return None
-        try:
-            found: dict[str, Any] = json.loads(self.status.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found
-
-    def copy(self, flow: Flow, deployment: str) -> str:
-        """The path of a copy of the flow, to load a deployment from: what is edited later is not deployed.
-
-        The folder is copied whole, and what it includes in the same place beside it.
-        """
-        own = Path(flow.document.file).absolute()
-        if not flow.document.file or not own.is_file():  # `module:function` of an installed package
-            return flow.document.file
-        home = self.folder / "flows" / f"{deployment}-{secrets.token_hex(4)}"
-        parts = [flow.folder.resolve(), *((flow.folder / t).resolve() for t in flow.additional_includes)]
-        root = Path(os.path.commonpath([part if part.is_dir() else part.parent for part in parts]))
-        for part in parts:
-            target = home / root.name / part.relative_to(root)
-            if part.is_dir():
-                shutil.copytree(
-                    part, target, ignore=_LEFT_OUT, dirs_exist_ok=True, ignore_dangling_symlinks=True
-                )
-            elif part.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(part, target)
-        home.chmod(0o700)
-        return str(home / root.name / own.resolve().relative_to(root))
-
-    def sweep(self, used: Iterable[str]) -> None:
-        """Remove copies of flows that nothing is loaded from any more.
-
-        Args:
-            used: the sources of all deployments. A fresh copy is kept: whoever made it may not have said so.
-        """
-        flows = self.folder / "flows"
-        paths = [Path(source) for source in used]
-        for home in flows.iterdir() if flows.is_dir() else ():
-            is_fresh = home.stat().st_mtime > time.time() - _FRESH_S
-            if not is_fresh and not any(path.is_relative_to(home) for path in paths):
-                shutil.rmtree(home, ignore_errors=True)
-
-
-class Endpoints:
+class Endpoints(Shelf[Kept]):
     """All endpoints of a home folder."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "endpoints"
-
-    def names(self) -> list[str]:
-        """Those there are, sorted."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(path.name for path in self._folder.iterdir() if (path / "endpoint.json").is_file())
-
-    def get(self, name: str) -> Kept:
-        """The endpoint of that name.
-
-        Raises:
-            UserError: there is none (code `endpoint-not-found`).
-        """
-        names = self.names()
-        if name not in names:
-            exist = f"there are: {', '.join(names)}" if names else "there are none"
-            hint = near_miss(name, names) or f"pf endpoint create --name {name}  makes it"
-            raise UserError(f"no endpoint is named {name!r}; {exist}", code="endpoint-not-found", hint=hint)
-        return Kept(self._folder / name)
-
-    def create(self, spec: EndpointSpec) -> Kept:
-        """A new endpoint.
-
-        Raises:
-            UserError: there is one of that name (code `endpoint-exists`), or the name cannot be one.
-        """
-        if NAME.fullmatch(spec.name) is None:
-            said = "a letter, then letters, digits and dashes, 3 to 32"
-            raise UserError(f"{spec.name!r} is no name of an endpoint: {said}", code="bad-name")
-        if spec.name in self.names():
-            hint = f"pf endpoint update --name {spec.name}  changes it"
-            raise UserError(f"endpoint {spec.name!r} is there already", code="endpoint-exists", hint=hint)
-        kept = Kept(self._folder / spec.name)
-        kept.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept.write(spec.to_json())
-        return kept
-
-    def delete(self, name: str) -> None:
-        """Remove an endpoint with all that is kept of it.
-
-        Raises:
-            UserError: there is none, or it is being served (code `endpoint-busy`).
-        """
-        kept = self.get(name)
-        with kept.serving():
-            kept.state.unlink()
-            shutil.rmtree(kept.folder, ignore_errors=True)
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Wait for the others who change the endpoint."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        super().__init__(home / "endpoints", Kept, "pf endpoint")

@@ -21,7 +21,7 @@ from tests.serving.endpoints.desk import run
 
 @pytest.fixture
 def kept(home: Path) -> Kept:
-    return Endpoints(home).create(EndpointSpec(name="my-endpoint"))
+    return Endpoints(home).create("my-endpoint", EndpointSpec(name="my-endpoint").to_json())
 
 
 def test_what_is_kept_is_read_again(kept: Kept) -> None:

@@ -1,0 +1,209 @@
+"""How is an endpoint kept, of whatever kind? A folder of the home: its state, its keys, its copies of flows.
+
+The state is one file, so that every change is one step: a reader sees it before or after.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from promptflow_lite.errors import UserError, near_miss
+from promptflow_lite.flow.spec import Flow
+from promptflow_lite.runs.disk import DISK
+from promptflow_lite.runs.lock import hold, holder
+from promptflow_lite.runs.records import pretty
+
+__all__ = ["NAME", "Folder", "Shelf"]
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
+"""Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".promptflow", "__pycache__", ".venv", "venv", "node_modules", "mlruns", "mlartifacts"
+)
+
+_FRESH_S = 600.0
+
+
+class Folder:
+    """One endpoint's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    @property
+    def state(self) -> Path:
+        """The file of the spec."""
+        return self.folder / "endpoint.json"
+
+    @property
+    def keys(self) -> Path:
+        """The file of the hashed keys."""
+        return self.folder / "keys"
+
+    @property
+    def status(self) -> Path:
+        """What the process that serves it says of itself."""
+        return self.folder / "status.json"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for the others who change the endpoint."""
+        handle = os.open(self.folder / "change", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def write(self, body: Mapping[str, Any]) -> None:
+        """Keep the state, for the owner only: variables may hold secrets."""
+        DISK.write_file(self.state, [pretty(body)])
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Be the one process that serves the endpoint.
+
+        Raises:
+            UserError: another one does (code `endpoint-busy`).
+        """
+        try:
+            with hold(self.folder):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        self.status.unlink()
+        except UserError as error:
+            if error.code != "run-busy":
+                raise
+            other = holder(self.folder)
+            raise UserError(
+                f"endpoint {self.name!r} is served by the process {other or '?'} already",
+                code="endpoint-busy",
+            ) from None
+
+    def served(self) -> dict[str, Any] | None:
+        """What the serving process says of itself; `None` where none serves."""
+        if holder(self.folder) is None:
+            return None
+        try:
+            found: dict[str, Any] = json.loads(self.status.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def copy(self, flow: Flow, deployment: str) -> str:
+        """The path of a copy of the flow, to load a deployment from: what is edited later is not deployed.
+
+        The folder is copied whole, and what it includes in the same place beside it.
+        """
+        own = Path(flow.document.file).absolute()
+        if not flow.document.file or not own.is_file():  # `module:function` of an installed package
+            return flow.document.file
+        home = self.folder / "flows" / f"{deployment}-{secrets.token_hex(4)}"
+        parts = [flow.folder.resolve(), *((flow.folder / t).resolve() for t in flow.additional_includes)]
+        root = Path(os.path.commonpath([part if part.is_dir() else part.parent for part in parts]))
+        for part in parts:
+            target = home / root.name / part.relative_to(root)
+            if part.is_dir():
+                shutil.copytree(
+                    part, target, ignore=_LEFT_OUT, dirs_exist_ok=True, ignore_dangling_symlinks=True
+                )
+            elif part.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(part, target)
+        home.chmod(0o700)
+        return str(home / root.name / own.resolve().relative_to(root))
+
+    def sweep(self, used: Iterable[str]) -> None:
+        """Remove copies of flows that nothing is loaded from any more.
+
+        Args:
+            used: the sources of all deployments. A fresh copy is kept: whoever made it may not have said so.
+        """
+        flows = self.folder / "flows"
+        paths = [Path(source) for source in used]
+        for home in flows.iterdir() if flows.is_dir() else ():
+            is_fresh = home.stat().st_mtime > time.time() - _FRESH_S
+            if not is_fresh and not any(path.is_relative_to(home) for path in paths):
+                shutil.rmtree(home, ignore_errors=True)
+
+
+_Kept = TypeVar("_Kept", bound=Folder)
+
+
+class Shelf(Generic[_Kept]):
+    """All endpoints of one kind.
+
+    Args:
+        folder: where their folders are.
+        make: gives an endpoint by its folder.
+        command: the one that makes and changes them, for messages.
+    """
+
+    def __init__(self, folder: Path, make: Callable[[Path], _Kept], command: str) -> None:
+        self._folder = folder
+        self._make = make
+        self._command = command
+
+    def names(self) -> list[str]:
+        """Those there are, sorted."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if (path / "endpoint.json").is_file())
+
+    def get(self, name: str) -> _Kept:
+        """The endpoint of that name.
+
+        Raises:
+            UserError: there is none (code `endpoint-not-found`).
+        """
+        names = self.names()
+        if name not in names:
+            exist = f"there are: {', '.join(names)}" if names else "there are none"
+            hint = near_miss(name, names) or f"{self._command} create --name {name}  makes it"
+            raise UserError(f"no endpoint is named {name!r}; {exist}", code="endpoint-not-found", hint=hint)
+        return self._make(self._folder / name)
+
+    def create(self, name: str, body: Mapping[str, Any]) -> _Kept:
+        """A new endpoint.
+
+        Args:
+            name: of the endpoint.
+            body: its state.
+
+        Raises:
+            UserError: there is one of that name (code `endpoint-exists`), or the name cannot be one.
+        """
+        if NAME.fullmatch(name) is None:
+            said = "a letter, then letters, digits and dashes, 3 to 32"
+            raise UserError(f"{name!r} is no name of an endpoint: {said}", code="bad-name")
+        if name in self.names():
+            hint = f"{self._command} update --name {name}  changes it"
+            raise UserError(f"endpoint {name!r} is there already", code="endpoint-exists", hint=hint)
+        kept = self._make(self._folder / name)
+        kept.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept.write(body)
+        return kept
+
+    def delete(self, name: str) -> None:
+        """Remove an endpoint with all that is kept of it.
+
+        Raises:
+            UserError: there is none, or it is being served (code `endpoint-busy`).
+        """
+        kept = self.get(name)
+        with kept.serving():
+            kept.state.unlink()
+            shutil.rmtree(kept.folder, ignore_errors=True)
