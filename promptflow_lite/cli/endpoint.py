@@ -264,7 +264,7 @@ def serve(
         str,
         typer.Option(
             "--mlflow",
-            help="Tell this MLflow of requests, as traces: the part that a deployment's data_collector keeps, "
+            help="Tell this MLflow of requests, as traces: what a deployment's data_collector keeps, "
             "else all. Feedback becomes their assessments.",
             metavar="URI",
         ),

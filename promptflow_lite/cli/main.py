@@ -35,6 +35,7 @@ GROUPS = {
     "endpoint": "Endpoints of several deployments: traffic, keys, calls.",
     "deployment": "Deployments of endpoints: a flow each, in processes of its own.",
     "index": "Search indexes over your documents.",
+    "data": "Data sets: made of the traffic of what is served.",
 }
 """The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""
 

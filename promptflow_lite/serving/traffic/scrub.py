@@ -35,17 +35,30 @@ _FORMS: tuple[tuple[tuple[bytes, ...], re.Pattern[bytes]], ...] = tuple(
         # JSON web tokens, Bearer headers, private keys, passwords in addresses
         ((b"eyJ",), rb"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
         ((b"earer ",), rb"(?<=earer )[A-Za-z0-9._~+/-]{20,}=*"),
-        ((b"PRIVATE KEY-----",), rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^\"-]+"),
+        ((b"PRIVATE KEY-----",), rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^\"-]+(?:-----END[A-Z -]*)?"),
         ((b"://",), rb"(?<=://)[^\s/:@\"\\]{1,100}:[^\s/@\"\\]{1,200}(?=@)"),
     ]
 )
 _NAMES = (
-    "access_key", "access_token", "api-key", "api_key", "apikey", "authorization", "auth_token", "client_secret",
-    "connection_string", "passwd", "password", "private_key", "refresh_token", "secret", "secret_key",
-)  # fmt: skip
+    "access_key",
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "authorization",
+    "auth_token",
+    "client_secret",
+    "connection_string",
+    "passwd",
+    "password",
+    "private_key",
+    "refresh_token",
+    "secret",
+    "secret_key",
+)
 _ENDS = tuple(name.encode() + b'":' for name in _NAMES)
 _FIELD = re.compile(
-    rb'("(?:[a-z0-9]+[_-])*(?:' + b"|".join(name.encode() for name in _NAMES) + rb')":\s*)"(?:[^"\\]|\\.)+"',
+    rb'("(?:[a-z0-9]+[_-]){0,9}(?:' + "|".join(_NAMES).encode() + rb')":\s*)"(?:[^"\\]|\\.)+"',
     re.IGNORECASE,
 )
 

@@ -21,7 +21,7 @@ instance_count: 2
 environment_variables: {LEVEL: 3}
 request_settings: {request_timeout_ms: 90000}
 liveness_probe: {period: 5}
-data_collector: {collections: {}}
+data_collector: {collections: {model_inputs: {enabled: 'True', data: x}, request: {}}}
 """
 
 
@@ -41,9 +41,10 @@ def test_a_file_written_for_azure_is_read_with_one_warning(tmp_path: Path) -> No
         "environment_variables": {"LEVEL": "3"},
         "request_settings": {"request_timeout_ms": 90000},
         "liveness_probe": {"period": 5},
+        "data_collector": {"collections": {"model_inputs": {"enabled": "True"}}},
     }
     (note,) = asked.notes
-    assert note.endswith(": code_configuration, data_collector, environment, instance_type")
+    assert note.endswith(": code_configuration, data, environment, instance_type, request")
 
 
 WRONG = """\
