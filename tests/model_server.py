@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
-__all__ = ["Fault", "ModelServer", "Recorded", "Reply", "Trouble", "admitting", "echo", "storm"]
+__all__ = ["Fault", "Metered", "ModelServer", "Recorded", "Reply", "Trouble", "admitting", "echo", "storm"]
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,85 @@ def storm(share: float, seed: int, *, stalls: bool = True) -> Trouble:
     return trouble
 
 
-def admitting(rate: float, *, burst: float = 1.0, retry_after: bool = True) -> Trouble:
-    """A bucket from which `rate` requests a second are let in; the others get a 429.
+def admitting(
+    rate: float,
+    *,
+    burst: float = 1.0,
+    retry_after: bool = True,
+    window: float = 0.0,
+    says: str | None = None,
+) -> Trouble:
+    """Lets `rate` requests a second in; the others get a 429.
 
     Args:
         rate: requests a second.
-        burst: how many seconds' worth the bucket holds.
+        burst: how many seconds' worth the bucket holds that fills all the time.
         retry_after: whether a 429 says in whole seconds when to come back, as most endpoints do.
+        window: instead of a bucket, `rate * window` requests in any stretch of so many seconds.
+        says: how a 429 says when to come back, if not as `retry_after` has it: `seconds`, `ms` or `nothing`.
     """
     level, last = rate * burst, 0.0
+    let_in: deque[float] = deque()
+    says = says or ("seconds" if retry_after else "nothing")
 
     def trouble(body: Mapping[str, Any], now: float) -> Fault | None:
         nonlocal level, last
-        level = min(max(1.0, rate * burst), level + (now - (last or now)) * rate)
+        if window:
+            while let_in and let_in[0] <= now - window:
+                let_in.popleft()
+            level = rate * window - len(let_in)
+            opens_s = let_in[0] + window - now if let_in else 0.0
+        else:
+            level = min(max(1.0, rate * burst), level + (now - (last or now)) * rate)
+            opens_s = (1 - level) / rate
         last = now
         if level >= 1:
             level -= 1
+            let_in.append(now)
             return None
-        headers = {"retry-after": str(int(max(1.0, -(-(1 - level) // rate))))} if retry_after else {}
+        headers = {
+            "seconds": {"retry-after": str(int(max(1.0, -(-opens_s // 1))))},
+            "ms": {"retry-after-ms": str(int(1000 * opens_s) + 1)},
+            "nothing": {},
+        }[says]
         return Fault(429, _error("rate_limit_exceeded", "slow down"), headers)
 
     return trouble
+
+
+class Metered:
+    """OpenAI's limits: a bucket for a minute's requests that fills all the time, told of in each answer.
+
+    Args:
+        rate: requests a second.
+        used: what share of the minute's requests is used up at the start.
+    """
+
+    def __init__(self, rate: float, *, used: float = 0.0) -> None:
+        self.rate = rate
+        self.size = rate * 60
+        self.level = self.size * (1 - used)
+        self.last: float | None = None
+
+    def __call__(self, body: Mapping[str, Any], now: float) -> Fault | None:
+        """Of a request and the time, a 429 or nothing."""
+        self.level = min(
+            self.size, self.level + (now - (now if self.last is None else self.last)) * self.rate
+        )
+        self.last = now
+        if self.level >= 1:
+            self.level -= 1
+            return None
+        wait = {"retry-after-ms": str(int(1000 * (1 - self.level) / self.rate) + 1)}
+        return Fault(429, _error("rate_limit_exceeded", "slow down"), {**self.headers(), **wait})
+
+    def headers(self) -> dict[str, str]:
+        """What an answer says of the limit."""
+        return {
+            "x-ratelimit-limit-requests": f"{self.size:.0f}",
+            "x-ratelimit-remaining-requests": f"{int(self.level)}",
+            "x-ratelimit-reset-requests": f"{(self.size - self.level) / self.rate:.3f}s",
+        }
 
 
 @dataclass(frozen=True)
@@ -313,7 +371,10 @@ class _Conversation(asyncio.Protocol):
             elif stall is not None:
                 self.send(status, answer, stall=stall)
             else:
-                self.send(status, answer, cut=cut)
+                trouble = self.server.trouble
+                self.send(
+                    status, answer, trouble.headers() if isinstance(trouble, Metered) else None, cut=cut
+                )
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         return self.server.api_key is None or _key_of(headers) == self.server.api_key

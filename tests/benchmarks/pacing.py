@@ -1,12 +1,17 @@
 """How near does a run come to the rate that an endpoint admits, and how often is it refused?
 
-    python tests/benchmarks/pacing.py [--seconds 40] [--rates 5 20 100] [--in-flight 64] [--workers 2]
+    python tests/benchmarks/pacing.py [--seconds 40] [--rates 5 20 100] [--limits ...] [--workers 2]
 
-For each rate R a scripted model on loopback lets R requests a second in, out of a bucket that holds what
-comes in a second (or a tenth of one), and turns the others away with a 429, with `Retry-After` in whole
-seconds or without. A run of `pf run create`, in a process of its own, asks it as fast as it may; nobody tells
-it R. Targets, after the first ten seconds: at least 0.9 R admitted, at most 5 % of the calls refused. Prints
-a table in Markdown.
+For each rate R a scripted model on loopback lets R requests a second in, by each kind of limit, and turns the
+others away with a 429 that says in whole seconds, in milliseconds, or not at all when to come back:
+
+    bucket-1 bucket-0.1   a bucket that fills all the time and holds what comes in so many seconds
+    sliding-1 sliding-10  as many as come in any so many seconds
+    minute                OpenAI's: a minute's bucket, nine tenths used, told of in `x-ratelimit` headers
+
+A run of `pf run create`, in a process of its own, asks it as fast as it may; nobody tells it R. Targets,
+after the first ten seconds: at least 0.9 R admitted, at most 5 % of the calls refused. Prints a table in
+Markdown.
 """
 
 from __future__ import annotations
@@ -25,7 +30,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.model_server import Fault, ModelServer, Trouble, admitting  # noqa: E402  found by the line above
+from tests.model_server import (  # noqa: E402  found by the line above
+    Fault,
+    Metered,
+    ModelServer,
+    Trouble,
+    admitting,
+)
 
 FLOW = """\
 inputs:
@@ -41,25 +52,43 @@ nodes:
   inputs: {model: scripted, text: "${inputs.text}"}
 """
 SETTLED_S = 10.0
+LIMITS = ("bucket-1", "bucket-0.1", "sliding-1", "sliding-10", "minute")
+SAYS = {"seconds": "in seconds", "ms": "in ms", "nothing": "no"}
 
 
-def watched(trouble: Trouble, heard: list[tuple[float, bool]]) -> Trouble:
-    """The same, and when each request came and whether it was let in."""
+class Watched(Metered):
+    """A limit, and when each request came and whether it was let in."""
 
-    def watching(body: Mapping[str, Any], now: float) -> Fault | None:
-        fault = trouble(body, now)
-        heard.append((now, fault is None))
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(1.0)
+        self.trouble = trouble
+        self.heard: list[tuple[float, bool]] = []
+
+    def __call__(self, body: Mapping[str, Any], now: float) -> Fault | None:
+        """What the limit gives."""
+        fault = self.trouble(body, now)
+        self.heard.append((now, fault is None))
         return fault
 
-    return watching
+    def headers(self) -> dict[str, str]:
+        """What the limit says of itself."""
+        return self.trouble.headers() if isinstance(self.trouble, Metered) else {}
 
 
-def measured(
-    rate: float, burst: float, *, retry_after: bool, arguments: argparse.Namespace
-) -> tuple[float, float, float]:
+def limit_of(kind: str, rate: float, says: str) -> Trouble:
+    """The server's limit."""
+    name, _, size = kind.partition("-")
+    if name == "minute":
+        return Metered(rate, used=0.9)
+    if name == "sliding":
+        return admitting(rate, window=float(size), says=says)
+    return admitting(rate, burst=float(size), says=says)
+
+
+def measured(kind: str, rate: float, says: str, arguments: argparse.Namespace) -> tuple[float, float, float]:
     """What share of the rate was reached in all, and after ten seconds; what share was refused then."""
-    heard: list[tuple[float, bool]] = []
-    trouble = watched(admitting(rate, burst=burst, retry_after=retry_after), heard)
+    trouble = Watched(limit_of(kind, rate, says))
+    heard = trouble.heard
     with (
         tempfile.TemporaryDirectory() as temporary,
         ModelServer("yes", latency_s=arguments.latency_ms / 1000, record=False, trouble=trouble) as server,
@@ -106,20 +135,20 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=40.0, help="of each run")
     parser.add_argument("--rates", type=float, nargs="+", default=[5, 20, 100])
+    parser.add_argument("--limits", nargs="+", choices=LIMITS, default=list(LIMITS))
+    parser.add_argument("--says", nargs="+", choices=list(SAYS), default=list(SAYS))
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--latency-ms", type=float, default=200.0)
     parser.add_argument("--workers", type=int, default=0)
     arguments = parser.parse_args()
-    print("| R | bucket | a 429 says when | of R, in all | of R, after 10 s | refused, after 10 s |")
-    print("|--:|---|---|--:|--:|--:|")
+    print("| R | limit | a 429 says when | of R, in all | of R, after 10 s | refused, after 10 s |")
+    print("|--:|---|---|--:|--:|--:|", flush=True)
     for rate in arguments.rates:
-        for burst, retry_after in ((1.0, True), (1.0, False), (0.1, True), (0.1, False)):
-            whole, reached, refused = measured(rate, burst, retry_after=retry_after, arguments=arguments)
-            says = "yes, in seconds" if retry_after else "no"
-            print(
-                f"| {rate:g} | {burst:g} s | {says} | {whole:.2f} | {reached:.2f} | {100 * refused:.1f} % |",
-                flush=True,
-            )
+        for kind in arguments.limits:
+            for says in ["ms"] if kind == "minute" else arguments.says:
+                whole, reached, refused = measured(kind, rate, says, arguments)
+                shares = f"{whole:.2f} | {reached:.2f} | {100 * refused:.1f} %"
+                print(f"| {rate:g} | {kind} | {SAYS[says]} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":
