@@ -50,6 +50,31 @@ def say(do: str, text: str) -> str:
     return text
 """
 
+_TURNS = """\
+import asyncio
+import time
+from promptflow_lite import tool
+
+turns = 0
+
+def count(loop):
+    global turns
+    turns += 1
+    loop.call_soon(count, loop)
+
+@tool
+async def say(do: str, text: str) -> str:
+    if not turns:
+        count(asyncio.get_running_loop())
+    began = turns
+    if do == "wait":
+        await asyncio.sleep(0.02)
+    else:
+        time.sleep(0.01)
+    return f"{began} {turns}"
+"""
+"""A tool that tells in which turn of the loop it began, and in which it ended."""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
@@ -124,3 +149,21 @@ async def test_code_that_catches_its_cancellation_is_left_behind(tmp_path: Path,
     assert run.lines == LineCounts(total=4, completed=3, failed=1)
     assert _errors(store)[0]["code"] == "timeout"
     assert time.monotonic() - began < 20
+
+
+async def _turns(tmp_path: Path, store: RunStore, do: str) -> list[tuple[int, int]]:
+    flow = hostile_flow(tmp_path / "hostile")
+    (flow / "say.py").write_text(_TURNS)
+    await _run(tmp_path, store, [do] * 30, concurrency=1)
+    said = [row["said"].split() for row in read_rows(store.folder("a") / "outputs.jsonl")]
+    return [(int(began), int(ended)) for began, ended in said]
+
+
+async def test_lines_that_wait_for_nothing_let_others_have_the_loop(tmp_path: Path, store: RunStore) -> None:
+    turns = await _turns(tmp_path, store, "work")
+    assert len({began for began, _ in turns}) > 3
+
+
+async def test_a_line_follows_at_once_on_one_that_waited(tmp_path: Path, store: RunStore) -> None:
+    turns = await _turns(tmp_path, store, "wait")
+    assert [began for began, _ in turns[1:]] == [ended for _, ended in turns[:-1]]
