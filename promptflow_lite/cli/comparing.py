@@ -18,6 +18,7 @@ from promptflow_lite.evaluation.report import write_comparison
 from promptflow_lite.evaluation.scores import SECONDS, TOKENS, read
 from promptflow_lite.evaluation.side_by_side import SideBySide, figures, side_by_side
 from promptflow_lite.evaluation.statistics import Estimate
+from promptflow_lite.flow.conversation import readable
 from promptflow_lite.settings import settings
 
 __all__ = ["Asked", "compare", "numbers"]
@@ -186,7 +187,8 @@ def _shown(key: Key) -> str:
 
 
 def _cell(values: Mapping[str, Any] | None) -> str:
-    text = ", ".join(f"{value}" for value in (values or {}).values())
+    text = ", ".join(f"{value}" for value in readable(values or {}).values())
+    text = " ".join(text.split())
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 

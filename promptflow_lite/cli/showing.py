@@ -14,6 +14,7 @@ from typing import Any
 from promptflow_lite.cli.console import emit, neutral, paint, table
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError, near_miss
+from promptflow_lite.flow.conversation import readable
 from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps, key_text, loads
@@ -114,10 +115,11 @@ def _status(run: Run) -> str:
 
 
 def _asked(run: Run) -> Iterator[tuple[str, str]]:
-    for key in ("display_name", "description", "flow", "data", "run", "variant", *_CHOICE, "error_threshold"):
+    names = ("display_name", "description", "flow", "data", "run", "parent", "variant")
+    for key in (*names, *_CHOICE, "error_threshold"):
         if (asked := getattr(run, key)) is not None:
             yield key, neutral(str(asked))
-    for key in ("column_mapping", "connections", "environment_variables", "tags"):
+    for key in ("matrix", "column_mapping", "connections", "environment_variables", "tags"):
         if asked := getattr(run, key):
             yield key, neutral(json.dumps(asked, ensure_ascii=False))
     yield "created", when(run.created)
@@ -274,16 +276,15 @@ class Details:
     def _row(record: dict[str, Any], inputs: list[str], outputs: list[str]) -> list[str]:
         error = record["error"]
         why = f"{error['code']}: {error['message']}" if error else ""
-        cells = [
-            *(record["inputs"].get(k, "") for k in inputs),
-            *(record["outputs"].get(k, "") for k in outputs),
-        ]
+        given, came = readable(record["inputs"]), readable(record["outputs"])
+        cells = [*(given.get(k, "") for k in inputs), *(came.get(k, "") for k in outputs)]
         which = key_text((record["line_number"], record.get("repeat", 0)))
         return [which, record["status"], *(_cell(c) for c in cells), _cell(why)]
 
 
 def _cell(content: Any) -> str:
     shown = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    shown = " ".join(shown.split())
     return shown if len(shown) <= _CELL else f"{shown[: _CELL - 1]}…"
 
 

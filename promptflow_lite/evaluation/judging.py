@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptflow_lite.evaluation.metrics.ranking import average_precision
+from promptflow_lite.flow.conversation import read_turns
 from promptflow_lite.tools.scope import log_metric
 from promptflow_lite.tools.tool import tool
 
@@ -24,6 +25,7 @@ __all__ = [
     "read_statements",
     "ready",
     "report",
+    "told",
     "unread",
 ]
 
@@ -115,6 +117,29 @@ def read_passages(judgement: str, judged: bool, documents: list[Any]) -> Reading
 
 
 @tool
+def told(conversation: Any) -> str:
+    """A conversation as text, each message under who said it; empty where nothing was said.
+
+    The lines of a message but the first are indented: no message can speak for the other side.
+
+    Raises:
+        ValueError: it is no conversation.
+    """
+    if not conversation:
+        return ""
+    turns, wrong = read_turns(conversation)
+    if wrong:
+        raise ValueError(f"conversation: {'; '.join(wrong)}")
+    said = [
+        (who, turn[part])
+        for turn in turns
+        for who, part in (("User", "question"), ("Assistant", "answer"))
+        if turn.get(part) is not None
+    ]
+    return "\n".join(f"{who}: {_indented(text)}" for who, text in said)
+
+
+@tool
 def report(readings: list[Reading], name: str) -> dict[str, float]:
     """Log the mean score as `name` over the lines that have one, and how many were unreadable or skipped."""
     scores = [line["score"] for line in readings if line["score"] is not None]
@@ -153,6 +178,11 @@ def unread(judgement: Any) -> str:
     """What is said in the place of a reason: how the judgement begins that cannot be read."""
     text = " ".join(str(judgement).split())
     return f"cannot be read: {text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''}"
+
+
+def _indented(content: Any) -> str:
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return "\n  ".join(text.splitlines())
 
 
 def _is_there(value: Any) -> bool:

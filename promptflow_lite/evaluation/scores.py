@@ -11,12 +11,23 @@ from typing import Any
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation.compare import Key, Scores
+from promptflow_lite.flow.conversation import TURNS
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import key_of
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
 
-__all__ = ["COMPLETED", "GRADES", "LOWER_IS_BETTER", "OWN", "SECONDS", "TOKENS", "ScoredRun", "read"]
+__all__ = [
+    "COMPLETED",
+    "GRADES",
+    "LOWER_IS_BETTER",
+    "OWN",
+    "SECONDS",
+    "TOKENS",
+    "ScoredRun",
+    "read",
+    "score_of",
+]
 
 COMPLETED = "completed"
 """1 for a line that completed, 0 for one that failed."""
@@ -162,12 +173,31 @@ def _columns(
         if key is None or record["status"] != Status.Completed:
             continue
         for name, value in record["outputs"].items():
-            if (score := _score(value)) is not None:
+            if (score := score_of(value)) is not None:
                 columns.setdefault(name, {})[key] = score
+        for name, score in _of_turns(record["outputs"]).items():
+            columns.setdefault(name, {}).setdefault(key, score)
     return columns
 
 
-def _score(value: Any) -> float | None:
+def _of_turns(outputs: Mapping[str, Any]) -> dict[str, float]:
+    """What a conversation scored where each of its turns was scored by itself: the means.
+
+    The line's own outputs have those of numbers; here are those of grades in words.
+    """
+    turns = outputs.get(TURNS)
+    if not isinstance(turns, list):
+        return {}
+    found: dict[str, list[float]] = {}
+    for turn in turns:
+        for name, value in turn.items() if isinstance(turn, Mapping) and "question" not in turn else ():
+            if (score := score_of(value)) is not None:
+                found.setdefault(name, []).append(score)
+    return {name: sum(scores) / len(scores) for name, scores in found.items()}
+
+
+def score_of(value: Any) -> float | None:
+    """An output as a score: a number, a flag, or a grade in words; `None` where it is none."""
     if isinstance(value, bool | int | float):
         return float(value) if math.isfinite(value) else None
     return GRADES.get(value.strip().casefold()) if isinstance(value, str) else None

@@ -14,7 +14,7 @@ from typing import Any
 from promptflow_lite.errors import near_miss
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["TURNS", "Roles", "Turn", "read_turns", "roles_of", "with_history"]
+__all__ = ["TURNS", "Roles", "Turn", "read_turns", "readable", "roles_of", "transcript", "with_history"]
 
 TURNS = "turns"
 """The column of data, the input of a line and its output that hold a conversation."""
@@ -179,3 +179,32 @@ def _joined(before: Any, content: Any) -> Any:
     if isinstance(before, str) and isinstance(content, str):
         return f"{before}\n\n{content}"
     return [*(before if isinstance(before, list) else [before]), content]
+
+
+def readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs or outputs of a line, with its conversation as a person reads it."""
+    told = transcript(values.get(TURNS))
+    return dict(values) if told is None else {**values, TURNS: told}
+
+
+def transcript(value: Any) -> str | None:
+    """A conversation as a person reads it: each question with its number, its answer below.
+
+    >>> print(transcript([{"question": "Hi.", "answer": "Hello."}, "And now?"]))
+    1. Hi.
+       Hello.
+    2. And now?
+
+    Returns:
+        `None` where the value is no conversation.
+    """
+    turns, wrong = read_turns(value) if isinstance(value, list | Mapping) else ([], ["no list"])
+    if wrong:
+        return None
+    return "\n".join(line for number, turn in enumerate(turns, 1) for line in _told(number, turn))
+
+
+def _told(number: int, turn: Turn) -> list[str]:
+    said = [turn["question"], *([turn["answer"]] if turn.get("answer") is not None else [])]
+    texts = [part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in said]
+    return [f"{number}. {texts[0]}", *(f"   {text}" for text in texts[1:])]

@@ -10,7 +10,9 @@ from promptflow_lite.evaluation.compare import Key
 from promptflow_lite.evaluation.page.prompts import Prompts
 from promptflow_lite.evaluation.page.texts import Texts
 from promptflow_lite.evaluation.page.traces import outcome, trace
+from promptflow_lite.evaluation.page.turns import turns_of
 from promptflow_lite.evaluation.scores import ScoredRun
+from promptflow_lite.flow.conversation import readable
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import Key as Place
 from promptflow_lite.runs.records import loads
@@ -66,7 +68,7 @@ class Lines:
                 expected = source.expected(key) if expected is None else expected
         row = {
             "name": name_of(key),
-            "inputs": {name: texts.add(value) for name, value in inputs.items()},
+            "inputs": {name: texts.add(value) for name, value in readable(inputs).items()},
             "runs": found,
         }
         return row if expected is None else {**row, "expected": texts.add(expected)}
@@ -95,17 +97,19 @@ class _Source:
             for metric, by_line in self._scored.scores.items()
             if own in by_line
         }
+        found = [(kept, one) for kept in self._evaluations if (one := kept.at(place)) is not None]
         evaluations = [
             {
                 "run": kept.run.name,
-                "inputs": {name: texts.add(value) for name, value in (found["inputs"] or {}).items()},
-                **kept.outcome(found, texts),
+                "inputs": {name: texts.add(value) for name, value in (one["inputs"] or {}).items()},
+                **kept.outcome(one, texts),
             }
-            for kept in self._evaluations
-            if (found := kept.at(place)) is not None
+            for kept, one in found
         ]
         line = {**self._kept.outcome(record, texts), "scores": scores, "evaluations": evaluations}
-        return line, record["inputs"] or {}
+        if record and (turns := turns_of(record, [one for _, one in found], texts)):
+            line["turns"] = turns
+        return line, record.get("inputs") or {}
 
     def expected(self, key: Key) -> Any:
         """What the answer should have been, where an evaluation was told; else `None`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from promptflow_lite.evaluation.page.prompts import Prompts
 from promptflow_lite.evaluation.page.texts import Texts
+from promptflow_lite.flow.conversation import readable
 
 __all__ = ["outcome", "trace"]
 
@@ -19,7 +20,7 @@ def outcome(record: Record, texts: Texts) -> dict[str, Any]:
     return _without_nothing(
         {
             "status": record["status"],
-            "outputs": {name: texts.add(value) for name, value in (record["outputs"] or {}).items()},
+            "outputs": {name: texts.add(v) for name, v in readable(record["outputs"] or {}).items()},
             "error": _error(record["error"], texts),
             "seconds": round(record["seconds"], 4),
             "tokens": [usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)],
@@ -32,9 +33,12 @@ def outcome(record: Record, texts: Texts) -> dict[str, Any]:
 
 def trace(record: Record, prompts: Prompts, texts: Texts) -> list[dict[str, Any]]:
     """The nodes of a line in the order in which they began."""
-    runs: Iterable[Record] = (record["node_runs"] or {}).values()
-    ordered = sorted(runs, key=lambda run: run["started"] or record["started"])
-    return [_node(run, record["started"], prompts, texts) for run in ordered]
+    runs: Iterable[tuple[str, Record]] = (record["node_runs"] or {}).items()
+    ordered = sorted(runs, key=lambda named: named[1]["started"] or record["started"])
+    return [
+        {**_node(run, record["started"], prompts, texts), "node": name}  # of a conversation: node and turn
+        for name, run in ordered
+    ]
 
 
 def _node(run: Record, began: float, prompts: Prompts, texts: Texts) -> dict[str, Any]:
