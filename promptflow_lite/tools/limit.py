@@ -260,6 +260,8 @@ class Limit:
         if state[_RATE]:
             refused = self.rate(sent_at)
             top = _BELOW * refused
+            if refused <= state[_TOP] and pause_s == _LONE_S and now - state[_SINCE] < _SPAN_S:
+                top *= _BELOW  # the second one shortly after a first: it is not chance
             admitted = max(_SLOWEST, min(admitted, 0.98 * refused))
             if pause_s < _DEAR_S:
                 near = 0.5 * (admitted + refused) if refused < 2 * admitted else (admitted * refused) ** 0.5
