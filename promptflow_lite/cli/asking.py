@@ -16,6 +16,7 @@ from promptflow_lite.cli.console import neutral, say
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.evaluation import evaluators
 from promptflow_lite.flow.load import is_entry
+from promptflow_lite.runs.matrix import of_texts, of_variants
 from promptflow_lite.runs.request import KEYS, of_env_file, of_json_file, of_yaml
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore, default_name
@@ -34,7 +35,10 @@ _VALUES = (
     "max_tokens",
 )
 _CHOICE = ("sample", "shuffle_seed", "repeats", "skip_bad_lines")
-_OF_THE_EARLIER = ("flow", "data", "run", "variant", "column_mapping", "connections", "limit", *_CHOICE)
+_OF_THE_EARLIER = (
+    *("flow", "data", "run", "variant", "matrix", "column_mapping", "connections", "limit"),
+    *_CHOICE,
+)
 """What a run that resumes from another takes from it."""
 _NUMBERS = ("concurrency", "error_threshold", "limit", "line_timeout", "workers", "worker_memory")
 
@@ -48,7 +52,8 @@ class Options:
     column_mapping: Sequence[str] | None = None
     run: str | None = None
     name: str | None = None
-    variant: str | None = None
+    variant: Sequence[str] | None = None
+    matrix: Sequence[str] | None = None
     connections: Sequence[str] | None = None
     environment_variables: Sequence[str] | None = None
     init: Sequence[str] | None = None
@@ -86,18 +91,21 @@ def request(options: Options, store: RunStore) -> tuple[Run, Run | None]:
         for note in notes:
             say(neutral(f"note: {note}"))
     _merge(fields, _typed(options))
+    _alternatives(fields)
     reuse: Run | None = None
     if (earlier := fields.pop("resume_from", None)) is not None:
         reuse = store.load(earlier)
+        if reuse.children:
+            hint = f"pf run resume {earlier}  goes on with it"
+            raise UserError(f"{earlier!r} is a sweep: nothing resumes from it", code="bad-option", hint=hint)
         fields = _of_earlier(fields, reuse)
     if "flow" not in fields:
         raise UserError(
             "which flow?", code="bad-option", hint="--flow PATH, or --file run.yaml with the key flow"
         )
     fields["flow"] = str(_flow(fields["flow"]))
-    fields.setdefault(
-        "name", default_name(Path(fields["flow"]), fields.get("variant"), datetime.now().astimezone())
-    )
+    chosen = "sweep" if fields.get("matrix") else fields.get("variant")
+    fields.setdefault("name", default_name(Path(fields["flow"]), chosen, datetime.now().astimezone()))
     fields["line_timeout_s"] = fields.pop("line_timeout", settings().line_timeout_s)
     fields["batch_timeout_s"] = fields.pop("batch_timeout", settings().batch_timeout_s)
     if "worker_memory" in fields:
@@ -139,7 +147,8 @@ def _typed(options: Options) -> dict[str, Any]:
         "data": str(options.data.expanduser().absolute()) if options.data else None,
         "run": options.run,
         "name": options.name,
-        "variant": options.variant,
+        "variant": list(options.variant) if options.variant else None,
+        "matrix": of_texts(options.matrix or ()) or None,
         "display_name": options.display_name,
         "resume_from": options.resume_from,
         "concurrency": options.concurrency,
@@ -174,6 +183,9 @@ def _set(fields: dict[str, Any], key: str, text: str) -> None:
     if head not in KEYS:
         hint = near_miss(head, KEYS) or f"there are: {', '.join(KEYS)}"
         raise UserError(f"--set: a run has no {head!r}", code="bad-option", hint=hint)
+    if head == "matrix":
+        fields["matrix"] = {**fields.get("matrix", {}), **of_texts([f"{'.'.join(rest)}={text}"])}
+        return
     at = fields
     for step, following in zip([head, *rest], rest, strict=False):
         at = at.setdefault(step, {})
@@ -198,6 +210,19 @@ def _merge(fields: dict[str, Any], typed: dict[str, Any]) -> None:
             fields[key] = {**fields[key], **value}
         else:
             fields[key] = value
+
+
+def _alternatives(fields: dict[str, Any]) -> None:
+    """Several variants of one node are runs of a sweep; those of several nodes go together."""
+    if (variants := fields.pop("variant", None)) is None:
+        return
+    chosen = of_variants([variants] if isinstance(variants, str) else variants)
+    if chosen.variant is not None:
+        fields["variant"] = chosen.variant
+    if twice := sorted(chosen.matrix.keys() & fields.get("matrix", {}).keys()):
+        raise UserError(f"--variant and --matrix both vary {', '.join(map(repr, twice))}", code="bad-option")
+    if chosen.matrix:
+        fields["matrix"] = {**chosen.matrix, **fields.get("matrix", {})}
 
 
 def _of_earlier(fields: dict[str, Any], earlier: Run) -> dict[str, Any]:

@@ -79,14 +79,21 @@ def _json_escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows as aligned columns, to stdout; cells are neutralized, and lines cut to fit a terminal."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, aside: bool = False) -> None:
+    """Write rows as aligned columns; cells are neutralized, and lines cut to fit a terminal.
+
+    Args:
+        columns: the heads.
+        rows: a cell for each column.
+        aside: to stderr, for people; the result goes to stdout.
+    """
+    write, stream = (say, sys.stderr) if aside else (emit, sys.stdout)
     cells = [[neutral("" if cell is None else str(cell)).replace("\n", " ") for cell in row] for row in rows]
     widths = [max(_width(text) for text in column) for column in zip(columns, *cells, strict=True)]
-    limit = get_terminal_size().columns if sys.stdout.isatty() else None
-    emit(paint(_row(columns, widths, limit), "bold", stream=sys.stdout))
+    limit = get_terminal_size().columns if stream.isatty() else None
+    write(paint(_row(columns, widths, limit), "bold", stream=stream))
     for row in cells:
-        emit(_row(row, widths, limit))
+        write(_row(row, widths, limit))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], limit: int | None) -> str:

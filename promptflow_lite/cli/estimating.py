@@ -18,7 +18,7 @@ from promptflow_lite.runs.store import RunStore
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.bind import bind, close
 
-__all__ = ["show"]
+__all__ = ["row", "show"]
 
 
 def show(asked: Run, store: RunStore, *, as_json: bool) -> int:
@@ -32,9 +32,9 @@ def show(asked: Run, store: RunStore, *, as_json: bool) -> int:
     if as_json:
         emit_json(asdict(found))
         return 0
-    rows = [_row(neutral(name), node) for name, node in found.nodes.items()]
+    rows = [row(neutral(name), node) for name, node in found.nodes.items()]
     if len(rows) != 1:
-        rows.append(_row("all", found.total))
+        rows.append(row("all", found.total))
     say(f"{found.lines:,} lines; nothing was sent")
     table(("node (model)", "calls", "tokens in", "tokens out", "cost"), rows)
     for note in found.notes:
@@ -52,7 +52,8 @@ async def _estimated(asked: Run, store: RunStore) -> Estimated:
     return found
 
 
-def _row(name: str, node: Estimate) -> tuple[str, ...]:
+def row(name: str, node: Estimate) -> tuple[str, ...]:
+    """A name, calls, tokens in and out, and the cost, each from at least to at most."""
     cost = "?" if node.cost is None else _between(dollars(node.cost.low), dollars(node.cost.high))
     return name, _count(node.calls), _count(node.prompt_tokens), _count(node.completion_tokens), cost
 

@@ -21,6 +21,7 @@ __all__ = [
     "Init",
     "LineTimeout",
     "LogFormat",
+    "Matrix",
     "MaxCost",
     "MaxTokens",
     "Name",
@@ -32,6 +33,7 @@ __all__ = [
     "Stream",
     "ToldAs",
     "Variant",
+    "Variants",
     "WorkerMemory",
     "Workers",
     "Yes",
@@ -141,6 +143,24 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", "--assume-yes", help="Do not a
 Variant = Annotated[
     str | None,
     typer.Option("--variant", metavar="'${NODE.ID}'", help="A variant to take instead of the default."),
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="'${NODE.ID}' ...",
+        help="A variant instead of the default. Several of one node: a run for each.",
+    ),
+]
+Matrix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--matrix",
+        metavar="KEY=V,V ...",
+        help="A run for every combination, under one parent: NODE=VARIANT,... (or '*'), "
+        "NODE.temperature=0,0.5, NODE.deployment_name=..., NODE.connection=..., inputs.NAME=..., "
+        "init.NAME=...",
+    ),
 ]
 Connections = Annotated[
     list[str] | None,

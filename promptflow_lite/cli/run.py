@@ -20,6 +20,7 @@ from promptflow_lite.cli.options import (
     Init,
     LineTimeout,
     LogFormat,
+    Matrix,
     MaxCost,
     MaxTokens,
     Name,
@@ -29,8 +30,10 @@ from promptflow_lite.cli.options import (
     Outputs,
     Stream,
     ToldAs,
+    Variants,
     WorkerMemory,
     Workers,
+    Yes,
     one_of,
 )
 
@@ -45,6 +48,7 @@ app = Group("Run flows over data, and look at what came of it.")
     pf run create --flow evaluators/classification --run base \\
         --column-mapping prediction='${run.outputs.intent}' ground_truth='${data.intent}'
     pf run create --flow flows/intent --data data.jsonl --variant '${examples.few_shot}'
+    pf run create --flow flows/intent --data data.jsonl --matrix 'examples=*' 'classify.temperature=0,0.5'
     pf run create --file run.yaml --stream
     pf run create --resume-from base --name again
     """,
@@ -77,10 +81,8 @@ def create(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", "-n", help="The new run's name.")] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option("--variant", metavar="'${NODE.ID}'", help="A variant instead of the default."),
-    ] = None,
+    variant: Variants = None,
+    matrix: Matrix = None,
     connections: Connections = None,
     environment_variables: EnvironmentVariables = None,
     init: Init = None,
@@ -144,6 +146,7 @@ def create(
             "--source", metavar="DIR", help="Take over a run's folder from elsewhere, Prompt flow's too."
         ),
     ] = None,
+    yes: Yes = False,
     no_tracking: NoTracking = False,
     log_format: ToldAs = LogFormat.text,
     output: Outputs = Output.table,
@@ -151,8 +154,13 @@ def create(
     """Run a flow over every row of a data file and keep what comes of each.
 
     Each finished line is on the disk before it counts as done. Ctrl-C once finishes the lines in flight,
-    twice leaves at once; either way `pf run resume NAME` goes on. Exit code 0: done; 1: failed; 2: wrong
-    use or a wrong file; 3: done, but some lines failed; 128+n: ended by signal n.
+    twice leaves at once; either way `pf run resume NAME` goes on.
+
+    With --matrix, with several variants of a node, or with --run of such runs, there is a run for every
+    combination, and what they ask and cost together is shown first.
+
+    Exit code 0: done; 1: failed; 2: wrong use or a wrong file; 3: done, but some lines failed; 128+n: ended
+    by signal n.
     """
     if source is not None:
         from promptflow_lite.cli.run_records import take_over
@@ -160,6 +168,7 @@ def create(
         return take_over(source, name, display_name, tags, output)
     from promptflow_lite.cli.asking import Options, request
     from promptflow_lite.cli.running import Session
+    from promptflow_lite.runs.sweep import is_sweep
 
     options = Options(
         flow=flow,
@@ -168,6 +177,7 @@ def create(
         run=run,
         name=name,
         variant=variant,
+        matrix=matrix,
         connections=connections,
         environment_variables=environment_variables,
         init=init,
@@ -199,6 +209,10 @@ def create(
         log_format=log_format.value,
     )
     asked, reuse = request(options, session.store)
+    if is_sweep(asked, session.store):
+        from promptflow_lite.cli.sweeping import create as create_sweep
+
+        return create_sweep(asked, session, only_estimate=estimate, yes=yes, as_json=output is Output.json)
     if estimate:
         from promptflow_lite.cli.estimating import show as show_estimate
 

@@ -54,14 +54,11 @@ def list_(
 
 @app.command("show", examples="pf run show base\npf run show base --output json")
 def show(name: Name = None, named: Named = None, output: OutputOrJson = None) -> None:
-    """Show a run: what was asked, how it went, its metrics, and where everything is."""
-    from promptflow_lite.cli import showing
+    """Show a run: what was asked, how it went, its metrics, and where everything is; a sweep with its runs."""
+    from promptflow_lite.cli import showing, written
 
     run = showing.store().load(one_of(name, named))
-    if wants_json(output):
-        emit_json(showing.as_json(run, showing.store()))
-    else:
-        emit(showing.text(run, showing.store(), whole=True))
+    written.write(run, showing.store(), as_json=wants_json(output), whole=True)
 
 
 @app.command(

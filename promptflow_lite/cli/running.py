@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from promptflow_lite.cli import showing
-from promptflow_lite.cli.console import emit, emit_json, neutral, say
+from promptflow_lite.cli import showing, written
+from promptflow_lite.cli.console import neutral, say
 from promptflow_lite.cli.reporting import report_of
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import LineEnded, Log, Throttled
@@ -20,11 +20,13 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.evaluation import summary
 from promptflow_lite.registry import Registry
-from promptflow_lite.runs import batch
-from promptflow_lite.runs.events import RunEvent, RunStarted
+from promptflow_lite.runs import batch, family, sweep
+from promptflow_lite.runs.events import RunEnded, RunEvent, RunStarted
+from promptflow_lite.runs.forecast import Forecast
 from promptflow_lite.runs.job import Tracker
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.stop import Stop
+from promptflow_lite.runs.sweep import Sweep
 from promptflow_lite.settings import settings
 
 __all__ = ["Session"]
@@ -73,6 +75,21 @@ class Session:
             asked.name,
         )
 
+    def sweep(self, planned: Sweep, foreseen: Forecast) -> int:
+        """Execute a new sweep; the exit code."""
+        return self._execute(
+            sweep.run_sweep(
+                planned,
+                foreseen,
+                store=self.store,
+                connections=provider(settings()),
+                summarize=summary.of,
+                stop=self._stop,
+                emit=self._listen,
+            ),
+            planned.parent.name,
+        )
+
     def resume(
         self,
         name: str,
@@ -82,9 +99,10 @@ class Session:
         retry_failed: bool,
         force: bool,
     ) -> int:
-        """Go on with a run; the exit code."""
+        """Go on with a run, or with every run of a sweep; the exit code."""
+        again = sweep.resume_sweep if self.store.load(name).children else batch.resume_batch
         return self._execute(
-            batch.resume_batch(
+            again(
                 name,
                 store=self.store,
                 connections=provider(settings()),
@@ -101,14 +119,14 @@ class Session:
 
     def sync(self, name: str) -> int:
         """Tell the tracker of a run; the exit code."""
-        run = self.store.load(name)
+        run = family.together(self.store.load(name), self.store)
         if run.status is not Status.Completed:
             say(f"{name} is {run.status}; only Completed runs are told")
             return 1
         if not self._trackers:
             say("tracking is off (PF_TRACKING)")
             return 1
-        told = batch.tell(run, self.store, self._trackers, self._listen)
+        told = self._tell(run)
         self._write(told)
         return 1 if told is run else 0
 
@@ -137,7 +155,7 @@ class Session:
             return 128 + (self._signal or signal.SIGINT)
         if self._trackers and run.status is Status.Completed:
             self._report.log("telling MLflow ...")
-        run = batch.tell(run, self.store, self._trackers, self._listen)
+        run = self._tell(run)
         self._write(run)
         return showing.exit_code(run)
 
@@ -176,6 +194,8 @@ class Session:
             case RunStarted():
                 self._catch_signals()
                 self._report.begin(event.run, event.todo)
+            case RunEnded():
+                self._report.end()
             case LineEnded():
                 self._report.line(event.result)
             case Throttled():
@@ -183,12 +203,14 @@ class Session:
             case Log():
                 self._report.log(neutral(event.text), event.level)
 
+    def _tell(self, run: Run) -> Run:
+        tell = sweep.tell_sweep if run.children else batch.tell
+        return tell(run, self.store, self._trackers, self._listen)
+
     def _write(self, run: Run) -> None:
+        self._report.end()
         self._report.ended(run)
-        if self._as_json:
-            emit_json(showing.as_json(run, self.store))
-        else:
-            emit(showing.text(run, self.store))
+        written.write(run, self.store, as_json=self._as_json)
 
     def _say_how_to_resume(self) -> None:
         if self._name in self.store.names():

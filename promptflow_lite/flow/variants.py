@@ -14,9 +14,10 @@ from promptflow_lite.flow.parse import Complaints, node_of
 from promptflow_lite.flow.source import KeyPath
 from promptflow_lite.flow.spec import Flow, Node
 
-__all__ = ["choose_variants", "parse_choice"]
+__all__ = ["choose_variants", "parse_choice", "parse_choices"]
 
 _CHOICE = re.compile(r"\$\{([^.{}]+)\.([^{}]+)\}")
+_BETWEEN = re.compile(r"(?<=\})[\s,]+(?=\$\{)")
 
 
 def parse_choice(text: str) -> tuple[str, str]:
@@ -32,6 +33,24 @@ def parse_choice(text: str) -> tuple[str, str]:
     if match is None:
         raise UserError(f"{text!r} chooses no variant; expected '${{node.variant}}'", code="bad-variant")
     return match.group(1), match.group(2)
+
+
+def parse_choices(text: str | None) -> dict[str, str]:
+    """Node to variant, of one `${node.variant}` or several with spaces or commas between; none of nothing.
+
+    >>> parse_choices("${classify.v1} ${answer.short}")
+    {'classify': 'v1', 'answer': 'short'}
+
+    Raises:
+        UserError: the text is written in another way, or chooses twice for a node.
+    """
+    if not (text or "").strip():
+        return {}
+    parts = _BETWEEN.split((text or "").strip())
+    found = dict(map(parse_choice, parts))
+    if len(found) < len(parts):
+        raise UserError(f"{text!r} chooses several variants of one node", code="bad-variant")
+    return found
 
 
 def choose_variants(flow: Flow, choices: Mapping[str, str]) -> Flow:

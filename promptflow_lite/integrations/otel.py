@@ -22,7 +22,7 @@ from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow, Node
-from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs.events import RunEvent, RunStarted
 from promptflow_lite.runs.run import Run
 from promptflow_lite.values import to_plain
@@ -133,20 +133,36 @@ class Spans:
         """Have the last spans sent."""
         return self._close()
 
+    def request(self, flow: Flow, line: LineResult, about: Mapping[str, Any], traceparent: str | None) -> None:
+        """Make spans of a request that was answered.
+
+        Args:
+            flow: what answered.
+            line: what came of it.
+            about: further attributes of its span.
+            traceparent: the caller's, whose trace goes on; `None` begins one.
+        """
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._name, self._common = flow.name, dict(about)
+        self._nodes = {node.name: node for node in flow.nodes}
+        within = None
+        if traceparent is not None:
+            within = TraceContextTextMapPropagator().extract({"traceparent": traceparent})
+        self._line(line, within)
+
     def _begin(self, run: Run) -> None:
         self._name = run.display_name or Path(run.flow).stem
         self._common = {"promptflow.run": run.name}
         if run.variant:
             self._common["promptflow.variant"] = run.variant
         try:
-            flow: Flow = choose_variants(
-                load_flow(run.flow), dict([parse_choice(run.variant)]) if run.variant else {}
-            )
+            flow: Flow = choose_variants(load_flow(run.flow), parse_choices(run.variant))
         except UserError:  # it was there when the run began: spans do without the nodes' kinds
             return
         self._nodes = {node.name: node for node in flow.nodes}
 
-    def _line(self, line: LineResult) -> None:
+    def _line(self, line: LineResult, within: Any = None) -> None:
         attributes = {
             **self._common,
             "gen_ai.operation.name": "invoke_workflow",
@@ -157,9 +173,9 @@ class Spans:
         if self._with_content:
             attributes["promptflow.inputs"] = _text(line.inputs)
             attributes["promptflow.outputs"] = _text(line.outputs)
-        root = self._span(
-            f"invoke_workflow {self._name}", attributes, line, None, self._trace.SpanKind.INTERNAL
-        )
+        kind = self._trace.SpanKind
+        of_what = kind.INTERNAL if within is None else kind.SERVER
+        root = self._span(f"invoke_workflow {self._name}", attributes, line, within, of_what)
         within = self._trace.set_span_in_context(root)
         for run in line.node_runs.values():
             if run.started and run.status in (Status.Completed, Status.Failed, Status.Canceled):

@@ -8,7 +8,7 @@ and said.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -77,8 +77,9 @@ _HOLES: tuple[Any, ...] = ("", [], {}, None)
 class _Dry:
     """One pass over the lines."""
 
-    def __init__(self, bound: BoundFlow) -> None:
+    def __init__(self, bound: BoundFlow, kept: Collection[str]) -> None:
         self.bound = bound
+        self.kept = kept
         self.nodes: dict[tuple[str, str, str | None], Estimate] = defaultdict(Estimate)
         """By node, model and address."""
         self.notes: dict[str, None] = {}
@@ -130,6 +131,8 @@ class _Dry:
         if not limit:
             self.note(f"node {name!r} sets no max_tokens: its answers count as up to {ANSWER} tokens")
         answers = float(limit or ANSWER) * float(body.get("n") or 1)
+        if name in self.kept:
+            return _Text(answers)
         found = self.nodes[name, model, caller.address]
         least = 1.0 if is_certain else 0.0
         found.calls.add(least, 1)
@@ -153,15 +156,18 @@ class Estimated:
     """What was assumed, and what is not counted."""
 
 
-def estimate(bound: BoundFlow, lines: Iterable[Line], prices: Prices) -> Estimated:
+def estimate(
+    bound: BoundFlow, lines: Iterable[Line], prices: Prices, *, kept: Collection[str] = ()
+) -> Estimated:
     """What these lines will ask of models, and what that costs.
 
     Args:
         bound: the flow.
         lines: as they would be run.
         prices: what models cost.
+        kept: nodes for whose answers nobody is asked, as they are there.
     """
-    dry, count = _Dry(bound), 0
+    dry, count = _Dry(bound, kept), 0
     for line in lines:
         dry.line(line)
         count += 1

@@ -1,4 +1,4 @@
-"""What happens while a run is executed? The engine's events, and one for the beginning."""
+"""What happens while a run is executed? The engine's events, and those of its beginning and its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from promptflow_lite.engine.events import Event
 from promptflow_lite.runs.run import Run
 
-__all__ = ["RunEmit", "RunEvent", "RunStarted", "ignore"]
+__all__ = ["RunEmit", "RunEnded", "RunEvent", "RunStarted", "ignore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,14 @@ class RunStarted:
     """Lines that will be executed now; the others are done already."""
 
 
-RunEvent = Event | RunStarted
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run of a sweep has ended; the next is about to start."""
+
+    run: Run
+
+
+RunEvent = Event | RunStarted | RunEnded
 RunEmit = Callable[[RunEvent], None]
 
 

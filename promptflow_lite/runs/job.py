@@ -15,8 +15,10 @@ from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants
+from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.records import Key
 from promptflow_lite.runs.run import Run
+from promptflow_lite.tools.scope import SharedAnswers
 
 __all__ = ["Executor", "FlowJob", "Line", "Tracker", "flow_of"]
 
@@ -59,7 +61,7 @@ class FlowJob(BaseModel):
     """Whether lines are conversations (`runs.turns`): talks with the flow, or turns that it gets one each."""
     memory_mb: int | None = None
     """What a worker process may take at most (its address space); `None` sets no limit."""
-    cache: str | None = None
+    cache: str | SharedAnswers | None = None
     """The folder where answers of models are kept; empty for nowhere, `None` as the settings say."""
     board: str | None = None
     """A folder that the worker processes of a run share while they live, such as for pacing; `None` where
@@ -115,8 +117,8 @@ class Executor(Protocol):
 class Tracker(Protocol):
     """Is told of a run after the run is safe in its own folder."""
 
-    def tell(self, run: Run, folder: Path, base: Run | None) -> Mapping[str, str]:
-        """Log the run; what comes back is kept in `run.tracking`.
+    def tell(self, run: Run, folder: Path, base: Run | None, emit: RunEmit = ignore) -> Mapping[str, str]:
+        """Log the run; what comes back is kept in `run.tracking`. `emit` is told how far that is.
 
         Raises:
             ConnectionError: the tracking server is away; the run succeeds all the same.

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.engine.results import Status
-from promptflow_lite.errors import FlowError, InputError
+from promptflow_lite.errors import FlowError, InputError, RunNotFound
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
-from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs import data, snapshot
+from promptflow_lite.runs.combinations import shared_nodes
 from promptflow_lite.runs.job import FlowJob
 from promptflow_lite.runs.lines import Lines, Sources
 from promptflow_lite.runs.outcome import Outcome
@@ -26,9 +27,12 @@ from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore
 from promptflow_lite.runs.turns import Mode, plan_lines
 from promptflow_lite.settings import settings
+from promptflow_lite.tools.scope import SharedAnswers
 
-__all__ = ["Prepared", "differences", "prepare"]
+__all__ = ["SHARED", "Prepared", "differences", "masked", "prepare"]
 
+SHARED = "shared"
+"""The folder of a sweep that holds the answers which its runs have in common."""
 _MASK = "***"
 _SHOWN = 20
 _SECRET = re.compile("key|token|secret|passw|credential|connection_string", re.IGNORECASE)
@@ -52,6 +56,8 @@ class Prepared:
     """What was asked for as `init`, secrets included: never kept."""
     folders: tuple[str, ...]
     """Where the paths of images in the lines may lead, beside the flow's folder."""
+    shared: SharedAnswers | None = None
+    """Answers that it has in common with other runs of its sweep."""
     mode: Mode = ""
     """Whether the lines are conversations."""
 
@@ -67,10 +73,16 @@ class Prepared:
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
             memory_mb=self.run.worker_memory_mb,
-            cache=None if self.run.cache is None else str(settings().cache) if self.run.cache else "",
+            cache=self._cache,
             folders=self.folders,
             mode=self.mode,
         )
+
+    @property
+    def _cache(self) -> str | SharedAnswers | None:
+        if self.run.cache is None:
+            return None if settings().caching else self.shared
+        return str(settings().cache) if self.run.cache else ""
 
 
 def prepare(run: Run, store: RunStore) -> Prepared:
@@ -109,9 +121,8 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     skipped = _skipped(sources, lines, run)
     if not len(lines):
         raise InputError("no line is left to run", code="no-lines", hint=_why(skipped))
-    variables, masked = run.environment_variables, _masked(run.environment_variables)
-    init = run.init
-    run = run.model_copy(update={"environment_variables": masked, "init": _masked_init(init)})
+    variables, init = run.environment_variables, run.init
+    run = run.model_copy(update=masked(run))
     run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
     return Prepared(
         run,
@@ -123,8 +134,21 @@ def prepare(run: Run, store: RunStore) -> Prepared:
         variables,
         init,
         _folders(run, base, store),
+        _shared(run, flow, store),
         mode,
     )
+
+
+def _shared(run: Run, flow: Flow, store: RunStore) -> SharedAnswers | None:
+    """The answers of models that the run need not ask for if another of its sweep has."""
+    if run.parent is None:
+        return None
+    try:
+        parent = store.load(run.parent)
+    except RunNotFound:  # the sweep was deleted, and this run kept
+        return None
+    nodes = shared_nodes(flow, run.choice, parent.matrix)
+    return SharedAnswers(str(store.folder(run.parent) / SHARED), nodes) if nodes else None
 
 
 def _folders(run: Run, base: Run | None, store: RunStore) -> tuple[str, ...]:
@@ -180,6 +204,14 @@ def _flow(run: Run) -> Flow:
     return give(flow, run.init)
 
 
+def masked(run: Run) -> dict[str, Any]:
+    """The fields of a run that may hold secrets, as they may be kept."""
+    return {
+        "environment_variables": _masked(run.environment_variables),
+        "init": _masked_init(run.init),
+    }
+
+
 def _masked(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables as a run may keep them: a reference as it is, the value of a secret's name not at all."""
     return {
@@ -205,7 +237,7 @@ def _texts(value: Any) -> set[str]:
 
 
 def _choices(run: Run) -> dict[str, str]:
-    return dict([parse_choice(run.variant)]) if run.variant else {}
+    return parse_choices(run.variant)
 
 
 def _base(name: str, store: RunStore) -> Run:

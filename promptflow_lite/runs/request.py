@@ -26,7 +26,8 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "data": ("a path", lambda v: isinstance(v, str)),
     "run": ("a run's name", lambda v: isinstance(v, str)),
     "resume_from": ("a run's name", lambda v: isinstance(v, str)),
-    "variant": ("'${node.variant}'", lambda v: isinstance(v, str)),
+    "variant": ("'${node.variant}', or a list of them", lambda v: isinstance(v, str) or _is_texts(v)),
+    "matrix": ("a mapping of lists", lambda v: _is_mapping_of_values(v)),
     "column_mapping": ("a mapping", lambda v: isinstance(v, dict)),
     "connections": ("a mapping of mappings", lambda v: _is_mapping_of_mappings(v)),
     "environment_variables": ("a mapping, or the path of a .env file", lambda v: isinstance(v, dict | str)),
@@ -133,6 +134,11 @@ def _resolved(fields: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         found["environment_variables"] = {str(k): _text(v) for k, v in variables.items()}
     if isinstance(found.get("init"), str):
         found["init"] = of_json_file(folder / found["init"])
+    if "matrix" in found:
+        found["matrix"] = {
+            str(key): values if isinstance(values, list) else [values]
+            for key, values in found["matrix"].items()
+        }
     if "tags" in found:
         found["tags"] = {str(k): _text(v) for k, v in found["tags"].items()}
     return found
@@ -148,6 +154,15 @@ def _is_int(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _is_mapping_of_values(value: Any) -> bool:
+    """Values of a matrix: a list, or a single one such as `*`."""
+    return isinstance(value, dict) and not any(isinstance(inner, dict) for inner in value.values())
 
 
 def _is_mapping_of_mappings(value: Any) -> bool:

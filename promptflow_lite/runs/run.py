@@ -37,7 +37,15 @@ class Run(BaseModel):
     """The run this one builds on."""
     column_mapping: dict[str, Any] | None = None
     variant: str | None = None
-    """`${node.variant}`, as it was asked for."""
+    """`${node.variant}`, as it was asked for; of several nodes with spaces between."""
+    matrix: dict[str, list[Any]] = Field(default_factory=dict)
+    """Of a sweep: what is varied, and its values. Keys are those of `runs.matrix`."""
+    children: list[str] = Field(default_factory=list)
+    """Of a sweep: the names of its runs, in the order of the combinations."""
+    parent: str | None = None
+    """The sweep this run belongs to."""
+    choice: dict[str, Any] = Field(default_factory=dict)
+    """Which of the sweep's combinations it is."""
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)

@@ -24,7 +24,7 @@ import orjson
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.endpoint import Endpoint
-from promptflow_lite.tools.scope import answers, current
+from promptflow_lite.tools.scope import SharedAnswers, answers, current
 
 __all__ = ["FILE", "Cache", "Kept", "Totals", "cache_in_use", "key_of", "tokens_of"]
 
@@ -196,6 +196,9 @@ class Cache:
 def cache_in_use() -> Cache | None:
     """The cache of the run under way, or else the one that PF_CACHE asks for."""
     folder = answers.get()
+    if isinstance(folder, SharedAnswers):
+        scope = current.get()
+        return _opened(folder.folder) if scope is not None and scope.node in folder.nodes else None
     if folder is None:
         folder = str(settings().cache) if settings().caching else ""
     return _opened(folder) if folder else None
@@ -207,9 +210,15 @@ def _opened(folder: str) -> Cache:
 
 
 def key_of(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> str:
-    """What tells a request from all others: who is asked what, and for which repeat of a line."""
+    """What tells a request from all others: who is asked what, and for which repeat of a line.
+
+    What the runs of a sweep share is told by its line and its node too: lines that ask the same are asked for
+    apart, as they would be by a run of its own.
+    """
     scope = current.get()
     asked = [endpoint.base_url, operation, body, scope.repeat if scope is not None else 0]
+    if isinstance(shared := answers.get(), SharedAnswers) and scope is not None:
+        asked += [scope.line_number, scope.node, shared.nodes.get(scope.node)]
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -14,6 +14,7 @@ from promptflow_lite.connections.base import ConnectionProvider
 __all__ = [
     "NodeScope",
     "Printed",
+    "SharedAnswers",
     "Surroundings",
     "Usage",
     "answers",
@@ -136,12 +137,21 @@ _NOTHING = nullcontext()
 current: ContextVar[NodeScope | None] = ContextVar("promptflow_lite.node", default=None)
 
 
-answers: ContextVar[str | None] = ContextVar("promptflow_lite.answers", default=None)
+@dataclass(frozen=True)
+class SharedAnswers:
+    """Answers that several runs of a sweep have in common: each line's own, of some of the nodes."""
+
+    folder: str
+    nodes: dict[str, str]
+    """Node name to which of the sweep's choices its answers follow from."""
+
+
+answers: ContextVar[str | SharedAnswers | None] = ContextVar("promptflow_lite.answers", default=None)
 """The folder where answers of models are kept; empty for nowhere, `None` as the settings say."""
 
 
 @contextmanager
-def caching(folder: str | None) -> Iterator[None]:
+def caching(folder: str | SharedAnswers | None) -> Iterator[None]:
     """Keep answers in `folder` and look them up there; empty: nowhere; `None`: as the settings say."""
     token = answers.set(folder)
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow, Node
-from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.runs.run import Run
@@ -56,8 +56,7 @@ class Prompts:
 def _flow(run: Run, snapshot: Path) -> Flow:
     name = Path(run.flow).name
     flow = load_flow(snapshot / name if (snapshot / name).is_file() else snapshot)
-    choices = dict(parse_choice(part) for part in (run.variant or "").replace(",", " ").split())
-    return choose_variants(flow, choices) if flow.node_variants else flow
+    return choose_variants(flow, parse_choices(run.variant)) if flow.node_variants else flow
 
 
 def _render(node: Node, flow: Flow) -> Render | None:
