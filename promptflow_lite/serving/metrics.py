@@ -71,9 +71,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self._collected = Counter(
-            "promptflow_collected", "Requests kept.", ["deployment"], registry=registry
-        )
+        self._collected = Counter("promptflow_collected", "Requests kept.", ["deployment"], registry=registry)
         self._not_collected = Counter(
             "promptflow_not_collected",
             "Requests that were drawn to be kept, and are lost.",
@@ -125,7 +123,7 @@ class Metrics:
 
         Args:
             deployment: who answered them.
-            reason: `queue-full` or `disk`.
+            reason: `queue-full`, `disk`, or `mlflow` for a trace that could not be told.
             count: how many.
         """
         self._not_collected.labels(deployment, reason).inc(count)

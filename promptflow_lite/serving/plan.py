@@ -114,6 +114,11 @@ class Plan:
             feedback=Path(file),
             only=settings().response_fields,
             traffic=traffic_of(
-                endpoint.name, takers, lambda name: self.sampling_rate, mlflow=self.mlflow, redact=redact
+                endpoint.name,
+                takers,
+                lambda name: self.sampling_rate,
+                mlflow=self.mlflow,
+                redact=redact,
+                metrics=metrics,
             ),
         )

@@ -156,6 +156,7 @@ class Front:
                     self._rate_of,
                     mlflow=way.mlflow,
                     redact=self._redact,
+                    metrics=metrics,
                 ),
             ),
             closing=closing,

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from typing import Literal
 
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.reply import dumps
+from promptflow_lite.serving.traffic.aside import Aside
 from promptflow_lite.serving.traffic.scrub import scrub
 from promptflow_lite.serving.traffic.seen import Seen, record_of
 
@@ -27,12 +26,8 @@ __all__ = ["Collection", "Collector"]
 
 _log = logging.getLogger("promptflow_lite.serving.traffic")
 
-_FLUSH_S = 0.5
-_MOST = 4096
-_MOST_BYTES = 64 * 1024 * 1024
 _ROLLED_BYTES = 64 * 1024 * 1024
 _FOLDERS = {"day": "%Y-%m-%d/all", "hour": "%Y-%m-%d/%H", "minute": "%Y-%m-%d/%H.%M"}
-_LAST_S = 5.0
 
 Redact = Callable[[bytes], bytes]
 
@@ -68,50 +63,26 @@ class Collector:
         self._redact = redact
         self._metrics = metrics
         self._collection_of = collection_of
-        self._queue: deque[Seen] = deque()
-        self._bytes = 0
         self._segments: dict[str, _Segment] = {}
-        self._wake = threading.Event()
-        self._ended = False
-        self._thread: threading.Thread | None = None
+        self._aside = Aside("pf-collector", self._write, self._lose)
         self._said = 0.0
 
     def __call__(self, seen: Seen) -> None:
         """Keep a request soon, or count that it is lost: the queue holds 4,096, of 64 MB together."""
-        if len(self._queue) >= _MOST or self._bytes + seen.size > _MOST_BYTES or self._ended:
-            self._metrics.not_collected(seen.deployment, "queue-full", 1)
-            return
-        self._bytes += seen.size
-        self._queue.append(seen)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="pf-collector", daemon=True)
-            self._thread.start()
-        elif len(self._queue) == _MOST // 4:
-            self._wake.set()
+        self._aside.put(seen)
 
     def close(self) -> None:
         """Write what is left, for at most five seconds."""
-        self._ended = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(_LAST_S)
+        self._aside.close()
 
-    def _run(self) -> None:
-        while not self._ended:
-            self._wake.wait(_FLUSH_S)
-            self._wake.clear()
-            self._flush()
-        self._flush()
-        for segment in self._segments.values():
-            segment.close()
+    def _lose(self, seen: Seen) -> None:
+        self._metrics.not_collected(seen.deployment, "queue-full", 1)
 
-    def _flush(self) -> None:
+    def _write(self, items: list[Seen]) -> None:
         """Write what has come, by deployment."""
         waiting: dict[str, list[bytes]] = {}
         rates: dict[str, str] = {}
-        for _ in range(len(self._queue)):
-            seen = self._queue.popleft()
-            self._bytes -= seen.size
+        for seen in items:
             kept = self._collection_of(seen.deployment)
             if kept is None:
                 continue

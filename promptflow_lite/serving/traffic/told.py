@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from promptflow_lite.registry import Registry
+from promptflow_lite.serving.metrics import Metrics
+from promptflow_lite.serving.traffic.seen import Seen
 from promptflow_lite.serving.traffic.watch import Taker, Traffic
 
 __all__ = ["traffic_of"]
@@ -19,6 +22,7 @@ def traffic_of(
     *,
     mlflow: str,
     redact: Redact,
+    metrics: Metrics,
 ) -> Traffic | None:
     """Those who are told; `None` where nobody wants to know, so that requests cost nothing more.
 
@@ -31,10 +35,12 @@ def traffic_of(
         rate_of: which part of a deployment's requests is drawn.
         mlflow: the address of an MLflow; empty for none.
         redact: replaces the secrets of connections in JSON text.
+        metrics: where what is lost is counted.
     """
     drawn, feedback = [*takers], []
     if mlflow:
-        traces = Registry("traces").get("mlflow")(endpoint, mlflow, redact)
+        lost = partial(_lose, metrics, "mlflow")
+        traces = Registry("traces").get("mlflow")(endpoint, mlflow, redact=redact, lost=lost)
         drawn.append(traces)
         feedback.append(traces.rated)
     observers = Registry("observers")
@@ -42,3 +48,7 @@ def traffic_of(
     if not drawn and not always:
         return None
     return Traffic(endpoint, drawn, rate_of, always=always, feedback=feedback)
+
+
+def _lose(metrics: Metrics, reason: str, seen: Seen) -> None:
+    metrics.not_collected(seen.deployment, reason, 1)

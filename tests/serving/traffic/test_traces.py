@@ -1,0 +1,139 @@
+"""A request as a trace: in MLflow with what people said of it, and as spans in the caller's own trace."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracing.client import TracingClient
+
+from promptflow_lite.integrations.otel import Spans
+from promptflow_lite.integrations.otel_served import ServedSpans
+from promptflow_lite.serving.app import Options, create_app
+from promptflow_lite.serving.deployment import Alone
+from promptflow_lite.serving.door import Closing
+from promptflow_lite.serving.server import Server
+from promptflow_lite.serving.traffic.watch import Traffic
+from tests.flows_of import ECHO, ECHO_TOOL, write
+from tests.serving.served import Served
+from tests.serving.traffic.test_collecting import until
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Path:
+    return write(tmp_path / "echo", dag=ECHO, echo__py=ECHO_TOOL)
+
+
+def traces(uri: str) -> list[Any]:
+    """All traces of the store, the oldest first, whole."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("echo")
+    if found is None:
+        return []
+    listed = TracingClient(uri).search_traces(locations=[found.experiment_id], order_by=["timestamp ASC"])
+    return list(listed)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
+    echo: Path, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with Served(echo, mlflow=uri) as server:
+        server.score({"text": "one sk-proj-abcdefghijklmnopqrstuv"}, x_request_id="first", traceparent=PARENT)
+        server.score({"text": "two"}, x_request_id="second")
+        said = {"request_id": "second", "score": 1, "comment": "good"}
+        server.call("POST", "/feedback", said)
+        until(lambda: len(traces(uri)) == 2, 60)
+        until(lambda: any(trace.info.assessments for trace in traces(uri)), 60)
+    by_request = {trace.info.client_request_id: trace for trace in traces(uri)}
+    first, second = by_request["first"], by_request["second"]
+    assert first.info.trace_id == f"tr-{TRACE}"
+    parents = {span.parent_id for span in first.data.spans}
+    assert len(parents) == len(first.data.spans) == 2
+    assert "00f067aa0ba902b7" in parents  # the caller's span goes on in ours
+    assert any((span.inputs or {}).get("text") == "one ***" for span in first.data.spans)
+    (assessment,) = second.info.assessments
+    assert (assessment.name, assessment.value, assessment.rationale) == ("user_score", 1, "good")
+    assert assessment.source.source_type == "HUMAN"
+
+    with Served(echo, mlflow=uri) as server:  # another process, another day
+        server.call("POST", "/feedback", {"request_id": "first", "score": False})
+        server.call("POST", "/feedback", {"request_id": "nobody's", "score": 1})
+        server.call("POST", "/feedback", {"request_id": "' OR 1=1 --", "score": 1})
+        until(lambda: bool({t.info.client_request_id: t for t in traces(uri)}["first"].info.assessments), 60)
+    later = {trace.info.client_request_id: trace for trace in traces(uri)}
+    assert [one.value for one in later["first"].info.assessments] == [False]
+    assert len(later["second"].info.assessments) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_mlflow_that_is_away_costs_traces_and_no_request(echo: Path) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with Served(echo, mlflow=uri) as server:
+            began = time.monotonic()
+            assert all(server.score({"text": "hi"})[0] == 200 for _ in range(20))
+            assert time.monotonic() - began < 5
+            assert server.call("POST", "/feedback", {"request_id": "r", "score": 1})[0].status == 200
+
+
+def test_the_spans_of_a_request_go_on_in_the_callers_trace(echo: Path, tmp_path: Path) -> None:
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter = InMemorySpanExporter()
+    observer = ServedSpans("echo", Spans.to(exporter))
+    served = _ServedWith(echo, observer, tmp_path)
+    with served as server:
+        server.score({"text": "hi"}, traceparent=PARENT)
+        server.score({"text": "hi"}, traceparent=PARENT.replace("-01", "-00"))  # not sampled by the caller
+        server.score({"text": "hi"})
+    spans = exporter.get_finished_spans()
+    ours = [span for span in spans if format(span.context.trace_id, "032x") == TRACE]
+    assert [span.name for span in ours] == ["execute_tool echo", "invoke_workflow echo"]
+    node, root = ours
+    assert root.parent is not None
+    assert format(root.parent.span_id, "016x") == "00f067aa0ba902b7"
+    assert node.parent is not None
+    assert node.parent.span_id == root.context.span_id
+    assert root.attributes is not None
+    assert root.attributes["promptflow.endpoint"] == "echo"
+    assert len(spans) == 4  # the third begins a trace of its own
+
+
+class _ServedWith(Served):
+    """A server whose requests an observer is told of."""
+
+    def __init__(self, source: Path, observer: ServedSpans, folder: Path) -> None:
+        super().__init__(source)
+        self._observer = observer
+        self._folder = folder
+
+    def __enter__(self) -> Served:
+        import asyncio
+        import threading
+
+        from promptflow_lite.serving.server import claim
+
+        bound = claim("127.0.0.1", 0)
+        self.port = bound.getsockname()[1]
+        ready, closing = threading.Event(), Closing()
+        traffic = Traffic("echo", [], lambda name: 0.0, always=[self._observer])
+        options = Options(feedback=self._folder / "feedback.jsonl", traffic=traffic)
+        app = create_app(Alone(self.plan.deployment()), options, closing=closing)
+        self.server = Server(app, closing, on_ready=ready.set)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self.server.serve(sockets=[bound])), daemon=True
+        )
+        self._thread.start()
+        assert ready.wait(10)
+        return self
