@@ -133,7 +133,9 @@ class Spans:
         """Have the last spans sent."""
         return self._close()
 
-    def request(self, flow: Flow, line: LineResult, about: Mapping[str, Any], traceparent: str | None) -> None:
+    def request(
+        self, flow: Flow, line: LineResult, about: Mapping[str, Any], traceparent: str | None
+    ) -> None:
         """Make spans of a request that was answered.
 
         Args:
