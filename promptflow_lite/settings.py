@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +13,8 @@ from pathlib import Path
 from promptflow_lite.errors import UserError
 
 __all__ = ["Settings", "settings"]
+
+_TRACES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Settings:
     """`PF_PRICES`: a file of prices that go over the known ones; default `<home>/prices.yaml`."""
     tracking: bool = True
     """`PF_TRACKING`: `off` tells no tracker (MLflow) of runs."""
+    traces: int = _TRACES
+    """`PF_TRACES`: how many lines of a run MLflow is told as traces; `off` is none, `all` every one."""
     step_summary: Path | None = None
     """`GITHUB_STEP_SUMMARY`: the file where a step of a GitHub workflow sums itself up in Markdown."""
     serve_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -72,12 +77,26 @@ class Settings:
             caching=(environ.get("PF_CACHE") or "off").lower() not in ("off", "0", "false", "no"),
             prices=Path(environ["PF_PRICES"]).expanduser() if environ.get("PF_PRICES") else None,
             tracking=(environ.get("PF_TRACKING") or "on").lower() not in ("off", "0", "false", "no"),
+            traces=_traces(environ.get("PF_TRACES")),
             step_summary=Path(summary) if summary else None,
             serve_keys=tuple(
                 key.strip() for key in environ.get("PF_SERVE_KEY", "").split(",") if key.strip()
             ),
             response_fields=_names(environ, "PROMPTFLOW_RESPONSE_INCLUDED_FIELDS"),
         )
+
+
+def _traces(text: str | None) -> int:
+    match (text or "").lower():
+        case "" | "on" | "true" | "yes":
+            return _TRACES
+        case "off" | "0" | "false" | "no":
+            return 0
+        case "all":
+            return sys.maxsize
+        case word if word.isdecimal():
+            return int(word)
+    raise UserError(f"PF_TRACES: expected how many lines, or on, off, all; got {text!r}", code="bad-option")
 
 
 def _names(environ: Mapping[str, str], variable: str) -> tuple[str, ...] | None:

@@ -166,7 +166,7 @@ def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit =
     for tracker in trackers:
         base = store.load(run.run) if run.run in store.names() else None
         try:
-            told = tracker.tell(run, store.folder(run.name), base)
+            told = tracker.tell(run, store.folder(run.name), base, emit)
         except ConnectionError as error:
             emit(Log(f"{error}\n  the run is safe; tell it later with  pf run sync {run.name}", "warning"))
             continue

@@ -1,0 +1,42 @@
+"""Who tells MLflow of a run? The tracker, after the run is safe in its own folder.
+
+A server that is away costs the run nothing. Telling twice changes nothing: what was told before is found
+again, and what is missing is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from promptflow_lite.integrations.mlflow.reach import reached
+from promptflow_lite.integrations.mlflow.told import Told
+from promptflow_lite.runs.events import RunEmit, ignore
+from promptflow_lite.runs.run import Run
+from promptflow_lite.settings import settings
+
+__all__ = ["MlflowTracker"]
+
+
+class MlflowTracker:
+    """Tells MLflow of runs: the store of `MLFLOW_TRACKING_URI`, else the base run's, else `./mlflow.db`.
+
+    Args:
+        traces: how many lines of a run get a trace at most; `None`: as the settings say.
+    """
+
+    def __init__(self, traces: int | None = None) -> None:
+        self._traces = settings().traces if traces is None else traces
+        self._default = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+    def tell(self, run: Run, folder: Path, base: Run | None, emit: RunEmit = ignore) -> Mapping[str, str]:
+        """Log the run; what comes back is kept in `run.tracking`.
+
+        Raises:
+            ConnectionError: the store cannot be reached, or refused.
+        """
+        with reached(self._default_for(base)) as store:
+            return Told(store, run, folder, base, traces=self._traces, emit=emit).all()
+
+    def _default_for(self, base: Run | None) -> str:
+        return base.tracking.get("mlflow_tracking_uri", self._default) if base is not None else self._default

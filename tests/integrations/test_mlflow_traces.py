@@ -1,0 +1,260 @@
+"""What MLflow shows of each line: its trace, and what evaluations said of it; read back from a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Trace
+
+from promptflow_lite.connections.kinds import OpenAIConnection
+from promptflow_lite.engine.events import Log
+from promptflow_lite.evaluation import summary
+from promptflow_lite.integrations.mlflow import MlflowTracker
+from promptflow_lite.runs.batch import resume_batch, run_batch, tell
+from promptflow_lite.runs.events import RunEvent
+from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import JOURNAL, RunStore
+from tests.model_server import ModelServer
+from tests.runs.flows import Connections, score_flow, shout_flow, write_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the client that reads back
+
+SECRET = "sk-very-secret-0123456789"
+ANSWER = """\
+inputs:
+  question: {type: string, is_chat_input: true}
+outputs:
+  answer: {type: string, reference: "${ask.output}"}
+nodes:
+- name: ask
+  type: llm
+  source: {type: code, path: ask.jinja2}
+  connection: open
+  api: chat
+  inputs: {model: gpt-4o-mini, temperature: 0, question: "${inputs.question}"}
+- name: tidy
+  type: python
+  source: {type: code, path: tidy.py}
+  inputs: {text: "${ask.output}"}
+"""
+TIDY = """\
+from promptflow_lite import tool
+
+
+@tool
+def tidy(text: str) -> str:
+    if "boom" in text:
+        raise ValueError("cannot tidy " + text)
+    return text.strip()
+"""
+
+
+class Work:
+    """A folder with a store of runs and one of MLflow."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = RunStore(folder / "runs")
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = MlflowClient(tracking_uri=self.uri)
+        self.said: list[str] = []
+
+    def run(self, run: Run, *connections: Any) -> Run:
+        how: dict[str, Any] = {"store": self.store, "connections": Connections(*connections)}
+        return asyncio.run(run_batch(run, **how, summarize=summary.of))
+
+    def tell(self, run: Run, traces: int | None = None) -> Run:
+        def listen(event: RunEvent) -> None:
+            if isinstance(event, Log):
+                self.said.append(event.text)
+
+        return tell(self.store.load(run.name), self.store, [MlflowTracker(traces)], listen)
+
+    def traces(self, run: Run) -> dict[str, Trace]:
+        """By line."""
+        found = self.client.search_traces(
+            locations=[run.tracking["mlflow_experiment_id"]], run_id=run.tracking["mlflow_run_id"]
+        )
+        assert len({t.info.tags["promptflow_lite.line"] for t in found}) == len(found), "told twice"
+        return {trace.info.tags["promptflow_lite.line"]: trace for trace in found}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's with its tables: to make them takes seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def work(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(empty, tmp_path / "mlflow.db")
+    work = Work(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", work.uri)
+    yield work
+
+
+def shouted(work: Work, *texts: str, name: str = "base") -> Run:
+    flow = work.folder / "shout"
+    if not flow.exists():
+        shout_flow(flow)
+    data = write_rows(work.folder / "data.jsonl", [{"text": text} for text in texts])
+    return work.tell(work.run(Run(name=name, flow=str(flow), data=str(data))))
+
+
+def scored(work: Work, base: str = "base", name: str = "score") -> Run:
+    flow = work.folder / "score"
+    if not flow.exists():
+        score_flow(flow)
+    mapping = {"answer": "${run.outputs.shout}", "truth": "${data.text}"}
+    return work.tell(work.run(Run(name=name, flow=str(flow), run=base, column_mapping=mapping)))
+
+
+def given(trace: Trace) -> list[tuple[str, Any]]:
+    """The name and the value of each feedback."""
+    return [(one.name, one.feedback.value) for one in trace.info.assessments if one.feedback is not None]
+
+
+def test_each_line_is_a_trace_with_the_times_of_the_journal(work: Work) -> None:
+    run = shouted(work, "a", "bad")
+    traces = work.traces(run)
+    assert set(traces) == {"0", "1"}
+    records = list(Records.read(work.store.folder("base") / JOURNAL).each())
+    info = traces["0"].info
+    assert info.trace_metadata["mlflow.sourceRun"] == run.tracking["mlflow_run_id"]
+    assert info.request_time == int(records[0]["started"] * 1000)
+    assert (info.request_preview, info.response_preview) == ('{"text":"a","times":2}', "AA")
+    assert info.state.value == "OK"
+    line, node = traces["0"].data.spans
+    assert (line.name, line.span_type, line.inputs) == ("shout", "CHAIN", {"text": "a", "times": 2})
+    assert (node.name, node.span_type, node.outputs) == ("shout", "TOOL", "AA")
+    assert node.parent_id == line.span_id
+    assert node.start_time_ns == round(records[0]["node_runs"]["shout"]["started"] * 1e9)
+
+
+def test_a_failed_line_has_its_error_where_it_happened(work: Work) -> None:
+    run = shouted(work, "a", "bad")
+    trace = work.traces(run)["1"]
+    assert trace.info.state.value == "ERROR"
+    node = trace.data.spans[1]
+    assert node.status.status_code.value == "ERROR"
+    event = node.events[0]
+    assert "cannot shout bad" in str(event.attributes["exception.message"])
+    assert "shout.py" in str(event.attributes["exception.stacktrace"])
+
+
+def test_a_model_s_span_has_its_messages_tokens_and_no_secret(work: Work) -> None:
+    flow = work.folder / "answer"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(ANSWER)
+    (flow / "ask.jinja2").write_text("system:\nBe short.\nuser:\n{{question}}\n")
+    (flow / "tidy.py").write_text(TIDY)
+    data = write_rows(work.folder / "q.jsonl", [{"question": f"what? {SECRET}"}])
+    with ModelServer() as server:
+        connection = OpenAIConnection(name="open", api_key=SECRET, base_url=server.url)
+        run = work.tell(work.run(Run(name="asked", flow=str(flow), data=str(data)), connection))
+    trace = work.traces(run)["0"]
+    ask = trace.data.spans[1]
+    assert ask.span_type == "LLM"
+    assert [message["role"] for message in ask.inputs["messages"]] == ["system", "user"]
+    assert ask.inputs["temperature"] == 0
+    usage = Records.read(work.store.folder("asked") / JOURNAL)
+    counted = next(usage.each())["usage"]
+    assert trace.info.token_usage == {
+        "input_tokens": counted["prompt_tokens"],
+        "output_tokens": counted["completion_tokens"],
+        "total_tokens": counted["prompt_tokens"] + counted["completion_tokens"],
+    }
+    assert ask.attributes["mlflow.chat.tokenUsage"] == trace.info.token_usage
+    assert SECRET not in json.dumps(trace.to_dict(), default=str)
+
+
+def test_scores_are_assessments_on_the_traces_of_the_run_that_was_scored(work: Work) -> None:
+    base = shouted(work, "a", "bad", "c")
+    score = scored(work)
+    traces = work.traces(base)
+    assert given(traces["0"]) == [("score/right", 1)]
+    assert given(traces["1"]) == []
+    assessment = traces["0"].info.assessments[0]
+    assert assessment.source.source_type == "CODE"
+    assert assessment.run_id == score.tracking["mlflow_run_id"]
+    linked = work.traces(score)
+    assert {trace.info.trace_id for trace in linked.values()} == {t.info.trace_id for t in traces.values()}
+
+
+def test_an_evaluation_has_each_metric_by_its_aggregations(work: Work) -> None:
+    shouted(work, "a", "bad", "c")
+    metrics = work.client.get_run(scored(work).tracking["mlflow_run_id"]).data.metrics
+    found = {name: metrics[f"right/{name}"] for name in ("mean", "min", "max", "median", "variance", "p90")}
+    assert found == {"mean": 1, "min": 1, "max": 1, "median": 1, "variance": 0, "p90": 1}
+    assert (metrics["scored"], metrics["skipped"], metrics["failed"]) == (2, 1, 0)
+    assert metrics["right/scored"] == 2
+
+
+def test_telling_again_adds_what_is_missing_and_nothing_twice(work: Work) -> None:
+    base = shouted(work, "a", "b", "c")
+    score = scored(work)
+    ids = {line: trace.info.trace_id for line, trace in work.traces(base).items()}
+    gone = ids["1"]
+    work.client.delete_traces(base.tracking["mlflow_experiment_id"], trace_ids=[gone])
+    for run in (base, score, base, score):
+        work.tell(run)
+    traces = work.traces(base)
+    assert {line: trace.info.trace_id for line, trace in traces.items()} == ids
+    assert all(len(trace.info.assessments) == 1 for trace in traces.values())
+    assert all(len(trace.data.spans) == 2 for trace in traces.values())
+
+
+def test_a_line_that_was_run_again_has_its_new_trace_only(work: Work) -> None:
+    base = shouted(work, "a", "bad")
+    before = work.traces(base)["1"].info.trace_id
+    code = work.folder / "shout" / "shout.py"
+    code.write_text(code.read_text().replace("cannot shout", "can never shout"))
+    how: dict[str, Any] = {"store": work.store, "connections": Connections()}
+    asyncio.run(resume_batch("base", **how, retry_failed=True, force=True))
+    trace = work.traces(work.tell(base))["1"]
+    assert trace.info.trace_id != before
+    assert "can never shout" in str(trace.data.spans[1].events[0].attributes["exception.message"])
+
+
+def test_a_limit_keeps_the_failed_lines_and_is_said(work: Work) -> None:
+    flow = shout_flow(work.folder / "shout")
+    data = write_rows(work.folder / "data.jsonl", [{"text": text} for text in ("a", "b", "bad", "c")])
+    run = work.tell(work.run(Run(name="base", flow=str(flow), data=str(data))), traces=2)
+    assert set(work.traces(run)) == {"0", "2"}
+    assert work.said == ["MLflow: 2 lines get no trace (PF_TRACES is 2)"]
+    assert set(work.traces(work.tell(run))) == {"0", "1", "2", "3"}
+
+
+def test_without_traces_scores_have_nowhere_to_go_and_that_is_said(work: Work) -> None:
+    flow = shout_flow(work.folder / "shout")
+    data = write_rows(work.folder / "data.jsonl", [{"text": "a"}])
+    run = work.tell(work.run(Run(name="base", flow=str(flow), data=str(data))), traces=0)
+    assert work.traces(run) == {}
+    scored(work)
+    assert "pf run sync base" in work.said[-1]
+
+
+def test_a_store_of_files_keeps_traces_too(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    work.uri = (work.folder / "files").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", work.uri)
+    work.client = MlflowClient(tracking_uri=work.uri)
+    base = shouted(work, "a", "bad")
+    score = scored(work)
+    for run in (base, score):
+        work.tell(run)
+    traces = work.traces(base)
+    assert not work.said
+    assert [span.name for span in traces["0"].data.spans] == ["shout", "shout"]
+    assert given(traces["0"]) == [("score/right", 1)]
