@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from promptflow_lite.tools.board import Board
 from promptflow_lite.tools.pacing import Pacer, Throttled
+from promptflow_lite.tools.patience import Patience
 
 if TYPE_CHECKING:
     from wreq import Client
@@ -29,6 +30,8 @@ class Shared:
     """What all callers of models on one event loop share."""
 
     pacers: dict[tuple[Any, ...], Pacer] = field(default_factory=dict)
+    patiences: dict[tuple[Any, ...], Patience] = field(default_factory=dict)
+    """How long answers are waited for, by the pacer's key and the node that asks."""
     under_way: dict[str, asyncio.Event] = field(default_factory=dict)
     """Requests whose answers will be kept: whoever asks the same meanwhile waits for them."""
     listeners: list[Listener] = field(default_factory=list)

@@ -18,6 +18,7 @@ from promptflow_lite.tools.endpoint import Endpoint
 from promptflow_lite.tools.failure import ModelError, seconds_of
 from promptflow_lite.tools.limit import Limit
 from promptflow_lite.tools.pacing import Pacer
+from promptflow_lite.tools.patience import Patience
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.shared import Shared, shared_here
 from promptflow_lite.tools.transport import EventStream, Header, connect, post
@@ -50,8 +51,18 @@ async def ask(
     url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
 
+    patience = _patience(shared, endpoint, body)
+    overdue = 0
+
     async def tried() -> tuple[T, dict[str, Any]]:
-        answer, header = await post(_client(shared), endpoint, url, payload)
+        nonlocal overdue
+        try:
+            answer, header = await patience.wait(
+                lambda: post(_client(shared), endpoint, url, payload), overdue=overdue, name=endpoint.name
+            )
+        except ModelError as error:
+            overdue += bool(error.details.get("overdue"))
+            raise
         value = understand(answer)
         _observe(pacer.limit, header)
         return value, answer
@@ -256,6 +267,15 @@ def _pacer(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer
             endpoint.max_in_flight, limit=limit, name=endpoint.name, listeners=shared.listeners
         )
     return pacer
+
+
+def _patience(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Patience:
+    scope = current.get()
+    key = (*endpoint.identity, body.get("model"), None if scope is None else scope.node)
+    patience = shared.patiences.get(key)
+    if patience is None:
+        patience = shared.patiences[key] = Patience(endpoint.timeout.total_seconds())
+    return patience
 
 
 _REMAINING = (
