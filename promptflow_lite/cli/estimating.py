@@ -54,7 +54,8 @@ async def _estimated(asked: Run, store: RunStore) -> Estimated:
 
 def row(name: str, node: Estimate) -> tuple[str, ...]:
     """A name, calls, tokens in and out, and the cost, each from at least to at most."""
-    cost = "?" if node.cost is None else _between(dollars(node.cost.low), dollars(node.cost.high))
+    unknown = "?" if node.calls.high else ""
+    cost = unknown if node.cost is None else _between(dollars(node.cost.low), dollars(node.cost.high))
     return name, _count(node.calls), _count(node.prompt_tokens), _count(node.completion_tokens), cost
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group
+from promptflow_lite.cli.console import Group, neutral, say
 from promptflow_lite.cli.names import run_names
 
 app = Group("Run flows over data, and look at what came of it.")
@@ -26,6 +26,7 @@ class Comparing(StrEnum):
     "compare",
     examples="""
     pf run compare zero_shot few_shot retrieved
+    pf run compare sweep --metric accuracy
     pf run compare base candidate --metric f1 --margin f1=0.02 --lines 5
     pf run compare base candidate --gate gate.yaml --junit gate.xml --report report.html
     """,
@@ -79,11 +80,19 @@ def compare(
         Comparing, typer.Option("--output", "-o", help="How the comparison is written.")
     ] = Comparing.table,
 ) -> int:
-    """Compare runs over the same data: paired differences, how sure they are, which lines changed."""
-    from promptflow_lite.cli import comparing
+    """Compare runs over the same data: paired differences, how sure they are, which lines changed.
 
+    A sweep stands for its runs.
+    """
+    from promptflow_lite.cli import comparing
+    from promptflow_lite.cli.showing import store
+    from promptflow_lite.runs import family
+
+    runs, notes = family.expanded(names, store())
+    for note in notes:
+        say(neutral(f"note: {note}"))
     asked = comparing.Asked(
-        names,
+        runs,
         metrics=metric or (),
         margins=comparing.numbers(margin or ()),
         lower_is_better=lower_is_better or (),

@@ -33,13 +33,16 @@ def stream(
 
 @app.command("cancel", examples="pf run cancel base")
 def cancel(name: Name = None, named: Named = None, output: Outputs = Output.table) -> None:
-    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed."""
-    from promptflow_lite.cli import showing
+    """Ask the process that executes a run to stop: lines in flight are finished, the rest can be resumed.
+
+    It executes all runs of a sweep: to stop one of them stops the sweep.
+    """
+    from promptflow_lite.cli import showing, written
     from promptflow_lite.cli.watching import cancel as ask
 
     run = ask(one_of(name, named))
     if output is Output.json:
-        emit_json(showing.as_json(run, showing.store()))
+        emit_json(written.record(run, showing.store()))
     else:
         emit(f"{run.name} is {run.status}; pf run resume {run.name}  goes on")
 
@@ -51,18 +54,23 @@ def delete(
     yes: Yes = False,
     output: Outputs = Output.table,
 ) -> None:
-    """Delete a run: its folder with its journal and results. What MLflow was told stays there."""
+    """Delete a run: its folder with its journal and results; a sweep with all its runs.
+
+    What MLflow was told stays there.
+    """
     from promptflow_lite.cli.showing import store
+    from promptflow_lite.runs import family
 
     name = one_of(name, named)
-    folder = store().folder(name)
+    runs = len(family.members(store().load(name), store()))
+    more = f" and its {runs} runs" if runs else ""
     if not yes:
-        typer.confirm(f"delete {folder}?", abort=True, err=True)
-    store().delete(name)
+        typer.confirm(f"delete {store().folder(name)}{more}?", abort=True, err=True)
+    gone = family.delete(name, store())
     if output is Output.json:
-        emit_json({"deleted": name})
+        emit_json({"deleted": name, **({"runs": gone[:-1]} if gone[:-1] else {})})
     else:
-        emit(f"deleted {name}")
+        emit(f"deleted {name}{more}")
 
 
 @app.command("sync", examples="pf run sync base")

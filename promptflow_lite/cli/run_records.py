@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, is_interactive, pairs, say, wants_json
+from promptflow_lite.cli.console import (
+    Group,
+    emit,
+    emit_json,
+    is_interactive,
+    neutral,
+    pairs,
+    say,
+    wants_json,
+)
 from promptflow_lite.cli.names import run_names
 from promptflow_lite.cli.options import Name, Named, Output, OutputOrJson, Outputs, one_of
 from promptflow_lite.errors import UserError, near_miss
@@ -104,15 +113,21 @@ def visualize(
 ) -> None:
     """Write one HTML file about a run, or about several held against the first, and open it.
 
-    Figures with their intervals, what changed, every line with its trace. The file opens without a network; a
-    page that is written where you say is not opened by itself.
+    Figures with their intervals, what changed, every line with its trace; a sweep stands for its runs. The
+    file opens without a network; a page that is written where you say is not opened by itself.
     """
     from promptflow_lite.cli import showing
     from promptflow_lite.evaluation.report import write_report
+    from promptflow_lite.runs import family
 
     asked = [*(names or ()), *(part.strip() for part in (named or "").split(",") if part.strip())]
     if not asked:
         raise UserError("which runs?", code="bad-option", hint="name them; pf run list  shows them")
+    asked, notes = family.expanded(asked, showing.store())
+    for note in notes:
+        say(neutral(f"note: {note}"))
+    if not asked:
+        raise UserError("none of these runs is Completed", code="nothing-to-compare")
     if output not in set(Output):
         html_path = _one_file(Path(output), html_path)
     path = write_report(showing.store(), asked, html_path, limit=lines)
@@ -160,11 +175,15 @@ def take_over(
 
 
 def _edited(name: str, output: Output | None, did: str, **changes: Any) -> None:
-    from promptflow_lite.cli import showing
+    from promptflow_lite.cli import showing, written
+    from promptflow_lite.runs import family
     from promptflow_lite.runs.edit import edit
 
     run = edit(showing.store(), name, **changes)
+    if "archived" in changes:
+        for child in family.members(run, showing.store()):
+            edit(showing.store(), child.name, archived=changes["archived"])
     if wants_json(output):
-        emit_json(showing.as_json(run, showing.store()))
+        emit_json(written.record(run, showing.store()))
     else:
         say(f"run {name!r}: {did}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, table, wants_json
+from promptflow_lite.cli.console import Group, emit_json, neutral, say, table, wants_json
 from promptflow_lite.cli.names import run_names
 from promptflow_lite.cli.options import Name, Named, Output, OutputOrJson, one_of
 
@@ -34,18 +34,20 @@ def list_(
     ] = False,
     output: OutputOrJson = None,
 ) -> None:
-    """List the runs, the newest first; those that were put away only if asked for."""
+    """List the runs, the newest first, those of a sweep below it; those put away only if asked for."""
     from promptflow_lite.cli import showing
+    from promptflow_lite.runs import family
 
     kept, complaints = showing.store().all()
-    runs = [run for run in kept if include_archived or run.archived == archived_only]
+    runs = family.in_order([run for run in kept if include_archived or run.archived == archived_only])
     for complaint in complaints:
         say(neutral(f"warning: {complaint}"))
     shown = runs if all_results else runs[:max_results]
     if wants_json(output):
         emit_json([showing.as_json(run, showing.store()) for run in shown])
     elif shown:
-        table(showing.COLUMNS, [showing.row(run) for run in shown])
+        known = {run.name for run in shown}
+        table(showing.COLUMNS, [showing.row(run, is_below=run.parent in known) for run in shown])
     else:
         say("there are no runs yet; pf run create  makes one")
     if len(runs) > len(shown):
@@ -54,7 +56,7 @@ def list_(
 
 @app.command("show", examples="pf run show base\npf run show base --output json")
 def show(name: Name = None, named: Named = None, output: OutputOrJson = None) -> None:
-    """Show a run: what was asked, how it went, its metrics, and where everything is; a sweep with its runs."""
+    """Show a run: what was asked, how it went, its metrics, where everything is; a sweep with its runs."""
     from promptflow_lite.cli import showing, written
 
     run = showing.store().load(one_of(name, named))
@@ -119,12 +121,16 @@ def show_metrics(
     ] = None,
     output: OutputOrJson = None,
 ) -> None:
-    """Show the metrics of a run, or of several side by side."""
+    """Show the metrics of a run, or of several side by side; a sweep stands for its runs."""
     from promptflow_lite.cli import showing
+    from promptflow_lite.runs import family
 
     asked = (
         names if names and len(names) > 1 and named is None else [one_of(names[0] if names else None, named)]
     )
+    asked, notes = family.expanded(asked, showing.store())
+    for note in notes:
+        say(neutral(f"note: {note}"))
     found = showing.metrics([showing.store().load(name) for name in asked], metric)
     if output is Output.json or (len(asked) == 1 and wants_json(output)):
         emit_json(found if len(asked) > 1 else found[asked[0]])

@@ -74,12 +74,18 @@ def as_json(run: Run, store: RunStore) -> dict[str, Any]:
     return {**theirs, **record, "seconds": seconds(run), "results": results}
 
 
-def row(run: Run) -> tuple[object, ...]:
-    """The run as a row under `COLUMNS`."""
+def row(run: Run, *, is_below: bool = False) -> tuple[object, ...]:
+    """The run as a row under `COLUMNS`.
+
+    Args:
+        run: the run.
+        is_below: it stands below its sweep.
+    """
+    name = f"  {run.name}" if is_below else run.name
     counts = run.lines
     metrics = ", ".join(f"{key}={value(number)}" for key, number in islice(run.metrics.items(), 4))
     done = f"{counts.completed + counts.failed}/{counts.total - counts.skipped}"
-    return run.name, run.status, done, counts.failed or "", f"{seconds(run):.1f}", when(run.created), metrics
+    return name, run.status, done, counts.failed or "", f"{seconds(run):.1f}", when(run.created), metrics
 
 
 def text(run: Run, store: RunStore, *, whole: bool = False) -> str:
@@ -231,6 +237,12 @@ class Details:
 
     def __init__(self, store: RunStore, name: str, *, failed: bool, limit: int | None) -> None:
         self.run = store.load(name)
+        if self.run.children:
+            raise UserError(
+                f"{name!r} is a sweep: its runs have the lines",
+                code="is-sweep",
+                hint=f"pf run show-details {self.run.children[0]}",
+            )
         folder = store.folder(name)
         self._records = Records.read(folder / JOURNAL)
         self._statuses = (Status.Failed,) if failed else ()

@@ -8,13 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from promptflow_lite.cli import showing
-from promptflow_lite.cli.console import emit, emit_json, neutral
+from promptflow_lite.cli import written
+from promptflow_lite.cli.console import neutral
 from promptflow_lite.cli.reporting import Report, report_of
 from promptflow_lite.cli.showing import exit_code, store
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs import lock
+from promptflow_lite.runs.family import together, usage_of
 from promptflow_lite.runs.follow import Following
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL
@@ -39,14 +40,11 @@ def watch(name: str, *, as_json: bool, log_format: str = "text", each_line: bool
         report.end()
         report.log(f"no longer watching {name}, which goes on;  pf run cancel {name}  stops it")
         return 128 + signal.SIGINT
-    run = store().load(name)
+    run = together(store().load(name), store())
     report.end()
     log.show()
     report.ended(run)
-    if as_json:
-        emit_json(showing.as_json(run, store()))
-    else:
-        emit(showing.text(run, store()))
+    written.write(run, store(), as_json=as_json)
     return 1 if run.status is Status.Canceled else exit_code(run)
 
 
@@ -62,7 +60,10 @@ def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bo
         for result in following.read():
             if each_line:
                 report.ended_line(result)
-        if run is not None:
+        if run is not None and run.children:
+            so_far = together(run, store())
+            report.counts(so_far, usage_of(so_far))
+        elif run is not None:
             counts = {"completed": following.completed, "failed": len(following.failed)}
             so_far = run.model_copy(update={"lines": run.lines.model_copy(update=counts)})
             report.counts(so_far, following.usage)

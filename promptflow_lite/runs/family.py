@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import RunNotFound
+from promptflow_lite.runs import lock
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.store import RunStore
+from promptflow_lite.tools.scope import Usage
 
-__all__ = ["expanded", "gathered", "is_done", "members", "together"]
+__all__ = ["delete", "expanded", "gathered", "in_order", "is_done", "members", "together", "usage_of"]
 
 
 def members(parent: Run, store: RunStore) -> list[Run]:
@@ -74,6 +76,46 @@ def expanded(names: Iterable[str], store: RunStore) -> tuple[list[str], list[str
         if left_out:
             notes.append(f"{name}: left out, as they are not Completed: {', '.join(left_out)}")
     return list(found), notes
+
+
+def usage_of(run: Run) -> Usage:
+    """What a run has taken of its models."""
+    return Usage(
+        run.usage.get("prompt_tokens", 0),
+        run.usage.get("completion_tokens", 0),
+        run.usage.get("calls", 0),
+        cost=run.cost,
+    )
+
+
+def in_order(runs: Sequence[Run]) -> list[Run]:
+    """Runs as they were, each sweep with what its runs came to and followed by them."""
+    by_name = {run.name: run for run in runs}
+    found: list[Run] = []
+    for run in runs:
+        if run.children:
+            children = [by_name[name] for name in run.children if name in by_name]
+            found += [gathered(run, children), *children]
+        elif run.parent not in by_name:
+            found.append(run)
+    return found
+
+
+def delete(name: str, store: RunStore) -> list[str]:
+    """Remove a run, or a sweep with all of its runs; the names of those that are gone.
+
+    Raises:
+        RunNotFound: no run has that name.
+        UserError: a process executes one of them (code `run-busy`); none is gone then.
+    """
+    children = [run.name for run in members(store.load(name), store)]
+    names = [*children, name]  # the sweep last: what is cut here can be deleted once more
+    for one in names:
+        with lock.hold(store.folder(one)):
+            pass
+    for one in names:
+        store.delete(one)
+    return names
 
 
 def _status(parent: Run, runs: Sequence[Run]) -> dict[str, object]:

@@ -82,7 +82,7 @@ async def forecast(
         fingerprint = {
             part: text for part, text in prepared.run.fingerprint.items() if part in ("flow", "data")
         }
-        notes |= dict.fromkeys((*prepared.notes, *found[child.name].notes))
+        notes |= dict.fromkeys(found[child.name].notes)
     if first is not None:
         raise _refusal(first, wrong, len(children))
     total = Estimate()

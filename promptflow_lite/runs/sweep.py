@@ -25,7 +25,7 @@ from promptflow_lite.runs.batch import resume_batch, run_batch, tell
 from promptflow_lite.runs.combinations import combinations, label, names_of, of_choice
 from promptflow_lite.runs.events import RunEmit, RunEnded, ignore
 from promptflow_lite.runs.execution import Summarize
-from promptflow_lite.runs.family import gathered, is_done, members
+from promptflow_lite.runs.family import gathered, is_done, members, usage_of
 from promptflow_lite.runs.forecast import Forecast
 from promptflow_lite.runs.job import Tracker
 from promptflow_lite.runs.matrix import BASE, checked
@@ -343,10 +343,7 @@ class _Going:
         usage = Usage()
         for run in members(self.parent, self.store):
             if run.name != child.name:
-                tokens = run.usage
-                usage.add(
-                    Usage(tokens.get("prompt_tokens", 0), tokens.get("completion_tokens", 0), cost=run.cost)
-                )
+                usage.add(usage_of(run))
         return usage
 
     def _spent(self, child: Run) -> Failure | None:
