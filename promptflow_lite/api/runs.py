@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,16 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
+from promptflow_lite.runs import family, sweep
 from promptflow_lite.runs.batch import run_batch
 from promptflow_lite.runs.events import RunEvent
+from promptflow_lite.runs.forecast import forecast
 from promptflow_lite.runs.home import run_store
+from promptflow_lite.runs.job import Tracker
 from promptflow_lite.runs.journal import Records
+from promptflow_lite.runs.matrix import of_variants
 from promptflow_lite.runs.run import LineCounts, Run
-from promptflow_lite.runs.store import JOURNAL, default_name, write
+from promptflow_lite.runs.store import JOURNAL, RunStore, default_name, write
 from promptflow_lite.settings import settings
 
 __all__ = ["Data", "FinishedRun", "flat", "flow_path", "frame", "run"]
@@ -72,11 +76,24 @@ class FinishedRun:
         return self.kept.metrics
 
     @property
+    def runs(self) -> list[FinishedRun]:
+        """The runs of a sweep, in the order of its combinations; none of a plain run."""
+        store = run_store()
+        return [FinishedRun(run, store.folder(run.name)) for run in family.members(self.kept, store)]
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """Which of its sweep's combinations the run is."""
+        return self.kept.choice
+
+    @property
     def details(self) -> list[dict[str, Any]]:
         """One mapping a line, in order: `line_number`, `status`, `inputs`, `outputs`, `error`.
 
-        Of a run with `repeats` also `repeat`.
+        Of a run with `repeats` also `repeat`; of a sweep those of its runs, with `run`.
         """
+        if self.kept.children:
+            return [{"run": run.name, **detail} for run in self.runs for detail in run.details]
         records = Records.read(self.folder / JOURNAL)
         which = ("line_number", "repeat") if records.are_repeated else ("line_number",)
         keys = (*which, "status", "inputs", "outputs", "error")
@@ -93,7 +110,8 @@ def run(
     *,
     column_mapping: Mapping[str, Any] | None = None,
     run: str | FinishedRun | None = None,
-    variant: str | None = None,
+    variant: str | Sequence[str] | None = None,
+    matrix: Mapping[str, Sequence[Any]] | None = None,
     connections: Mapping[str, Mapping[str, Any]] | None = None,
     environment_variables: Mapping[str, str] | None = None,
     name: str | None = None,
@@ -127,7 +145,9 @@ def run(
         column_mapping: flow input to `${data.column}`, `${run.outputs.column}` or a literal; an input that is
             not named takes the column of its name.
         run: the run this one builds on.
-        variant: `${node.variant}`.
+        variant: `${node.variant}`, or several: those of one node are a run each, those of others go together.
+        matrix: what is varied, with its values: `{"examples": "*", "classify.temperature": [0, 0.5]}`. There
+            is a run for every combination, and what comes back is their sweep.
         connections: node name to overrides such as `{"connection": "my_azure"}`.
         environment_variables: set while the flow runs.
         name: a new one is made without it.
@@ -157,13 +177,16 @@ def run(
         UserError: what is asked for is wrong; nothing was run.
     """
     source = flow_path(flow)
+    chosen = of_variants([variant] if isinstance(variant, str) else variant or ())
+    varied = {**chosen.matrix, **{key: _listed(values) for key, values in (matrix or {}).items()}}
     asked = _asked(
-        name=name or default_name(source, variant, datetime.now()),
+        name=name or default_name(source, "sweep" if varied else chosen.variant, datetime.now()),
         flow=str(source),
         data=str(_file_of(data)) if data is not None else None,
         run=_name_of(run) if run is not None else None,
         column_mapping=dict(column_mapping) if column_mapping is not None else None,
-        variant=variant,
+        variant=chosen.variant,
+        matrix=varied,
         connections={node: dict(changes) for node, changes in (connections or {}).items()},
         environment_variables=dict(environment_variables or {}),
         display_name=display_name,
@@ -189,18 +212,40 @@ def run(
     store = run_store()
     reuse = store.load(_name_of(resume_from)) if resume_from is not None else None
     trackers = [Registry("trackers").get(tracking)()] if tracking is not None else []
-    ended = wait_for(
-        run_batch(
+    ended = wait_for(_executed(asked, reuse, store, trackers))
+    return FinishedRun(ended, store.folder(ended.name))
+
+
+async def _executed(asked: Run, reuse: Run | None, store: RunStore, trackers: Sequence[Tracker]) -> Run:
+    connections = provider(settings())
+    if not sweep.is_sweep(asked, store):
+        return await run_batch(
             asked,
             store=store,
-            connections=provider(settings()),
+            connections=connections,
             trackers=trackers,
             reuse=reuse,
             summarize=summary.of,
             emit=_log,
         )
+    if reuse is not None:
+        raise InputError("a sweep resumes from no run", code="bad-option", hint=f"leave out {reuse.name!r}")
+    planned = sweep.plan(asked, store)
+    return await sweep.run_sweep(
+        planned,
+        await forecast(planned.parent, planned.children, store=store, connections=connections),
+        store=store,
+        connections=connections,
+        trackers=trackers,
+        summarize=summary.of,
+        emit=_log,
     )
-    return FinishedRun(ended, store.folder(ended.name))
+
+
+def _listed(values: Any) -> list[Any]:
+    """The values of a matrix's key: several, or a single one such as `*`."""
+    is_one = isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable)
+    return [values] if is_one else list(values)
 
 
 def _asked(**fields: Any) -> Run:
@@ -248,7 +293,7 @@ def flat(detail: Mapping[str, Any]) -> dict[str, Any]:
     """A line's details with `inputs.*` and `outputs.*` as columns; the error as its message."""
     error = detail["error"]
     return {
-        **{key: detail[key] for key in ("line_number", "repeat") if key in detail},
+        **{key: detail[key] for key in ("run", "line_number", "repeat") if key in detail},
         **{f"inputs.{name}": value for name, value in (detail["inputs"] or {}).items()},
         **{f"outputs.{name}": value for name, value in (detail["outputs"] or {}).items()},
         "status": detail["status"],

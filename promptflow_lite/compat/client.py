@@ -58,7 +58,7 @@ class PFClient:
         data: str | Path | None = None,
         run: str | Run | None = None,
         column_mapping: Mapping[str, Any] | None = None,
-        variant: str | None = None,
+        variant: str | Sequence[str] | None = None,
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         name: str | None = None,
@@ -85,7 +85,8 @@ class PFClient:
             resume_from: an earlier run whose completed lines are taken over.
             code: the folder that `module:callable` is in.
             init: what the class of a flex flow is made with.
-            how: `stream=True` prints how it went; `properties` are kept.
+            how: `stream=True` prints how it went; `properties` are kept; `matrix`, which is ours, is what is
+                varied in a run for every combination.
 
         Raises:
             UserErrorException: what is asked for is wrong; nothing was run.
@@ -103,6 +104,7 @@ class PFClient:
             connections=connections,
             properties=how.get("properties"),
             init=init,
+            matrix=how.get("matrix"),
             resume_from=str(resume_from) if resume_from is not None else None,
         )
         return self.runs.create_or_update(asked, **how)

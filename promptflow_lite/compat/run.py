@@ -31,7 +31,8 @@ class Run:
         connections: node name to overrides such as `{"connection": "my_azure"}`.
         properties: for programs.
         init: what the class of a flex flow is made with.
-        others: what Prompt flow's cloud runs take (`runtime`, `resources`, ...); without effect here.
+        others: `resume_from`; `matrix`, which is ours: what is varied in a run for every combination; and
+            what Prompt flow's cloud runs take (`runtime`, `resources`, ...), without effect here.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Run:
         flow: str | Path | None = None,
         name: str | None = None,
         data: str | Path | None = None,
-        variant: str | None = None,
+        variant: str | Sequence[str] | None = None,
         run: Run | str | None = None,
         column_mapping: Mapping[str, Any] | None = None,
         display_name: str | None = None,
@@ -66,6 +67,7 @@ class Run:
         self.properties = dict(properties or {})
         self.init = init
         self.resume_from: str | None = others.get("resume_from")
+        self.matrix: dict[str, Any] = dict(others.get("matrix") or {})
         self.status = "NotStarted"
         self.created_on: datetime | None = None
         self.metrics: dict[str, Any] = {}
@@ -85,6 +87,7 @@ class Run:
             "name",
             "data",
             "variant",
+            "matrix",
             "run",
             "column_mapping",
             "display_name",

@@ -12,6 +12,7 @@ from promptflow_lite.compat.sdk_constants import ListViewType
 from promptflow_lite.compat.sdk_errors import InvalidRunStatusError, raising
 from promptflow_lite.engine.results import Status
 from promptflow_lite.evaluation.report import write_report
+from promptflow_lite.runs import family
 from promptflow_lite.runs.edit import edit
 from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.store import RunStore
@@ -41,6 +42,7 @@ class RunOperations:
                 column_mapping=asked["column_mapping"],
                 run=run.run.name if isinstance(run.run, Run) else run.run,
                 variant=asked["variant"],
+                matrix=run.matrix,
                 connections=asked["connections"],
                 environment_variables=run.environment_variables,
                 name=run.name,
@@ -123,7 +125,7 @@ class RunOperations:
     def delete(self, name: str | Run) -> None:
         """Remove a run and its results."""
         with raising():
-            self._store().delete(str(name))
+            family.delete(str(name), self._store())
 
     def get_metrics(self, name: str | Run) -> dict[str, Any]:
         """What the aggregation nodes logged."""
