@@ -41,6 +41,7 @@ WALKS = [
     "docs/how-to/evaluate.md",
     "docs/how-to/compare.md",
     "docs/how-to/langchain.md",
+    "docs/how-to/conversations.md",
     "docs/how-to/cite.md",
     "docs/how-to/tool-packages.md",
     "docs/compat.md",

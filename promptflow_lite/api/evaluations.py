@@ -13,7 +13,9 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.evaluation import evaluators as shipped
 from promptflow_lite.evaluation.summary import means
+from promptflow_lite.flow.conversation import TURNS
 from promptflow_lite.flow.load import load_flow
+from promptflow_lite.runs.turns import PARTS
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -104,6 +106,8 @@ def evaluate(
         produced = set(load_flow(flow_path(target)).outputs)
         if base.status is not Status.Completed or not base.lines.completed:
             return Evaluation({}, _joined(base, {}), runs)
+        if any(TURNS in (detail["outputs"] or {}) for detail in base.details):
+            produced -= PARTS.keys()  # each turn has its own
     scores: dict[str, FinishedRun] = {}
     for name, path in paths.items():
         by_name = {

@@ -17,7 +17,7 @@ from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, FlowInput
 from promptflow_lite.runs.mapping import Plan, Scope, plan_of
 
-__all__ = ["Mode", "plan_lines"]
+__all__ = ["PARTS", "Mode", "plan_lines"]
 
 Mode = Literal["", "talk", "each"]
 """What a line is: one call of the flow, a talk with it, or each turn of a conversation by itself."""
@@ -25,8 +25,8 @@ Mode = Literal["", "talk", "each"]
 _CONVERSATION = "conversation"
 _COLUMNS = (TURNS, _CONVERSATION, "messages")
 """Columns of data that may hold a conversation."""
-_PARTS = {part: part for part in ("question", "answer", "history", "context")} | {"ground_truth": "expected"}
-"""Inputs that take a part of the turn unless they are mapped to something else."""
+PARTS = {part: part for part in ("question", "answer", "history", "context")} | {"ground_truth": "expected"}
+"""Inputs of evaluators that take a part of each turn, unless they are mapped to something else."""
 _ABSENT: Any = object()
 
 
@@ -164,10 +164,10 @@ def _source(scopes: Mapping[str, Scope]) -> Ref | None:
 def _implied(flow: Flow, scopes: Mapping[str, Scope], mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The parts that an evaluator's inputs are named after, where nobody mapped any of those."""
     columns = scopes["data"].columns if "data" in scopes else {}
-    named = [name for name in flow.inputs if name in _PARTS]
+    named = [name for name in flow.inputs if name in PARTS]
     if any(name in mapping for name in named) or {TURNS, _CONVERSATION} & flow.inputs.keys():
         return {}
-    return {name: f"${{turn.{_PARTS[name]}}}" for name in named if name not in columns}
+    return {name: f"${{turn.{PARTS[name]}}}" for name in named if name not in columns}
 
 
 @dataclass(frozen=True)
