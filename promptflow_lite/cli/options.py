@@ -26,6 +26,7 @@ __all__ = [
     "MaxTokens",
     "Name",
     "Named",
+    "NoTraces",
     "NoTracking",
     "Output",
     "OutputOrJson",
@@ -135,6 +136,9 @@ OutputOrJson = Annotated[
     typer.Option("--output", "-o", help="How the result is written.  [default: table; json in a pipe]"),
 ]
 NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Do not tell MLflow of the run.")]
+NoTraces = Annotated[
+    bool, typer.Option("--no-traces", help="Tell MLflow of the run, but not a trace for each line.")
+]
 Stream = Annotated[
     bool,
     typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is."),

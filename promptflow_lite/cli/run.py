@@ -25,6 +25,7 @@ from promptflow_lite.cli.options import (
     MaxTokens,
     Name,
     Named,
+    NoTraces,
     NoTracking,
     Output,
     Outputs,
@@ -148,6 +149,7 @@ def create(
     ] = None,
     yes: Yes = False,
     no_tracking: NoTracking = False,
+    no_traces: NoTraces = False,
     log_format: ToldAs = LogFormat.text,
     output: Outputs = Output.table,
 ) -> int:
@@ -205,6 +207,7 @@ def create(
     session = Session(
         each_line=stream,
         tracking=not no_tracking,
+        traces=not no_traces,
         as_json=output is Output.json,
         log_format=log_format.value,
     )
@@ -250,6 +253,7 @@ def resume(
     max_tokens: MaxTokens = None,
     stream: Stream = False,
     no_tracking: NoTracking = False,
+    no_traces: NoTraces = False,
     log_format: ToldAs = LogFormat.text,
     output: Outputs = Output.table,
 ) -> int:
@@ -260,6 +264,7 @@ def resume(
     session = Session(
         each_line=stream,
         tracking=not no_tracking,
+        traces=not no_traces,
         as_json=output is Output.json,
         log_format=log_format.value,
     )

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json
-from promptflow_lite.cli.options import LogFormat, Name, Named, Output, Outputs, ToldAs, Yes, one_of
+from promptflow_lite.cli.console import Group, emit, emit_json, say
+from promptflow_lite.cli.names import run_names
+from promptflow_lite.cli.options import LogFormat, Name, Named, NoTraces, Output, Outputs, ToldAs, Yes, one_of
+from promptflow_lite.errors import UserError
 
 app = Group("Run flows over data, and look at what came of it.")
 
@@ -73,9 +75,31 @@ def delete(
         emit(f"deleted {name}{more}")
 
 
-@app.command("sync", examples="pf run sync base")
-def sync(name: Name = None, named: Named = None, output: Outputs = Output.table) -> int:
-    """Tell MLflow of a run it does not know yet, because it was away or was not to be told."""
+@app.command("sync", examples="pf run sync base\npf run sync --all")
+def sync(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="The runs.", autocompletion=run_names, show_default=False),
+    ] = None,
+    named: Named = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every Completed run that MLflow was not told of.")
+    ] = False,
+    no_traces: NoTraces = False,
+    output: Outputs = Output.table,
+) -> int:
+    """Tell MLflow of runs it does not know yet, because it was away or was not to be told.
+
+    Telling twice changes nothing: what is there is left alone, and what is missing is added, traces and
+    scores too.
+    """
     from promptflow_lite.cli.running import Session
 
-    return Session(tracking=True, as_json=output is Output.json).sync(one_of(name, named))
+    asked = [*(names or ()), *([named] if named else ())]
+    if bool(asked) == every:
+        raise UserError("name runs, or give --all", code="bad-option", hint="pf run list  shows them")
+    session = Session(tracking=True, traces=not no_traces, as_json=output is Output.json)
+    todo = session.untold() if every else asked
+    if not todo:
+        say("MLflow was told of every Completed run")
+    return session.sync(todo)

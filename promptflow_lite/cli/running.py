@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from promptflow_lite.cli import showing, written
-from promptflow_lite.cli.console import neutral, say
+from promptflow_lite.cli.console import emit_json, neutral, say
 from promptflow_lite.cli.reporting import report_of
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import LineEnded, Log, Throttled
@@ -42,19 +42,26 @@ class Session:
     Args:
         each_line: say how each line ended.
         tracking: tell the tracker, unless the settings say no.
+        traces: tell it a trace for each line, as many as the settings say.
         as_json: write the run as JSON in place of the summary.
         log_format: `text` for people, or `json`.
     """
 
     def __init__(
-        self, *, each_line: bool = False, tracking: bool, as_json: bool, log_format: str = "text"
+        self,
+        *,
+        each_line: bool = False,
+        tracking: bool,
+        traces: bool = True,
+        as_json: bool,
+        log_format: str = "text",
     ) -> None:
         self.store = showing.store()
         self._report = report_of(log_format, each_line=each_line)
         self._as_json = as_json
         self._trackers: Sequence[Tracker] = ()
         if tracking and settings().tracking:
-            self._trackers = (Registry("trackers").get("mlflow")(),)
+            self._trackers = (Registry("trackers").get("mlflow")(None if traces else 0),)
         self._stop = Stop()
         self._signal: int | None = None
         self._name = ""
@@ -117,18 +124,42 @@ class Session:
             name,
         )
 
-    def sync(self, name: str) -> int:
-        """Tell the tracker of a run; the exit code."""
-        run = family.together(self.store.load(name), self.store)
-        if run.status is not Status.Completed:
-            say(f"{name} is {run.status}; only Completed runs are told")
-            return 1
+    def sync(self, names: Sequence[str]) -> int:
+        """Tell the tracker of runs, one after the other; the exit code."""
         if not self._trackers:
             say("tracking is off (PF_TRACKING)")
             return 1
-        told = self._tell(run)
-        self._write(told)
-        return 1 if told is run else 0
+        told: list[Run] = []
+        code = 0
+        try:
+            for name in names:
+                run = family.together(self.store.load(name), self.store)
+                if run.status is not Status.Completed:
+                    say(f"{name} is {run.status}; only Completed runs are told")
+                    code = 1
+                    continue
+                now = self._tell(run)
+                if now is run:  # the store is away, and would be for the next one
+                    return 1
+                told.append(now)
+                if len(names) > 1:
+                    say(f"{name}: told")
+        except KeyboardInterrupt:
+            say("stopped; the runs are safe, and  pf run sync  goes on where it was")
+            code = 128 + signal.SIGINT
+        if self._as_json and len(names) != 1:
+            emit_json([written.record(run, self.store) for run in told])
+        else:
+            for run in told:
+                self._write(run)
+        return code
+
+    def untold(self) -> list[str]:
+        """The Completed runs that the tracker was not told of, in the order they were made."""
+        runs, complaints = self.store.all()
+        for complaint in complaints:
+            say(complaint)
+        return [run.name for run in runs[::-1] if run.status is Status.Completed and not run.tracking]
 
     def _execute(self, work: Coroutine[Any, Any, Run], name: str) -> int:
         self._name = name
@@ -155,9 +186,13 @@ class Session:
             return 128 + (self._signal or signal.SIGINT)
         if self._trackers and run.status is Status.Completed:
             self._report.log("telling MLflow ...")
-        run = self._tell(run)
+        try:
+            run = self._tell(run)
+        except KeyboardInterrupt:
+            self._report.log(f"MLflow was not told all of it; the rest:  pf run sync {run.name}")
+            self._signal = signal.SIGINT
         self._write(run)
-        return showing.exit_code(run)
+        return 128 + self._signal if self._signal is not None else showing.exit_code(run)
 
     async def _with_signals(self, work: Coroutine[Any, Any, Run]) -> Run:
         task = asyncio.ensure_future(work)

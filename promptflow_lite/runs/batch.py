@@ -164,9 +164,12 @@ def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit =
     if run.status is not Status.Completed:
         return run
     for tracker in trackers:
-        base = store.load(run.run) if run.run in store.names() else None
+        base, parent = (
+            store.load(name) if name is not None and name in store.names() else None
+            for name in (run.run, run.parent)
+        )
         try:
-            told = tracker.tell(run, store.folder(run.name), base, emit)
+            told = tracker.tell(run, store.folder(run.name), base, emit, parent=parent)
         except ConnectionError as error:
             emit(Log(f"{error}\n  the run is safe; tell it later with  pf run sync {run.name}", "warning"))
             continue

@@ -117,8 +117,23 @@ class Executor(Protocol):
 class Tracker(Protocol):
     """Is told of a run after the run is safe in its own folder."""
 
-    def tell(self, run: Run, folder: Path, base: Run | None, emit: RunEmit = ignore) -> Mapping[str, str]:
-        """Log the run; what comes back is kept in `run.tracking`. `emit` is told how far that is.
+    def tell(
+        self,
+        run: Run,
+        folder: Path,
+        base: Run | None,
+        emit: RunEmit = ignore,
+        *,
+        parent: Run | None = None,
+    ) -> Mapping[str, str]:
+        """Log the run; what comes back is kept in `run.tracking`.
+
+        Args:
+            run: the run.
+            folder: its folder.
+            base: the run that it builds on, with what was told of that.
+            emit: told how far it is.
+            parent: the sweep that it belongs to, with what was told of that.
 
         Raises:
             ConnectionError: the tracking server is away; the run succeeds all the same.

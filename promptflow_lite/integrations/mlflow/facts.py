@@ -18,7 +18,7 @@ from promptflow_lite.evaluation.scores import GRADES
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
-from promptflow_lite.flow.variants import choose_variants, parse_choice
+from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
 
@@ -50,14 +50,10 @@ def flow_of(run: Run, folder: Path) -> Flow | None:
     kept = folder / "snapshot"
     for place in (kept / name if (kept / name).is_file() else kept, run.flow):
         try:
-            return choose_variants(load_flow(place), _choices(run))
+            return choose_variants(load_flow(place), parse_choices(run.variant))
         except UserError:  # a flow of `module:function` has no snapshot; any other may have gone since
             continue
     return None
-
-
-def _choices(run: Run) -> dict[str, str]:
-    return dict(parse_choice(part) for part in (run.variant or "").replace(",", " ").split())
 
 
 def is_evaluation(run: Run, flow: Flow | None) -> bool:
@@ -83,6 +79,8 @@ def params(run: Run, flow: Flow | None, records: Records) -> dict[str, str]:
         "base_run": run.run,
         "limit": str(run.limit) if run.limit else None,
         "repeats": str(run.repeats) if run.repeats > 1 else None,
+        **{f"matrix.{key}": json.dumps(values, ensure_ascii=False) for key, values in run.matrix.items()},
+        **{f"choice.{key}": str(value) for key, value in run.choice.items()},
         **_of_the_nodes(run, flow),
         "models": ", ".join(sorted(models)),
     }
@@ -94,7 +92,7 @@ def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
     if flow is None:
         return {}
     nodes = [node for node in flow.nodes if node.type in ("llm", "prompty")]
-    chosen = _choices(run)
+    chosen = parse_choices(run.variant)
     found = {
         f"variant.{name}": chosen.get(name, variants.default_variant_id)
         for name, variants in flow.node_variants.items()

@@ -39,8 +39,9 @@ def log(store: Store, run_id: str, run: Run, folder: Path, records: Records) -> 
         path = folder / name
         if path.is_file() and path.stat().st_size <= _LARGEST:
             client.log_artifact(run_id, str(path), "run")
-    if any((folder / "snapshot").iterdir()):
-        client.log_artifacts(run_id, str(folder / "snapshot"), "snapshot")
+    snapshot = folder / "snapshot"
+    if snapshot.is_dir() and any(snapshot.iterdir()):  # a sweep has none of its own
+        client.log_artifacts(run_id, str(snapshot), "snapshot")
 
 
 def _lines(records: Records) -> dict[str, list[Any]]:

@@ -33,19 +33,28 @@ class Told:
         run: of what.
         folder: the run's.
         base: the run that it builds on.
+        parent: the sweep that it belongs to.
         traces: how many lines get a trace at most.
         emit: told how far it is.
     """
 
     def __init__(
-        self, store: Store, run: Run, folder: Path, base: Run | None, *, traces: int, emit: RunEmit
+        self,
+        store: Store,
+        run: Run,
+        folder: Path,
+        base: Run | None,
+        *,
+        parent: Run | None,
+        traces: int,
+        emit: RunEmit,
     ) -> None:
         self._store = store
         self._client = store.client
         self._run = run
         self._folder = folder
-        same = base is not None and base.tracking.get("mlflow_tracking_uri") == store.shown
-        self._base = base if same else None
+        self._base = _known(base, store)
+        self._parent = _known(parent, store)
         self._traces = traces
         self._emit = emit
         self._records = Records.read(folder / JOURNAL)
@@ -71,7 +80,7 @@ class Told:
 
     @property
     def _base_id(self) -> str | None:
-        return self._base.tracking.get("mlflow_run_id") if self._base is not None else None
+        return self._base.tracking["mlflow_run_id"] if self._base is not None else None
 
     @property
     def _is_evaluation(self) -> bool:
@@ -82,8 +91,9 @@ class Told:
         from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 
         name: str | None = MLFLOW_EXPERIMENT_NAME.get()  # type: ignore[no-untyped-call]  # mlflow's
-        if name is None and self._base is not None and "mlflow_experiment_id" in self._base.tracking:
-            return self._base.tracking["mlflow_experiment_id"]
+        kin = self._base or self._parent
+        if name is None and kin is not None:
+            return kin.tracking["mlflow_experiment_id"]
         name = name or facts.flow_name(self._run)
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -112,7 +122,7 @@ class Told:
         from mlflow.utils.git_utils import get_git_commit
 
         run = self._run
-        tags = {
+        tags: dict[str, str | None] = {
             **run.tags,
             NAME_TAG: run.name,
             f"{NAME_TAG}.created": str(run.created),
@@ -123,8 +133,9 @@ class Told:
             "mlflow.source.git.commit": get_git_commit(run.flow),
             "mlflow.note.content": run.description,
         }
-        if run.run is not None:
-            tags |= {"promptflow_lite.base": run.run, "mlflow.parentRunId": self._base_id}
+        if (kin := self._base or self._parent) is not None:
+            tags["mlflow.parentRunId"] = kin.tracking["mlflow_run_id"]
+        tags |= {"promptflow_lite.base": run.run, "promptflow_lite.sweep": run.parent}
         if self._is_evaluation:
             tags["mlflow.runType"] = "genai_evaluate"
         return {key: text for key, text in tags.items() if text}
@@ -197,6 +208,12 @@ class Told:
         if urlsplit(plain).scheme in ("http", "https"):
             return {**found, "mlflow_url": f"{plain.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"}
         return {**found, "mlflow_open": f"mlflow ui --backend-store-uri {_quoted(plain)}"}
+
+
+def _known(kin: Run | None, store: Store) -> Run | None:
+    """A run that this store was told of."""
+    told = kin.tracking if kin is not None else {}
+    return kin if "mlflow_run_id" in told and told["mlflow_tracking_uri"] == store.shown else None
 
 
 def _artifacts_of(uri: str, experiment: str) -> str | None:

@@ -29,14 +29,21 @@ class MlflowTracker:
         self._traces = settings().traces if traces is None else traces
         self._default = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
-    def tell(self, run: Run, folder: Path, base: Run | None, emit: RunEmit = ignore) -> Mapping[str, str]:
+    def tell(
+        self,
+        run: Run,
+        folder: Path,
+        base: Run | None,
+        emit: RunEmit = ignore,
+        *,
+        parent: Run | None = None,
+    ) -> Mapping[str, str]:
         """Log the run; what comes back is kept in `run.tracking`.
 
         Raises:
             ConnectionError: the store cannot be reached, or refused.
         """
-        with reached(self._default_for(base)) as store:
-            return Told(store, run, folder, base, traces=self._traces, emit=emit).all()
-
-    def _default_for(self, base: Run | None) -> str:
-        return base.tracking.get("mlflow_tracking_uri", self._default) if base is not None else self._default
+        before = [kin.tracking for kin in (base, parent) if kin is not None]
+        where = [told["mlflow_tracking_uri"] for told in before if "mlflow_tracking_uri" in told]
+        with reached(where[0] if where else self._default) as store:
+            return Told(store, run, folder, base, parent=parent, traces=self._traces, emit=emit).all()
