@@ -7,7 +7,7 @@ The first turn that fails ends the line.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter, time
 from typing import Any
@@ -16,6 +16,7 @@ from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.flow.conversation import TURNS, Roles, Turn, read_turns, roles_of
+from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.tools.tool import BoundFlow
 
@@ -56,6 +57,7 @@ async def run_conversation(bound: BoundFlow, inputs: Mapping[str, Any], **how: A
         if error is not None:
             break
         outputs = result.outputs
+        line.adopt(result, {*turn.get("inputs", {}), roles.question, roles.history})
         history += roles.said(turn["question"], outputs)
         done.append(_recorded(turn, result, roles))
     return line.ended(error, {**({} if error else outputs), TURNS: done})
@@ -88,6 +90,7 @@ async def run_each(bound: BoundFlow, inputs: Mapping[str, Any], **how: Any) -> L
         if error is not None:
             break
         done.append(result.outputs)
+        line.adopt(result, turn)
     return line.ended(error, {**({} if error else _means(done)), TURNS: done})
 
 
@@ -98,7 +101,7 @@ def plain_inputs(inputs: Mapping[str, Any], roles: Roles) -> tuple[dict[str, Any
     return common, list(before or [])
 
 
-def by_turn(result: LineResult) -> list[LineResult]:
+def by_turn(result: LineResult, flow: Flow) -> list[LineResult]:
     """A line's turns as lines, for what is made of all of them; a line that is no conversation as it is."""
     runs: dict[int, dict[str, NodeRun]] = {}
     for key, run in result.node_runs.items():
@@ -108,24 +111,24 @@ def by_turn(result: LineResult) -> list[LineResult]:
         runs.setdefault(int(match[2]), {})[match[1]] = run
     if not runs or result.error is not None:
         return [result]
-    given, came = result.inputs[TURNS], result.outputs[TURNS]
     common = {name: value for name, value in result.inputs.items() if name != TURNS}
     return [
-        replace(
-            result,
-            inputs={**common, **_values(given, number - 1)},
-            outputs=_values(came, number - 1),
-            node_runs=of_turn,
-            usage=Usage(),
-        )
-        for number, of_turn in sorted(runs.items())
+        replace(result, inputs={**common, **given}, outputs=outputs, node_runs=runs[number], usage=Usage())
+        for number, (given, outputs) in enumerate(_given_and_made(result, roles_of(flow)), 1)
+        if number in runs
     ]
 
 
-def _values(turns: Any, at: int) -> dict[str, Any]:
-    """What a turn was given or gave, by name; nothing where the data has no more than its question."""
-    turn = turns[at] if isinstance(turns, list) and at < len(turns) else None
-    return dict(turn) if isinstance(turn, Mapping) else {}
+def _given_and_made(
+    result: LineResult, roles: Roles | None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The inputs that each turn had of its own, and its outputs; of none that did not run."""
+    given: Any = result.inputs[TURNS]
+    for at, made in enumerate(result.outputs[TURNS]):
+        if made is not None and "question" in made and roles is not None:
+            yield {**made.get("inputs", {}), roles.question: made["question"]}, made["outputs"]
+        else:
+            yield (given[at] or {}), (made or {})
 
 
 class _Line:
@@ -159,6 +162,10 @@ class _Line:
         if result.error.code == "timeout" and result.error.message.startswith("the line took"):
             said = f"the line took longer than {self._timeout_s:g} s"
         return replace(result, error=replace(result.error, message=f"{where}: {said}"))
+
+    def adopt(self, result: LineResult, own: Container[str | None]) -> None:
+        """Keep the inputs that a turn had besides its own ones: as declared, with defaults filled in."""
+        self._inputs |= {name: value for name, value in result.inputs.items() if name not in own}
 
     def ended(self, error: Failure | None, outputs: dict[str, Any]) -> LineResult:
         """The line's result."""

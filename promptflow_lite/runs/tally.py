@@ -30,6 +30,7 @@ class Tally:
         self.usage = Usage()
         self.lines: list[LineResult] = []
         """What the aggregation gets: the completed lines, or with `keep_outputs` all of them."""
+        self._flow = flow
         self.of_turns = False
         """Whether those are turns of conversations, and not whole lines."""
         self._keep_outputs = keep_outputs
@@ -62,7 +63,7 @@ class Tally:
         else:
             self.reasons[result.error.code if result.error else "unknown"] += 1
         if self._keep_outputs or (self._aggregates and result.status is Status.Completed):
-            parts = by_turn(result)
+            parts = by_turn(result, self._flow)
             self.of_turns = self.of_turns or parts[0] is not result
             self.lines += map(self._slim, parts)
 

@@ -345,6 +345,35 @@ def test_a_turn_knows_what_was_said_before_it(talked: Any, tmp_path: Path) -> No
     assert [[turn["n"] for turn in line["turns"]] for line in outputs(done)] == [[0, 2], [0, 2], [0]]
 
 
+def test_aggregation_nodes_of_a_flow_that_talks_see_every_turn(tmp_path: Path) -> None:
+    dag = TALK + (
+        "- name: all\n  type: python\n  aggregation: true\n  source: {type: code, path: all.py}\n"
+        '  inputs: {said: "${inputs.said}", tones: "${inputs.tone}", replies: "${answer.output}"}\n'
+    )
+    count = (
+        "from promptflow_lite import log_metric, tool\n\n\n@tool\n"
+        "def count(said: list, tones: list, replies: list) -> None:\n"
+        '    log_metric("said", "".join(said))\n    log_metric("tones", " ".join(tones))\n'
+        '    log_metric("heard", sum(len(reply["heard"]) for reply in replies))\n'
+    )
+    flow = write(tmp_path / "all", dag=dag, answer__py=ANSWER, all__py=count)
+    turns = ["b", {"question": "c", "inputs": {"tone": "rude"}}]
+    done = pf.run(flow, [{"turns": ["a"]}, {"turns": turns}])
+    assert done.metrics == {"said": "abc", "tones": "plain plain rude", "heard": 1}
+
+
+@pytest.mark.parametrize("name", ["classification", "qa_text", "text_similarity"])
+def test_a_shipped_evaluator_scores_turns_as_it_scores_lines(name: str, talked: Any) -> None:
+    pairs = [("plain a", "plain a"), ("plain b", "other"), ("plain c", "plain c")]
+    pairs += [("plain d", ""), ("plain e", "")]
+    answer = "prediction" if name == "classification" else "answer"
+    mapping = {answer: "${turn.answer}", "ground_truth": "${turn.expected}"}
+    by_turn = pf.run(f"evaluator:{name}", run=talked, column_mapping=mapping)
+    by_line = pf.run(f"evaluator:{name}", [{answer: a, "ground_truth": e} for a, e in pairs])
+    assert by_turn.metrics == {**by_line.metrics, "turns": 5}
+    assert [turn for line in outputs(by_turn) for turn in line["turns"]] == outputs(by_line)
+
+
 def test_turns_of_a_run_without_any_are_refused(talk: Path, judge: Path) -> None:
     base = pf.run(talk, [{"said": "One"}])
     with pytest.raises(InputError) as caught:
