@@ -1,7 +1,7 @@
 """What answers for a `local` connection? A llama.cpp server on loopback, started at its first use.
 
 It is xllamacpp's: prebuilt, without dependencies, OpenAI-compatible. It runs in a process of its own
-(`integrations.local_server` says why), which ends with this one.
+(`integrations.local_server` says why), which ends with this one, or with the last worker process of the run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import secrets
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ from promptflow_lite.connections import weights
 from promptflow_lite.connections.base import Connection, Secret
 from promptflow_lite.connections.telling import DownloadLines
 from promptflow_lite.errors import MissingExtra, UserError
+from promptflow_lite.integrations.local_shared import Shared, can_share, join
 from promptflow_lite.settings import settings
 
 __all__ = ["LocalServer", "serve"]
@@ -42,15 +44,32 @@ class LocalServer:
     model: str
     parallel: int
     """How many calls it works on at a time."""
-    process: subprocess.Popen[str] = field(repr=False)
+    holder: Alone | Shared = field(repr=False)
+    """What keeps it alive."""
 
     @property
     def is_running(self) -> bool:
         """Whether it can still be asked."""
+        return self.holder.is_running
+
+    def close(self) -> None:
+        """Let go of it: where nobody shares it, its memory is free then."""
+        self.holder.close()
+
+
+@dataclass
+class Alone:
+    """A server that is this process's."""
+
+    process: subprocess.Popen[str]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
         return self.process.poll() is None
 
     def close(self) -> None:
-        """Stop it and free its memory."""
+        """Stop it."""
         _end(self.process)
 
 
@@ -61,12 +80,13 @@ _SERVERS: dict[_Key, LocalServer] = {}
 _LOCK = threading.Lock()
 
 
-def serve(connection: Connection, model: str) -> LocalServer:
+def serve(connection: Connection, model: str, together: Path | None = None) -> LocalServer:
     """The server of a connection's model; starts it, and fetches the weights, if need be. Blocks meanwhile.
 
     Args:
         connection: of type `local`.
         model: a name of the catalogue or of the cache, or the path of a GGUF file.
+        together: the folder of the processes that shall have one server among them.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
@@ -82,8 +102,32 @@ def serve(connection: Connection, model: str) -> LocalServer:
         key = (found.path, int(connection.get("n_ctx") or 4096), threads, parallel)
         server = _SERVERS.get(key)
         if server is None or not server.is_running:
-            server = _SERVERS[key] = _start(found, *key[1:])
+            server = _SERVERS[key] = _served(found, key, together)
         return server
+
+
+def _served(found: weights.Weights, key: _Key, together: Path | None) -> LocalServer:
+    if together is None or not can_share():
+        said, process = _start(found, *key[1:])
+        return _server(said, Alone(process))
+
+    def start(pipe: Path) -> tuple[dict[str, Any], Callable[[], None]]:
+        said, process = _start(found, *key[1:], lifeline=pipe)
+
+        def let_go() -> None:
+            _close_pipes(process)
+            process.returncode = (
+                0  # not waited for: the others may need it for longer than this process lives
+            )
+
+        return said, let_go
+
+    shared = join(together, key, start)
+    return _server(shared.said, shared)
+
+
+def _server(said: dict[str, Any], holder: Alone | Shared) -> LocalServer:
+    return LocalServer(f"{said['address']}/v1", Secret(said["key"]), said["model"], said["parallel"], holder)
 
 
 def _pull(name: str, folder: Path) -> weights.Weights:
@@ -98,8 +142,11 @@ def _pull(name: str, folder: Path) -> weights.Weights:
         lines.close()
 
 
-def _start(found: weights.Weights, n_ctx: int, threads: int, parallel: int) -> LocalServer:
-    key = Secret(secrets.token_urlsafe(24))
+def _start(
+    found: weights.Weights, n_ctx: int, threads: int, parallel: int, lifeline: Path | None = None
+) -> tuple[dict[str, Any], subprocess.Popen[str]]:
+    """What it takes to ask the server, and its process."""
+    key = secrets.token_urlsafe(24)
     wanted = {
         "path": str(found.path.absolute()),
         "name": found.name,
@@ -107,7 +154,8 @@ def _start(found: weights.Weights, n_ctx: int, threads: int, parallel: int) -> L
         "threads": threads,
         "parallel": parallel,
         "kept_prompts_mib": _KEPT_PROMPTS_MIB,
-        "api_key": str(key),  # by stdin: a command line is for all to see
+        "api_key": key,  # by stdin: a command line is for all to see
+        **({} if lifeline is None else {"lifeline": str(lifeline)}),
     }
     process = subprocess.Popen(
         # -P: a flow's folder, which may be the working one, is not where the server's modules come from.
@@ -123,7 +171,7 @@ def _start(found: weights.Weights, n_ctx: int, threads: int, parallel: int) -> L
         _end(process)
         why = said.get("error", "its process ended while it was loaded")
         raise UserError(f"{found.path} cannot be loaded as a model: {why}", code="bad-model")
-    return LocalServer(f"{said['address']}/v1", key, found.name, parallel, process)
+    return {"address": said["address"], "key": key, "model": found.name, "parallel": parallel}, process
 
 
 def _told(process: subprocess.Popen[str], wanted: dict[str, Any]) -> dict[str, str]:
@@ -145,6 +193,10 @@ def _told(process: subprocess.Popen[str], wanted: dict[str, Any]) -> dict[str, s
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
+    _close_pipes(process)
+
+
+def _close_pipes(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(BrokenPipeError):

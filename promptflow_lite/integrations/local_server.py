@@ -17,7 +17,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve as stdin says, until stdin ends: that is when the parent is gone, however it went."""
+    """Serve as stdin says, until stdin ends: that is when the parent is gone, however it went.
+
+    With a `lifeline` in what it says, until nobody has that pipe open any more, either.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing that the library prints is taken for the answer
     wanted = json.loads(sys.stdin.readline())
@@ -27,8 +30,13 @@ def main() -> None:
         print(json.dumps({"error": f"{error}"}), file=answers, flush=True)
         return
     try:
+        lifeline = os.open(wanted["lifeline"], os.O_RDONLY | os.O_NONBLOCK) if "lifeline" in wanted else None
         print(json.dumps({"address": engine.listening_address}), file=answers, flush=True)
         sys.stdin.read()
+        if lifeline is not None:
+            os.set_blocking(lifeline, True)
+            while os.read(lifeline, 1):
+                pass
     finally:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -38,6 +38,7 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._file = os.open(folder / "limits", os.O_RDWR | os.O_CREAT, 0o600)
         if os.fstat(self._file).st_size < _PLACES * _ROW:
             os.ftruncate(self._file, _PLACES * _ROW)

@@ -17,6 +17,7 @@ from promptflow_lite.connections.weights import is_known
 from promptflow_lite.errors import UserError
 from promptflow_lite.registry import Registry
 from promptflow_lite.settings import settings
+from promptflow_lite.tools.shared import shared_here
 
 __all__ = [
     "OPENAI_EMBEDDING_MODEL",
@@ -164,7 +165,9 @@ def _azure(connection: Connection, bearer: Mapping[str, str], common: Mapping[st
 async def _local(connection: Connection, model: str | None) -> Endpoint:
     serve = Registry("model_servers").get("local")
     chosen = model_of(connection, model)
-    server = await in_daemon(lambda: serve(connection, chosen))
+    board = shared_here().board
+    together = None if board is None else board.folder
+    server = await in_daemon(lambda: serve(connection, chosen, together))
     return Endpoint(
         name=connection.name or connection.TYPE,
         base_url=_slashless(server.base_url),

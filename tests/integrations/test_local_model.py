@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -141,7 +142,7 @@ def test_the_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
         "import os, signal\n"
         "from promptflow_lite.connections.kinds import LocalConnection\n"
         "from promptflow_lite.integrations.local_model import serve\n"
-        f"print(serve(LocalConnection('local', n_ctx=512), {SMALL!r}).process.pid, flush=True)\n"
+        f"print(serve(LocalConnection('local', n_ctx=512), {SMALL!r}).holder.process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -176,3 +177,85 @@ async def test_a_call_that_nobody_waits_for_any_more_makes_room_for_the_next(tmp
         await endless
     async with asyncio.timeout(8):
         assert await ask(endpoint, "chat/completions", ASKED, text)
+
+
+SHARING = """\
+inputs: {text: {type: string}}
+outputs:
+  answer: {type: string, reference: "${ask.output}"}
+  servers: {type: string, reference: "${count.output}"}
+nodes:
+- {name: maybe, type: python, source: {type: code, path: maybe.py}, inputs: {text: "${inputs.text}"}}
+- name: ask
+  type: llm
+  api: chat
+  connection: local
+  source: {type: code, path: ask.jinja2}
+  inputs: {model: smollm2-135m, temperature: 0, max_tokens: 4, text: "${maybe.output}"}
+- {name: count, type: python, source: {type: code, path: count.py}, inputs: {after: "${ask.output}"}}
+"""
+MAYBE = """\
+import os
+from promptflow_lite import tool
+
+@tool
+def maybe(text: str) -> str:
+    if text == "die":
+        os._exit(3)
+    return text
+"""
+COUNT = """\
+import os
+from pathlib import Path
+from promptflow_lite import tool
+
+def servers():
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_ours = os.environ["PF_HOME"].encode() in (process / "environ").read_bytes()
+            if is_ours and b"local_server" in (process / "cmdline").read_bytes():
+                yield process.name
+        except OSError:
+            pass
+
+@tool
+def count(after: str) -> str:
+    return " ".join(servers())
+"""
+
+
+@pytest.mark.model
+@needs_weights
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_the_workers_of_a_run_share_one_server_which_outlives_each_and_ends_with_the_last(
+    tmp_path: Path,
+) -> None:
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(SHARING, encoding="utf-8")
+    (flow / "maybe.py").write_text(MAYBE, encoding="utf-8")
+    (flow / "count.py").write_text(COUNT, encoding="utf-8")
+    (flow / "ask.jinja2").write_text("user:\nSay {{text}}.\n", encoding="utf-8")
+    rows = [{"text": "die" if number == 5 else f"word {number}"} for number in range(12)]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    command = [sys.executable, "-m", "promptflow_lite", "run", "create", "--no-tracking", "--name", "shared"]
+    command += ["--flow", str(flow), "--data", str(tmp_path / "data.jsonl")]
+    environ = {**os.environ, "PF_HOME": str(tmp_path / "home"), "PF_MODELS": str(MODELS)}
+    done = subprocess.run(
+        [*command, "--workers", "2", "--concurrency", "4"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 3, done.stderr
+    said = [sys.executable, "-m", "promptflow_lite", "run", "show-details", "shared", "--output", "json"]
+    shown = subprocess.run(said, env=environ, capture_output=True, text=True, timeout=30)
+    lines = json.loads(shown.stdout)
+    seen = [line["outputs"]["servers"] for line in lines if line["status"] == "Completed"]
+    assert len(seen) == 11
+    assert len(set(seen)) == 1, "each line saw the same one server"
+    deadline = time.monotonic() + 10
+    while Path("/proc", seen[0]).exists():
+        assert time.monotonic() < deadline, "the server outlived the run"
+        time.sleep(0.05)
