@@ -269,6 +269,7 @@ def serve(
             metavar="URI",
         ),
     ] = "",
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer it as an MCP tool too, at /mcp.")] = False,
 ) -> int:
     """Serve an endpoint: one process at the door, and one or more for each deployment.
 
@@ -287,6 +288,7 @@ def serve(
             grace_s=grace_s,
             log_level=log_level.value,
             mlflow=mlflow,
+            mcp=mcp,
         ),
     )
 

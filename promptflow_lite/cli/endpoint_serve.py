@@ -32,6 +32,7 @@ class Where:
     grace_s: float
     log_level: str
     mlflow: str = ""
+    mcp: bool = False
 
 
 def serve(kept: Kept, where: Where) -> int:
@@ -50,6 +51,7 @@ def serve(kept: Kept, where: Where) -> int:
             grace_s=where.grace_s,
             log_level=where.log_level,
             mlflow=where.mlflow,
+            mcp=where.mcp,
         )
         ended_by = serve_endpoint(
             kept,

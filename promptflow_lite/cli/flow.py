@@ -206,6 +206,8 @@ def test(
     pf flow serve --source my_flow
     pf flow serve --source my_flow --port 8081 --reload
     pf flow serve --source my_flow --host 0.0.0.0 --workers 4 --key-file keys
+    pf flow serve --source my_flow --collect kept --sampling-rate 0.1
+    pf flow serve --source my_flow --mcp --stdio
     """,
 )
 def serve(
@@ -306,6 +308,13 @@ def serve(
             metavar="URI",
         ),
     ] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the flow as an MCP tool too, at /mcp.")] = False,
+    stdio: Annotated[
+        bool,
+        typer.Option(
+            "--stdio", help="With --mcp: speak with one client over stdin and stdout, and listen nowhere."
+        ),
+    ] = False,
     sampling_rate: Annotated[
         float,
         typer.Option("--sampling-rate", help="Which part of the requests that is.", min=0.0, max=1.0),
@@ -350,6 +359,8 @@ def serve(
             collect=collect,
             mlflow=mlflow,
             sampling_rate=sampling_rate,
+            mcp=mcp,
+            stdio=stdio,
         )
     )
 

@@ -53,17 +53,23 @@ class Asked:
     collect: Path | None = None
     mlflow: str | None = None
     sampling_rate: float = 1.0
+    mcp: bool = False
+    stdio: bool = False
 
 
 def serve(asked: Asked) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
-    from promptflow_lite.serving.server import claim
+    from promptflow_lite.serving.server import claim, is_loopback
 
+    if asked.stdio and not asked.mcp:
+        raise UserError("--stdio goes with --mcp", code="bad-option")
     if _is_endpoint(asked.source):
         return _serve_endpoint(asked)
+    if asked.stdio:
+        return _speak(asked)
     bound = claim(asked.host, asked.port)
     with contextlib.closing(bound):
-        plan = _plan(asked, bound)
+        plan = _plan(asked, is_open=not is_loopback(bound))
         if asked.workers > 1 or asked.reload:
             from promptflow_lite.serving import workers
 
@@ -81,6 +87,38 @@ def serve(asked: Asked) -> int:
         deployment = _bound(plan)
         ended_by = serve_here(plan, deployment, bound, on_ready=lambda: _announce(asked, bound))
     return 0 if ended_by is None else 128 + ended_by
+
+
+def _speak(asked: Asked) -> int:
+    """Serve one MCP client over stdin and stdout; the exit code."""
+    import asyncio
+
+    from promptflow_lite.registry import Registry
+    from promptflow_lite.serving.deployment import Alone
+    from promptflow_lite.serving.metrics import Metrics
+    from promptflow_lite.serving.running import Runs
+
+    wrong = [
+        name for name, is_said in (("--workers", asked.workers > 1), ("--reload", asked.reload)) if is_said
+    ]
+    if wrong:
+        raise UserError(f"{', '.join(wrong)}: not with --stdio", code="bad-option")
+    speak = Registry("mcp").get("stdio")
+    plan = _plan(asked, is_open=False)
+    plan.configure_log()
+    endpoint, metrics = Alone(_bound(plan)), Metrics()
+    options = plan.options(endpoint, metrics)
+
+    async def talk() -> None:
+        try:
+            await speak(endpoint, Runs(metrics, options.traffic), only=options.only)
+        finally:
+            await endpoint.close()
+            if options.traffic is not None:
+                options.traffic.close()
+
+    asyncio.run(talk())
+    return 0
 
 
 def make_keys(key_file: Path, *, replace: int | None) -> None:
@@ -112,13 +150,11 @@ def _bound(plan: Plan) -> BoundDeployment:
     return deployment
 
 
-def _plan(asked: Asked, bound: socket.socket) -> Plan:
+def _plan(asked: Asked, *, is_open: bool) -> Plan:
     from promptflow_lite.cli.asking import init_of, variables
     from promptflow_lite.serving.keys import Keys, generate, hashed
     from promptflow_lite.serving.plan import Plan
-    from promptflow_lite.serving.server import is_loopback
 
-    is_open = not is_loopback(bound)
     key_file = asked.key_file.expanduser().absolute() if asked.key_file else None
     keys = Keys(settings().serve_keys, file=key_file)
     lines = tuple(keys.lines())
@@ -150,6 +186,7 @@ def _plan(asked: Asked, bound: socket.socket) -> Plan:
         feedback=f"{collect}/feedback.jsonl" if collect else "",
         sampling_rate=asked.sampling_rate,
         mlflow=asked.mlflow or "",
+        mcp=asked.mcp,
     )
 
 
@@ -176,6 +213,7 @@ def _serve_endpoint(asked: Asked) -> int:
         "--key-file": asked.key_file,
         "--collect": asked.collect,
         "--sampling-rate": asked.sampling_rate != 1.0,
+        "--stdio": asked.stdio,
     }
     wrong = [option for option, is_said in stated.items() if is_said]
     if wrong:
@@ -194,6 +232,7 @@ def _serve_endpoint(asked: Asked) -> int:
             grace_s=asked.grace_s,
             log_level=asked.log_level,
             mlflow=asked.mlflow or "",
+            mcp=asked.mcp,
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from promptflow_lite.flow.spec import Flow
+from promptflow_lite.registry import Registry
 from promptflow_lite.serving.call import Limits, Receive, Scope, Send
 from promptflow_lite.serving.completions import Completions, Models
 from promptflow_lite.serving.deployment import Endpoint
@@ -33,7 +34,7 @@ from promptflow_lite.serving.schema import document_of
 from promptflow_lite.serving.score import Score, is_shown
 from promptflow_lite.serving.traffic.watch import Traffic
 
-__all__ = ["Options", "create_app"]
+__all__ = ["Json", "Options", "Text", "create_app", "refuse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Options:
     """The file that feedback is kept in."""
     only: Collection[str] | None = None
     """The outputs of `/score`; `None` for all but those that are for evaluation only."""
+    mcp: bool = False
+    """Whether the flow is offered as an MCP tool at `/mcp`."""
     traffic: Traffic | None = None
     """Is told of requests and feedback; `None` where nobody wants to know."""
 
@@ -74,20 +77,24 @@ def create_app(
         Route("/v1/models", Models(endpoint), methods=["GET"]),
         Route("/v1/models/{model:path}", Models(endpoint), methods=["GET"]),
         Route("/feedback", Feedback(options.feedback, endpoint.name, options.traffic), methods=["POST"]),
-        Route("/health", _Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
-        Route("/version", _Json(lambda: _version(here)), methods=["GET"]),
-        Route("/swagger.json", _Json(document), methods=["GET"]),
-        Route("/openapi.json", _Json(document), methods=["GET"]),
-        Route("/metrics", _Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
+        Route("/health", Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
+        Route("/version", Json(lambda: _version(here)), methods=["GET"]),
+        Route("/swagger.json", Json(document), methods=["GET"]),
+        Route("/openapi.json", Json(document), methods=["GET"]),
+        Route("/metrics", Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
         Route("/docs", Docs(document), methods=["GET"]),
         Route("/", Index(), methods=["GET"]),
         Route("/page/{name}", Files(), methods=["GET"]),
     ]
+    mcp = Registry("mcp").get("http")(endpoint, runs, only=options.only) if options.mcp else None
+    if mcp is not None:
+        routes.append(Route("/mcp", mcp, methods=["GET", "POST", "DELETE"]))
     paths = [route.path for route in routes if isinstance(route, Route)]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with nullcontext() if mcp is None else mcp.running():
+            yield
         await endpoint.close()
         if options.traffic is not None:
             await asyncio.to_thread(options.traffic.close)
@@ -102,7 +109,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
-        exception_handlers={HTTPException: _refuse},
+        exception_handlers={HTTPException: refuse},
         middleware=[
             Middleware(
                 Door,
@@ -148,20 +155,26 @@ class _Document:
         return self._made[1]
 
 
-class _Json:
+class Json:
+    """Answers with a value, made anew for each caller."""
+
     def __init__(self, value: Callable[[], Any]) -> None:
         self._value = value
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         await send_json(send, 200, self._value())
 
 
-class _Text:
+class Text:
+    """Answers with text, made anew for each caller."""
+
     def __init__(self, text: Callable[[], bytes], kind: bytes) -> None:
         self._text = text
         self._kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         await reply(send, 200, self._text(), self._kind)
 
 
@@ -169,7 +182,7 @@ def _version(here: str) -> dict[str, str]:
     return {"status": "Healthy", "build_info": f"promptflow_lite {here}", "version": here}
 
 
-async def _refuse(request: Any, error: Exception) -> NoReturn:
+async def refuse(request: Any, error: Exception) -> NoReturn:
     """The door writes what routing refuses, in the form of the path."""
     assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
     raise of_routing(error)

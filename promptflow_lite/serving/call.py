@@ -97,7 +97,6 @@ class Call:
             return empty
         _check_kind(self.headers)
         body = await self._read(receive, length)
-        self.size = len(body)
         if not body and empty is not None:
             return empty
         try:
@@ -108,6 +107,15 @@ class Call:
             _check_depth(value)
         _check_images(value, body)
         return value
+
+    async def raw(self, receive: Receive) -> bytes:
+        """The body as it came, for whoever parses it.
+
+        Raises:
+            Refusal: 400, 408, 413, 415 or 429.
+        """
+        _check_kind(self.headers)
+        return await self._read(receive, self._length())
 
     def _length(self) -> int | None:
         text = self.headers.get(b"content-length")
@@ -139,6 +147,7 @@ class Call:
                         taken = size
                     parts.append(part)
                     if not message.get("more_body", False):
+                        self.size = size
                         return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
             slow = f"the body took longer than {limits.body_s:g} s"

@@ -57,6 +57,8 @@ class Plan:
     """The folder that requests are kept in; empty for none."""
     sampling_rate: float = 1.0
     """Which part of the requests is kept and traced."""
+    mcp: bool = False
+    """Whether the flow is offered as an MCP tool too."""
     mlflow: str = ""
     """The address of an MLflow that is told of requests as traces; empty for none."""
 
@@ -113,6 +115,7 @@ class Plan:
             limits=Limits(body_bytes=self.max_body_bytes, body_s=self.body_s),
             feedback=Path(file),
             only=settings().response_fields,
+            mcp=self.mcp,
             traffic=traffic_of(
                 endpoint.name,
                 takers,

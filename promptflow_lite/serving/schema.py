@@ -10,7 +10,7 @@ from promptflow_lite.serving.chat import has_messages, roles_of
 from promptflow_lite.serving.example import IMAGE, example_of
 from promptflow_lite.values import to_plain
 
-__all__ = ["document_of"]
+__all__ = ["document_of", "tool_schemas"]
 
 _TYPES: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
@@ -79,6 +79,26 @@ def document_of(
             },
         },
     }
+
+
+def tool_schemas(flow: Flow, outputs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the flow takes and gives as JSON Schema, for whoever calls it as a tool.
+
+    Args:
+        flow: whose.
+        outputs: the outputs that callers see.
+    """
+    inputs = _inputs(flow)
+    inputs["examples"] = [inputs.pop("example")]
+    for spec in inputs["properties"].values():
+        if spec.get("items") == _TURN:
+            spec["items"] = _turn(flow)
+        if "example" in spec:
+            spec["examples"] = [spec.pop("example")]
+        spec.pop("title", None)
+    found = _outputs(flow, outputs)
+    properties = {name: {"description": spec["description"]} for name, spec in found["properties"].items()}
+    return inputs, {"type": "object", "properties": properties}
 
 
 def _extensions(flow: Flow) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class Way:
     max_body_bytes: int = 8 * 1024 * 1024
     grace_s: float = 30.0
     log_level: str = "warning"
+    mcp: bool = False
+    """Whether the endpoint is offered as an MCP tool too."""
     mlflow: str = ""
     """The address of an MLflow that is told of requests as traces; empty for none."""
 
@@ -150,6 +152,7 @@ class Front:
                 limits=Limits(body_bytes=way.max_body_bytes),
                 feedback=self._kept.feedback,
                 only=settings().response_fields,
+                mcp=way.mcp,
                 traffic=traffic_of(
                     self._kept.name,
                     [Collector(self._kept.collected, self._redact, metrics, self._collection_of)],
