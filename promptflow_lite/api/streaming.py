@@ -1,16 +1,18 @@
-"""How does sync code read a flow's answer while it is written? Outputs that wait for what they are asked."""
+"""How is a flow's answer read while it is written? Outputs that wait until they are asked, or parts."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from promptflow_lite.api.flows import LoadedFlow, outputs_of
-from promptflow_lite.api.loop import begin
-from promptflow_lite.engine.events import Chunk, Event
+from promptflow_lite.api.loop import begin, wait_for
+from promptflow_lite.engine.events import Chunk, Emit, Event
+from promptflow_lite.engine.results import LineResult
 
-__all__ = ["StreamedOutputs"]
+__all__ = ["StreamedOutputs", "parts_of", "told"]
 
 
 class StreamedOutputs(Mapping[str, Any]):
@@ -77,3 +79,48 @@ class StreamedOutputs(Mapping[str, Any]):
     def _wake(self, _: object) -> None:
         with self._news:
             self._news.notify_all()
+
+
+async def parts_of(
+    run: Callable[[Emit], Coroutine[Any, Any, LineResult]],
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The outputs of a line in parts: text as models write it, the rest last.
+
+    Args:
+        run: runs the line, and tells what happens to what it is given. Cancelled when nobody listens.
+
+    Raises:
+        InputError: an input is missing or of another type.
+        NodeError: the line failed.
+    """
+    chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Chunk):
+            chunks.put_nowait(event)
+
+    line = asyncio.create_task(run(listen))
+    line.add_done_callback(lambda done: chunks.put_nowait(None))
+    given: set[str] = set()
+    try:
+        while (chunk := await chunks.get()) is not None:
+            given.update(chunk.outputs)
+            yield dict.fromkeys(chunk.outputs, chunk.text)
+        rest = {name: value for name, value in outputs_of(await line).items() if name not in given}
+        if rest:
+            yield rest
+    finally:
+        line.cancel()  # whoever listened may have gone
+
+
+def told(parts: AsyncGenerator[dict[str, Any], None]) -> Iterator[dict[str, Any]]:
+    """The same parts for sync code."""
+    try:
+        while (part := wait_for(_next_of(parts))) is not None:
+            yield part
+    finally:
+        wait_for(parts.aclose())
+
+
+async def _next_of(parts: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(parts, None)

@@ -18,6 +18,7 @@ class Format(StrEnum):
     """What a flow is made into."""
 
     docker = "docker"
+    mlflow = "mlflow"
     executable = "executable"
 
 
@@ -26,6 +27,7 @@ class Format(StrEnum):
     examples="""
     pf flow build --source flows/support --output dist
     pf flow build --source flows/support --output dist --variant '${answer.short}'
+    pf flow build --source flows/support --format mlflow --register support --alias champion
     """,
 )
 def build(
@@ -39,7 +41,10 @@ def build(
         ),
     ] = None,
     format: Annotated[
-        Format, typer.Option("--format", "-f", help="docker: a folder to build an image of.")
+        Format,
+        typer.Option(
+            "--format", "-f", help="docker: a folder to build an image of; mlflow: a model of MLflow."
+        ),
     ] = Format.docker,
     variant: Annotated[
         str | None,
@@ -67,15 +72,30 @@ def build(
             metavar="FILE",
         ),
     ] = None,
-) -> int:
+    register: Annotated[
+        str | None,
+        typer.Option(
+            "--register",
+            help="With --format mlflow: register it under this name, where MLFLOW_TRACKING_URI says.",
+            metavar="NAME",
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(
+            "--alias", help="What the registered version is called, such as champion.", metavar="ALIAS"
+        ),
+    ] = None,
+) -> None:
     """Pack a flow with all that serving it needs, and no secret.
 
-    The flow is checked and copied, nothing of it is run. What to know goes to stderr, the folder's path to
-    stdout.
+    The flow is checked and copied, nothing of it is run. What to know goes to stderr, the folder's path, or
+    the registered version's address, to stdout.
     """
     from promptflow_lite.connections.store import provider
     from promptflow_lite.flow.variants import parse_choice
-    from promptflow_lite.packaging import docker
+    from promptflow_lite.packaging.formats import Asked, Pack
+    from promptflow_lite.registry import Registry
     from promptflow_lite.serving.deployment import flow_of
     from promptflow_lite.settings import settings
 
@@ -85,23 +105,24 @@ def build(
             code="not-supported",
             hint="--format docker packs the flow with all its packages",
         )
-    if output is None:
-        raise UserError("which folder shall be made? Say --output DIR", code="missing-option")
-    chosen = dict([parse_choice(variant)]) if variant else {}
-    built = docker.build(
-        flow_of(source.expanduser(), variants=chosen),
-        output.expanduser(),
-        connections=provider(settings()),
-        model=settings().model,
-        variant=variant,
-        overrides=overrides(connections),
-        wheel=wheel,
-        say=lambda text: say(neutral(text)),
+    if alias is not None and register is None:
+        raise UserError("--alias names a registered version: say --register NAME too", code="missing-option")
+    pack: Pack = Registry("formats").get(format.value)
+    built = pack(
+        Asked(
+            flow=flow_of(source.expanduser(), variants=dict([parse_choice(variant)]) if variant else {}),
+            output=output.expanduser() if output else None,
+            connections=provider(settings()),
+            model=settings().model,
+            variant=variant,
+            overrides=overrides(connections) or {},
+            wheel=wheel,
+            register=register,
+            alias=alias,
+            say=lambda text: say(neutral(text)),
+        )
     )
     for note in built.notes:
         say(neutral(f"note: {note}"))
-    about = built.about
-    say(f"{about['packages']} packages, {about['bytes_of_packages'] / 1e6:.0f} MB as they are installed here")
-    say(f"\nnext:\n  docker build --tag {about['name']} {output}")
-    emit(str(output))
-    return 0
+    say("\nnext:\n" + "\n".join(f"  {neutral(command)}" for command in built.next))
+    emit(neutral(built.where))

@@ -106,6 +106,8 @@ def deploy(kept: Kept, asked: Asked, name: str, *, all_traffic: bool = False, wa
     """Deploy a flow, see that it serves, and give it the traffic it shall have."""
     before, after = changes.deploy(kept, asked, name)
     did = "updated" if name in before.deployments else "created"
+    if after.deployments[name].model:
+        say(neutral(f"{after.deployments[name].model} is {after.deployments[name].flow}"))
     found = None
     if wait:
         found = changes.await_deployment(kept, name, after.deployments[name].revision)
@@ -189,6 +191,7 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
         "traffic": spec.traffic.get(name, 0),
         "mirror_traffic": spec.mirror_traffic.get(name, 0),
         "flow": deployment.flow,
+        "model": deployment.model,
         "description": deployment.description,
         "tags": deployment.tags,
         "variants": deployment.variants,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +11,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel, create_model
 
-from promptflow_lite.api.flows import LoadedFlow, load_flow, outputs_of
+from promptflow_lite.api.flows import LoadedFlow, load_flow
 from promptflow_lite.api.loop import wait_for
-from promptflow_lite.engine.events import Chunk, Event
+from promptflow_lite.api.streaming import parts_of, told
 from promptflow_lite.flow.types import ValueType
 
 __all__ = ["FlowRunnable", "as_runnable"]
@@ -97,34 +97,11 @@ class FlowRunnable(Runnable[dict[str, Any], dict[str, Any]]):
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
         """The parts of `astream`, for sync code."""
-        parts = cast(AsyncGenerator[dict[str, Any], None], self.astream(input, config))
-        try:
-            while (part := wait_for(_next_of(parts))) is not None:
-                yield part
-        finally:
-            wait_for(parts.aclose())
+        yield from told(cast(AsyncGenerator[dict[str, Any], None], self.astream(input, config)))
 
     async def _parts_of(self, inputs: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-        chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
-
-        def listen(event: Event) -> None:
-            if isinstance(event, Chunk):
-                chunks.put_nowait(event)
-
         given = await anext(aiter(inputs))
-        line = asyncio.create_task(self.flow.ainvoke(given, stream=True, emit=listen))
-        line.add_done_callback(lambda done: chunks.put_nowait(None))
-        told: set[str] = set()
-        try:
-            while (chunk := await chunks.get()) is not None:
-                told.update(chunk.outputs)
-                yield AddableDict(dict.fromkeys(chunk.outputs, chunk.text))
-            rest = {name: value for name, value in outputs_of(await line).items() if name not in told}
-            if rest:
-                yield AddableDict(rest)
-        finally:
-            line.cancel()  # whoever listened may have gone
-
-
-async def _next_of(parts: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
-    return await anext(parts, None)
+        parts = parts_of(lambda emit: self.flow.ainvoke(given, stream=True, emit=emit))
+        async with aclosing(parts):
+            async for part in parts:
+                yield AddableDict(part)

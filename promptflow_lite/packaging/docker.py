@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from promptflow_lite.connections.store import Connections
-from promptflow_lite.flow.spec import Flow
+from promptflow_lite.errors import UserError
 from promptflow_lite.packaging.folder import made
-from promptflow_lite.packaging.image import PORT, Image, Part
+from promptflow_lite.packaging.formats import Asked, Built
+from promptflow_lite.packaging.gather import Part
+from promptflow_lite.packaging.image import PORT, Image
 
-__all__ = ["Built", "build"]
-
-
-class Built(NamedTuple):
-    """What was made."""
-
-    about: dict[str, Any]
-    notes: list[str]
+__all__ = ["build"]
 
 
-def build(
-    flow: Flow,
-    output: Path,
-    *,
-    connections: Connections,
-    model: str | None,
-    variant: str | None = None,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
-    wheel: Path | None = None,
-    say: Callable[[str], None],
-) -> Built:
+def build(asked: Asked) -> Built:
     """Write the folder.
 
-    Args:
-        flow: the flow, checked, its variant chosen.
-        output: the folder; an earlier build there is replaced.
-        connections: those of this home; their secrets stay here.
-        model: the embedded model where a connection names none.
-        variant: the variant that the container serves, as it is typed.
-        overrides: of the nodes' connections.
-        wheel: the wheel of this package to take along.
-        say: is told what takes a while.
-
     Raises:
-        UserError: the folder is in use, or the flow cannot be packed.
+        UserError: no folder is named, it is in use, or the flow cannot be packed.
     """
+    output, flow = asked.output, asked.flow
+    if output is None:
+        raise UserError("which folder shall be made? Say --output DIR", code="missing-option")
+    if asked.register is not None:
+        hint = "--format mlflow makes a model that a registry keeps"
+        raise UserError("--register: an image's folder is no model", code="bad-option", hint=hint)
     about: dict[str, Any] = {"format": "docker", "name": flow.name}
     with made(output, about) as folder:
         image = Image(
-            folder, connections=connections, model=model, wheel=wheel, besides=output.resolve(), say=say
+            folder,
+            connections=asked.connections,
+            model=asked.model,
+            wheel=asked.wheel,
+            besides=output.resolve(),
+            say=asked.say,
         )
-        (source,) = image.fill(flow.name, [Part(flow=flow, overrides=overrides or {})])
-        command = ["pf", "flow", "serve", "--source", _short(source)]
-        command += ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  a container's own
-        command += ["--variant", variant] if variant else []
-        changes = [
-            f"{n}.{key}={value}" for n, fields in (overrides or {}).items() for key, value in fields.items()
-        ]
-        command += ["--connections", *changes] if changes else []
-        image.finish(flow.name, command)
-        about.update(image.about())
-    return Built(about, image.notes)
+        (source,) = image.fill(flow.name, [Part(flow=flow, overrides=asked.overrides)])
+        about |= {"source": source, **image.about()}
+        image.finish(flow.name, [*_command(source), *_chosen(asked)])
+    size = image.pins.bytes / 1e6
+    image.notes.append(f"{len(image.pins.lines)} packages, {size:.0f} MB as they are installed here")
+    return Built(str(output), about, image.notes, [f"docker build --tag {image.tag(flow.name)} {output}"])
 
 
-def _short(source: str) -> str:
-    """The flow's folder where that is enough to find it."""
-    return source.rpartition("/")[0] if source.endswith(("/flow.dag.yaml", "/flow.flex.yaml")) else source
+def _command(source: str) -> list[str]:
+    named = source.rpartition("/")[0] if source.endswith(("/flow.dag.yaml", "/flow.flex.yaml")) else source
+    return ["pf", "flow", "serve", "--source", named, "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  a container's own
+
+
+def _chosen(asked: Asked) -> list[str]:
+    changes = [
+        f"{node}.{key}={value}" for node, fields in asked.overrides.items() for key, value in fields.items()
+    ]
+    variant = ["--variant", asked.variant] if asked.variant else []
+    return [*variant, *(["--connections", *changes] if changes else [])]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from promptflow_lite.connections.catalogue import DEFAULT
-from promptflow_lite.connections.files import write
 from promptflow_lite.connections.store import Connections
-from promptflow_lite.flow.spec import Flow
-from promptflow_lite.packaging import connections as connecting
-from promptflow_lite.packaging import contents, needs, own
+from promptflow_lite.packaging import own
 from promptflow_lite.packaging.connections import Needed
+from promptflow_lite.packaging.gather import Part, gather
+from promptflow_lite.packaging.needs import SERVING
 from promptflow_lite.packaging.pins import Pins, pinned
-from promptflow_lite.runs.snapshot import digest
 
-__all__ = ["PORT", "Image", "Part", "rendered"]
+__all__ = ["PORT", "Image", "rendered"]
 
 PORT = 8080
 """Where the container listens."""
 _UID = 10001
 _KEY = "PF_SERVE_KEY"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A flow of the image."""
-
-    flow: Flow
-    name: str = ""
-    """What it is called in labels; default: the flow's own name."""
-    folder: str = "flows"
-    """Where in the image its files are."""
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Image:
@@ -86,29 +72,13 @@ class Image:
         Raises:
             UserError: a flow cannot be packed.
         """
-        paths, packages, embeds_with = [], set(needs.SERVING), set()
-        for part in parts:
-            home = self.into / part.folder
-            copied = contents.copy(part.flow, home, besides=self._besides)
-            paths.append(f"{part.folder}/{copied.source}")
-            self.digests[part.name or part.flow.name] = digest(part.flow)
-            found = needs.needs_of(part.flow, home)
-            packages |= found.packages
-            embeds_with |= found.embeds_with
-            self.notes += [*copied.notes, *found.notes]
-        self.connections = connecting.needed(
-            [(part.flow, part.overrides) for part in parts], self._provider, sorted(embeds_with)
-        )
-        if self.connections.is_local:
-            packages.update(needs.LOCAL_MODEL)
-        if self.connections.is_entra:
-            packages.update(needs.ENTRA)
-        self.pins = pinned(packages)
-        self.notes += [*self.connections.notes, *self.pins.notes]
+        found = gather(parts, self.into, connections=self._provider, besides=self._besides)
+        self.connections = found.connections
+        self.digests = found.digests
+        self.pins = pinned({*SERVING, *found.packages})
+        self.notes = [*found.notes, *self.pins.notes]
         self._write_requirements(name)
-        for each, body in self.connections.files.items():
-            write(self.into / "connections" / f"{each}.yaml", each, body)
-        return paths
+        return found.sources
 
     def finish(self, name: str, command: Sequence[str], *, asks_for_key: bool = True) -> None:
         """Write the Dockerfile and what explains it.
@@ -123,7 +93,7 @@ class Image:
         )
         facts = {
             "name": name,
-            "tag": "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "flow",
+            "tag": self.tag(name),
             "version": version("promptflow_lite"),
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "made_with": platform.python_version(),
@@ -142,6 +112,11 @@ class Image:
         }
         for template in ("Dockerfile", ".dockerignore", ".env.example", "README.md"):
             (self.into / template).write_text(rendered(f"{template}.jinja", **facts), encoding="utf-8")
+
+    @staticmethod
+    def tag(name: str) -> str:
+        """What the image is called: lower case, as Docker wants it."""
+        return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "flow"
 
     def about(self) -> dict[str, Any]:
         """What the build's record says."""

@@ -111,7 +111,7 @@ class Folder:
         own = Path(flow.document.file).absolute()
         if not flow.document.file or not own.is_file():  # `module:function` of an installed package
             return flow.document.file
-        home = self.folder / "flows" / f"{deployment}-{secrets.token_hex(4)}"
+        home = self.place_for(deployment)
         parts = [flow.folder.resolve(), *((flow.folder / t).resolve() for t in flow.additional_includes)]
         root = Path(os.path.commonpath([part if part.is_dir() else part.parent for part in parts]))
         for part in parts:
@@ -125,6 +125,10 @@ class Folder:
                 shutil.copyfile(part, target)
         home.chmod(0o700)
         return str(home / root.name / own.resolve().relative_to(root))
+
+    def place_for(self, deployment: str) -> Path:
+        """A new folder for what a deployment is loaded from; it is not made."""
+        return self.folder / "flows" / f"{deployment}-{secrets.token_hex(4)}"
 
     def sweep(self, used: Iterable[str]) -> None:
         """Remove copies of flows that nothing is loaded from any more.

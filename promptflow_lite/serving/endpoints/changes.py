@@ -15,6 +15,7 @@ from promptflow_lite.serving.endpoints.files import Asked
 from promptflow_lite.serving.endpoints.spec import DeploymentSpec, EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
 from promptflow_lite.serving.kept import NAME
+from promptflow_lite.serving.models import fetch
 
 __all__ = [
     "await_change",
@@ -97,6 +98,7 @@ def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointS
 
     Raises:
         UserError: it has no name or no flow, or the flow is wrong.
+        PromptflowError: the registry of its model cannot be reached.
     """
     name = name or asked.body.get("name")
     if name is None:
@@ -107,11 +109,20 @@ def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointS
     before = kept.read()
     there = before.deployments.get(name)
     body = _merged(asdict(there) if there else {}, asked.body)
-    if "flow" not in body:
-        raise asked.refuse("flow", f"deployment {name!r} needs a flow", "missing-key", "flow: ../my_flow")
+    if not body.keys() & {"flow", "model"}:
+        hint = "flow: ../my_flow, or model: models:/name@champion"
+        raise asked.refuse("flow", f"deployment {name!r} needs a flow", "missing-key", hint)
     given = {key: body.get(key) for key in ("variants", "environment_variables", "init")}
-    if there is None or "flow" in asked.body:
+    if "flow" in asked.body:
+        if "model" in asked.body:
+            raise asked.refuse("model", "a deployment has a flow or a model, not both", "flow-and-model")
+        body["model"] = ""
         body["source"] = kept.copy(flow_of(body["flow"], **given), name) or body["flow"]
+    elif body.get("model"):
+        have = there.flow if there and there.model else ""
+        found = fetch(body["model"], kept.place_for(name), have=have)
+        body |= {"flow": found.pinned, "source": found.source or body["source"]}
+        flow_of(body["source"], **given)
     else:
         flow_of(body["source"], **given)
     made = DeploymentSpec.of_json({**body, "name": name})

@@ -103,7 +103,6 @@ def _under(document: Document, at: int) -> Document:
 
 _REFUSED = {
     "gate": "name the limits under 'rollout', and compare runs with pf run compare before a roll-out",
-    "model": "a deployment names the folder of its flow, as 'flow: PATH'",
 }
 
 
@@ -142,6 +141,10 @@ _DEPLOYMENT: Kinds = {
     "description": _TEXT,
     "tags": _MAPPING,
     "flow": ("the path of a flow's folder", is_text),
+    "model": (
+        "the address of a model in MLflow, as in models:/name@champion",
+        lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
+    ),
     "variants": (
         "variants by node, as in {answer: variant_1}",
         lambda v: isinstance(v, dict) and all(isinstance(item, str) for item in v.values()),

@@ -110,7 +110,9 @@ class DeploymentSpec:
     source: str
     """The flow, as it is loaded: our copy of it."""
     flow: str
-    """Where that was copied from."""
+    """Where that was copied from: a path, or the address of a model with its version."""
+    model: str = ""
+    """The address of the model as it was asked for; its alias may move on. Empty: it is no model."""
     revision: int = 1
     """Counts what needs a new process."""
     description: str = ""

@@ -85,7 +85,7 @@ def test_all_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path) -> Non
     ("line", "code"),
     [
         ("environment_variables: {PATH: /tmp}", "forbidden-variable"),
-        ("model: models:/support@champion", "not-supported"),
+        ("model: azureml:support:1", "wrong-type"),
         ("instance_count: 0", "wrong-type"),
         ("instance_count: true", "wrong-type"),
         ("request_settings: {max_queue_wait_ms: -1}", "wrong-type"),
