@@ -45,6 +45,7 @@ _FORGIVEN = 0.02
 """What share of the calls may be refused without a cut, ..."""
 _CREDIT_S = 10.0
 """... counted over so many seconds."""
+_LONGEST_EARNING_S = 12.0
 _PROBING = 0.3
 _SLOWEST_DOUBLING_S = 4.0
 _SPAN_S = 6.0
@@ -289,7 +290,8 @@ class Limit:
 
     def _credit_s(self) -> float:
         """How long it takes until the refusal is earned that trying a higher rate ends with."""
-        return max(0.0, 1 - self._state[_CREDIT]) / (_FORGIVEN * self._state[_RATE])
+        rate = max(self._state[_RATE], self._state[_TOP])
+        return min(_LONGEST_EARNING_S, max(0.0, 1 - self._state[_CREDIT]) / (_FORGIVEN * rate))
 
     def _tokens_wait_s(self, now: float) -> float:
         state = self._state
