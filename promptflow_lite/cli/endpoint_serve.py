@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
 from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.server import claim, is_loopback
 
-__all__ = ["Where", "applied", "serve"]
+__all__ = ["Where", "applied", "serve", "way_of"]
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -39,28 +40,33 @@ def serve(kept: Kept, where: Where) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
     bound = claim(where.host, where.port)
     with contextlib.closing(bound):
-        host, port = bound.getsockname()[:2]
-        reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  told, not bound
-        url = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
-        hosts = (*_LOOPBACK_NAMES, where.host.lower(), *where.allowed_hosts) if is_loopback(bound) else None
-        way = Way(
-            url=url,
-            hosts=hosts,
-            origins=tuple(origin.rstrip("/").lower() for origin in where.cors_origins),
-            max_body_bytes=where.max_body_bytes,
-            grace_s=where.grace_s,
-            log_level=where.log_level,
-            mlflow=where.mlflow,
-            mcp=where.mcp,
-        )
+        way = way_of(bound, where)
         ended_by = serve_endpoint(
             kept,
             bound,
             way,
             say=lambda text: say(neutral(text)),
-            on_ready=lambda: say(f"serving {kept.name} at {paint(url, 'bold')} (Ctrl-C ends it)"),
+            on_ready=lambda: say(f"serving {kept.name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"),
         )
     return 0 if ended_by is None else 128 + ended_by
+
+
+def way_of(bound: socket.socket, where: Where) -> Way:
+    """How what listens on a socket is reached, and with which limits."""
+    host, port = bound.getsockname()[:2]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  told, not bound
+    url = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    hosts = (*_LOOPBACK_NAMES, where.host.lower(), *where.allowed_hosts) if is_loopback(bound) else None
+    return Way(
+        url=url,
+        hosts=hosts,
+        origins=tuple(origin.rstrip("/").lower() for origin in where.cors_origins),
+        max_body_bytes=where.max_body_bytes,
+        grace_s=where.grace_s,
+        log_level=where.log_level,
+        mlflow=where.mlflow,
+        mcp=where.mcp,
+    )
 
 
 def applied(file: Path) -> Kept:

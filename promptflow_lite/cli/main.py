@@ -34,10 +34,14 @@ GROUPS = {
     "cache": "Answers of models that are kept.",
     "endpoint": "Endpoints of several deployments: traffic, keys, calls.",
     "deployment": "Deployments of endpoints: a flow each, in processes of its own.",
+    "batch-endpoint": "Batch endpoints: a flow over whole files, asked for as jobs.",
+    "batch-deployment": "Deployments of batch endpoints: a flow each, and how its jobs go.",
+    "job": "Jobs of batch endpoints: see, follow, end, fetch.",
     "index": "Search indexes over your documents.",
     "data": "Data sets: made of the traffic of what is served.",
 }
-"""The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`."""
+"""The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`, where
+a dash is an underscore."""
 
 MORE = {
     "connection": ("connection_import",),
@@ -55,7 +59,7 @@ class LazyGroup(TyperGroup):
         """The group with its commands."""
         if not self.commands:
             for name in (self.name, *MORE.get(self.name or "", ())):
-                module = importlib.import_module(f"promptflow_lite.cli.{name}")
+                module = importlib.import_module(f"promptflow_lite.cli.{(name or '').replace('-', '_')}")
                 self.commands.update(get_group(module.app).commands)
         return self
 

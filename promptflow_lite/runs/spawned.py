@@ -51,11 +51,12 @@ class Spawned:
         self._exit: asyncio.Task[int] | None = None
 
     @classmethod
-    def spawn(cls, module: str, *, without: Container[str] = ()) -> Spawned:
+    def spawn(cls, module: str, *more: str, without: Container[str] = ()) -> Spawned:
         """A process that runs the `main` of one of our modules, which begins with `lifeline.attach`.
 
         Args:
             module: its name.
+            more: what else stands on its command line.
             without: environment variables that it shall not have.
         """
         ours, theirs = socket.socketpair()
@@ -63,7 +64,7 @@ class Spawned:
         output, printed = os.pipe()
         handles = (theirs.fileno(), alive)
         boot = _BOOT.format(module)
-        command = [sys.executable, "-P", "-c", boot, *map(str, handles), str(os.getpid())]
+        command = [sys.executable, "-P", "-c", boot, *map(str, handles), str(os.getpid()), *more]
         try:
             process = subprocess.Popen(  # noqa: S603  our own interpreter
                 [*command, json.dumps(sys.path)],

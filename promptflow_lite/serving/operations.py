@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["SHAPES", "chat", "fields", "paths"]
+__all__ = ["SHAPES", "answers", "chat", "content", "fields", "paths", "ref"]
 
 _ERROR = {
     "type": "object",
@@ -45,28 +45,31 @@ def paths() -> dict[str, Any]:
     return {
         "/score": {"post": _score()},
         "/feedback": {"post": _feedback()},
-        "/health": {"get": {**_get("health", "Whether it serves.", _ref("Health")), "security": []}},
-        "/version": {"get": _get("version", "What serves.", _ref("Version"))},
+        "/health": {"get": {**_get("health", "Whether it serves.", ref("Health")), "security": []}},
+        "/version": {"get": _get("version", "What serves.", ref("Version"))},
         "/metrics": {"get": _text("metrics", "Counters for Prometheus.")},
-        "/v1/models": {"get": _get("models", "The deployments that chat.", _ref("Models"))},
+        "/v1/models": {"get": _get("models", "The deployments that chat.", ref("Models"))},
     }
 
 
-def _ref(name: str) -> dict[str, str]:
+def ref(name: str) -> dict[str, str]:
+    """The schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _content(schema: Mapping[str, Any]) -> dict[str, Any]:
+def content(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A body of JSON."""
     return {"application/json": {"schema": dict(schema)}}
 
 
-def _answers(schema: Mapping[str, Any], *codes: str, **kinds: Any) -> dict[str, Any]:
-    refused = {code: {"description": _REFUSALS[code], "content": _content(_ref("Error"))} for code in codes}
-    return {"200": {"description": "done", "content": {**_content(schema), **kinds}}, **refused}
+def answers(schema: Mapping[str, Any], *codes: str, **kinds: Any) -> dict[str, Any]:
+    """The responses of an operation: 200, and its refusals by status."""
+    refused = {code: {"description": _REFUSALS[code], "content": content(ref("Error"))} for code in codes}
+    return {"200": {"description": "done", "content": {**content(schema), **kinds}}, **refused}
 
 
 def _get(name: str, summary: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": _answers(schema, "401", "403", "503")}
+    return {"operationId": name, "summary": summary, "responses": answers(schema, "401", "403", "503")}
 
 
 def _text(name: str, summary: str) -> dict[str, Any]:
@@ -76,14 +79,13 @@ def _text(name: str, summary: str) -> dict[str, Any]:
 
 
 def _post(
-    name: str, summary: str, schema: str, answers: dict[str, Any], *, required: bool = True
+    name: str, summary: str, schema: str, responses: dict[str, Any], *, required: bool = True
 ) -> dict[str, Any]:
-    content = _content(_ref(schema))
     return {
         "operationId": name,
         "summary": summary,
-        "requestBody": {"required": required, "content": content},
-        "responses": answers,
+        "requestBody": {"required": required, "content": content(ref(schema))},
+        "responses": responses,
     }
 
 
@@ -92,8 +94,8 @@ _OF_POST = ("400", "401", "403", "408", "413", "415", "429", "503")
 
 
 def _score() -> dict[str, Any]:
-    answers = _answers(_ref("Outputs"), *_OF_POST, "404", "406", "500", "502", "504", **_EVENTS)
-    return _post("score", "Run the flow.", "Inputs", answers)
+    found = answers(ref("Outputs"), *_OF_POST, "404", "406", "500", "502", "504", **_EVENTS)
+    return _post("score", "Run the flow.", "Inputs", found)
 
 
 def chat(model: str) -> dict[str, Any]:
@@ -102,14 +104,14 @@ def chat(model: str) -> dict[str, Any]:
     Args:
         model: what an OpenAI client calls it.
     """
-    answers = _answers(_ref("Completion"), *_OF_POST, "404", "500", "502", "504", **_EVENTS)
-    made = _post("chat", f"Chat as with OpenAI; the model is {model!r}.", "Chat", answers)
+    found = answers(ref("Completion"), *_OF_POST, "404", "500", "502", "504", **_EVENTS)
+    made = _post("chat", f"Chat as with OpenAI; the model is {model!r}.", "Chat", found)
     return {**made, "x-model": model}
 
 
 def _feedback() -> dict[str, Any]:
-    answers = _answers(_ref("FeedbackReceived"), *_OF_POST)
-    return _post("feedback", "Say how good an earlier answer was.", "Feedback", answers)
+    found = answers(ref("FeedbackReceived"), *_OF_POST)
+    return _post("feedback", "Say how good an earlier answer was.", "Feedback", found)
 
 
 def fields(required: list[str] | None = None, **properties: Any) -> dict[str, Any]:

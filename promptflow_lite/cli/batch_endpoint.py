@@ -1,0 +1,287 @@
+"""`pf batch-endpoint`: a flow over whole files, asked for as jobs."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptflow_lite.cli.console import Group, emit, emit_json, pairs, say, table
+from promptflow_lite.cli.endpoint import FILE, NAME, OUTPUT, SET, YES, KeyType, LogLevel, Output, sure
+from promptflow_lite.errors import UserError
+
+app = Group("Batch endpoints: a flow over whole files, asked for as jobs.")
+
+
+class InputType(StrEnum):
+    """What the data is."""
+
+    uri_file = "uri_file"
+    uri_folder = "uri_folder"
+
+
+@app.command(
+    "create",
+    examples="""
+    pf batch-endpoint create --name intents
+    pf batch-endpoint create --file batch_endpoint.yml --set jobs.max_running=2
+    """,
+)
+def create(
+    file: Annotated[Path | None, FILE] = None,
+    name: Annotated[str | None, NAME] = None,
+    set: Annotated[list[str] | None, SET] = None,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Make a batch endpoint; show its two keys, once.
+
+    The file has Azure ML's keys: name, description, tags, auth_mode, defaults; and ours: data_folders, jobs.
+    """
+    from promptflow_lite.cli import batches
+
+    kept, made = batches.create(file, _changes(set, name=name))
+    if output is Output.json:
+        emit_json(batches.described(kept, keys=made))
+        return
+    batches.show_keys(kept, made)
+    say(f"batch endpoint {kept.name!r}: created; pf batch-deployment create  gives it a flow")
+
+
+@app.command(
+    "update",
+    examples="""
+    pf batch-endpoint update --name intents --defaults green
+    pf batch-endpoint update --file batch_endpoint.yml
+    """,
+)
+def update(
+    file: Annotated[Path | None, FILE] = None,
+    name: Annotated[str | None, NAME] = None,
+    defaults: Annotated[
+        str | None,
+        typer.Option("--defaults", help="Who answers callers that name no deployment.", metavar="DEPLOYMENT"),
+    ] = None,
+    set: Annotated[list[str] | None, SET] = None,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Change a batch endpoint while it is served; what is left out stays. Jobs that run are left alone."""
+    from promptflow_lite.cli import batches
+
+    changes = _changes(set, name=name)
+    if defaults is not None:
+        named = defaults.removeprefix("deployment_name=")
+        changes["defaults"] = json.dumps({"deployment_name": named})
+    kept = batches.update(file, changes)
+    if output is Output.json:
+        emit_json(batches.described(kept))
+    else:
+        batches.show(kept)
+
+
+@app.command("show", examples="pf batch-endpoint show --name intents --output json")
+def show(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+    """Show a batch endpoint and its deployments."""
+    from promptflow_lite.cli import batches
+
+    kept = batches.get(name)
+    if output is Output.json:
+        emit_json(batches.described(kept))
+    else:
+        batches.show(kept)
+
+
+@app.command("list", examples="pf batch-endpoint list --output json")
+def list_(output: Annotated[Output, OUTPUT] = Output.table) -> None:
+    """List the batch endpoints of this home."""
+    from promptflow_lite.cli import batches
+
+    found = [batches.described(kept) for kept in batches.all_kept()]
+    if output is Output.json:
+        emit_json(found)
+        return
+    columns = ("name", "served at", "default", "deployments")
+    rows = [
+        (e["name"], e["scoring_uri"], e["defaults"]["deployment_name"], ", ".join(e["deployments"]))
+        for e in found
+    ]
+    table(columns, rows)
+
+
+@app.command("delete", examples="pf batch-endpoint delete --name intents --yes")
+def delete(name: Annotated[str, NAME], yes: Annotated[bool, YES] = False) -> None:
+    """Delete a batch endpoint with its deployments, keys and jobs; their runs stay. It must not be served."""
+    from promptflow_lite.cli import batches
+
+    batches.get(name)
+    sure(f"delete the batch endpoint {name!r} with its deployments and jobs?", yes=yes)
+    batches.delete(name)
+    say(f"batch endpoint {name!r}: deleted")
+
+
+@app.command(
+    "invoke",
+    examples="""
+    pf batch-endpoint invoke --name intents --input data.jsonl
+    pf batch-endpoint invoke --name intents --input incoming --input-type uri_folder --deployment-name green
+    pf batch-endpoint invoke --name intents --input data.csv --inputs tone=formal --stream
+    """,
+)
+def invoke(
+    name: Annotated[str, NAME],
+    input: Annotated[
+        Path, typer.Option("--input", help="The data: a file, or a folder of files.", metavar="PATH")
+    ],
+    input_type: Annotated[
+        InputType | None, typer.Option("--input-type", help="What it is.  [default: what is found there]")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--inputs", help="Inputs that are the same for all rows.", metavar="NAME=VALUE ..."),
+    ] = None,
+    deployment_name: Annotated[
+        str | None,
+        typer.Option("--deployment-name", "-d", help="Who runs it.  [default: the default]", metavar="NAME"),
+    ] = None,
+    job_name: Annotated[
+        str | None, typer.Option("--job-name", help="The job's name, and its run's.", metavar="NAME")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Settings of this job over the deployment's: mini_batch_size=4.",
+            metavar="KEY=VALUE ...",
+        ),
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Follow the job to its end.")] = False,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> int:
+    """Ask for a job, and print its name; 'pf job stream' follows it.
+
+    An endpoint that is served runs the job when it has room. Where none is, the job runs at once, in a
+    process of its own. No key is needed.
+    """
+    from promptflow_lite.cli import batches, jobs
+
+    job = batches.invoke(
+        batches.get(name),
+        input,
+        is_folder=None if input_type is None else input_type is InputType.uri_folder,
+        literals=pairs(inputs, "--inputs"),
+        to=deployment_name,
+        name=job_name,
+        changes=pairs(set, "--set"),
+    )
+    if stream:
+        say(job.name)
+        return jobs.stream(job, as_json=output is Output.json)
+    if output is Output.json:
+        emit_json(jobs.described(job))
+    else:
+        emit(job.name)
+        say(f"pf job stream --name {job.name}  follows it")
+    return 0
+
+
+@app.command("list-jobs", examples="pf batch-endpoint list-jobs --name intents")
+def list_jobs(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+    """List the jobs of a batch endpoint, the newest first."""
+    from promptflow_lite.cli import batches, jobs
+
+    jobs.show_all(batches.get(name).jobs(), as_json=output is Output.json)
+
+
+@app.command("get-credentials", examples="pf batch-endpoint get-credentials --name intents")
+def get_credentials(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+    """Show what tells the two keys apart: the keys themselves are kept as hashes, and shown when made."""
+    from promptflow_lite.cli import batches
+
+    found = batches.fingerprints(batches.get(name))
+    if output is Output.json:
+        emit_json(found)
+    else:
+        table(("key", "sha256 begins with"), list(found.items()))
+    say(f"a lost key is made anew: pf batch-endpoint regenerate-keys --name {name} --key-type primary")
+
+
+@app.command(
+    "regenerate-keys", examples="pf batch-endpoint regenerate-keys --name intents --key-type secondary"
+)
+def regenerate_keys(
+    name: Annotated[str, NAME],
+    key_type: Annotated[KeyType, typer.Option("--key-type", help="Which of the two.")] = KeyType.primary,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> None:
+    """Make one of the two keys anew, and show it, once; callers with the other are served on."""
+    from promptflow_lite.cli import batches
+
+    fresh = batches.regenerate(batches.get(name), primary=key_type is KeyType.primary)
+    if output is Output.json:
+        emit_json({f"{key_type}_key": fresh})
+    else:
+        emit(fresh)
+        say("kept as a hash; shown only now. A served endpoint takes it within a second")
+
+
+@app.command(
+    "serve",
+    examples="""
+    pf batch-endpoint serve intents
+    pf batch-endpoint serve intents --host 0.0.0.0 --port 443
+    """,
+)
+def serve(
+    name: Annotated[str, typer.Argument(help="The endpoint's name.", metavar="NAME")],
+    port: Annotated[
+        int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on.", metavar="HOST")
+    ] = "127.0.0.1",
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-hosts", help="Further names in the Host header.", metavar="NAME ..."),
+    ] = None,
+    grace_s: Annotated[
+        float, typer.Option("--grace", help="Seconds that requests may take at the end.", min=0.0)
+    ] = 30.0,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="What goes to stderr.")
+    ] = LogLevel.warning,
+) -> int:
+    """Serve a batch endpoint: one process at the door, and those of the jobs that run.
+
+    Jobs that have not ended when it ends, however that is, go on when it is served again. Exit code 128 + n
+    after signal n.
+    """
+    from promptflow_lite.cli import batches
+
+    return batches.serve(
+        batches.get(name),
+        host=host,
+        port=port,
+        allowed_hosts=allowed_hosts or (),
+        grace_s=grace_s,
+        log_level=log_level.value,
+    )
+
+
+def _changes(texts: list[str] | None, **named: str | None) -> dict[str, str]:
+    """`--set` texts, and options that stand for a key."""
+    typed = {key: json.dumps(text) for key, text in named.items() if text is not None}
+    return {**pairs(texts, "--set"), **typed}
+
+
+def of_endpoint(name: str | None, asked: str | None, option: str) -> str:
+    """A name that was typed, or stands in the file.
+
+    Raises:
+        UserError: neither (code `missing-option`).
+    """
+    found = name or asked
+    if found is None:
+        raise UserError(f"which one? Say {option} NAME, or write it into the file", code="missing-option")
+    return found

@@ -1,0 +1,281 @@
+"""What do `pf batch-endpoint` and `pf batch-deployment` do, and how is a batch endpoint shown?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess  # our own interpreter with our own module
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from promptflow_lite.cli.console import emit, neutral, paint, say, table
+from promptflow_lite.cli.endpoint_serve import Where, way_of
+from promptflow_lite.errors import UserError
+from promptflow_lite.serving.asked import Asked
+from promptflow_lite.serving.batch import changes, files
+from promptflow_lite.serving.batch.front import serve as serve_batch
+from promptflow_lite.serving.batch.job import Job
+from promptflow_lite.serving.batch.spec import BatchDeploymentSpec
+from promptflow_lite.serving.batch.store import BatchEndpoints, Kept
+from promptflow_lite.serving.endpoints.changes import renew_key
+from promptflow_lite.serving.keys import Keys
+from promptflow_lite.serving.server import claim
+from promptflow_lite.settings import settings
+
+__all__ = [
+    "all_kept",
+    "create",
+    "delete",
+    "deploy",
+    "described",
+    "described_deployment",
+    "fingerprints",
+    "get",
+    "invoke",
+    "kept_endpoints",
+    "regenerate",
+    "serve",
+    "show",
+    "show_keys",
+    "undeploy",
+    "update",
+]
+
+_LARGEST_BODY = 1024 * 1024
+"""Of a request that is no data."""
+
+
+def kept_endpoints() -> BatchEndpoints:
+    """The batch endpoints of this home."""
+    return BatchEndpoints(settings().home)
+
+
+def all_kept() -> list[Kept]:
+    """Each of them."""
+    found = kept_endpoints()
+    return [found.get(name) for name in found.names()]
+
+
+def get(name: str) -> Kept:
+    """One of them."""
+    return kept_endpoints().get(name)
+
+
+def create(file: Path | None, typed: Mapping[str, str]) -> tuple[Kept, list[str]]:
+    """Make a batch endpoint; it and its keys."""
+    asked = _asked(file, typed)
+    if "name" not in asked.body:
+        raise UserError("which name shall the endpoint have? Say --name NAME", code="missing-option")
+    if "defaults" in asked.body:
+        say("defaults: in effect once that deployment is there: pf batch-deployment create --set-default")
+    return changes.create(kept_endpoints(), asked)
+
+
+def update(file: Path | None, typed: Mapping[str, str]) -> Kept:
+    """Change a batch endpoint."""
+    asked = _asked(file, typed)
+    if "name" not in asked.body:
+        raise UserError("which endpoint? Say --name NAME, or write it into the file", code="missing-option")
+    kept = get(asked.body["name"])
+    before = kept.read()
+    changed = changes.configure(kept, asked)
+    if changed.auth_mode != before.auth_mode and kept.served() is not None:
+        say("auth_mode: in effect when the endpoint is served the next time")
+    return kept
+
+
+def delete(name: str) -> None:
+    """Delete a batch endpoint, unless a job of it runs."""
+    kept = get(name)
+    running = [job.name for job in kept.jobs() if job.pid is not None]
+    if running:
+        raise UserError(
+            f"job {running[0]} of {name!r} runs",
+            code="endpoint-busy",
+            hint=f"pf job cancel --name {running[0]}",
+        )
+    kept_endpoints().delete(name)
+
+
+def deploy(kept: Kept, asked: Asked, name: str, *, is_default: bool) -> None:
+    """Deploy a flow."""
+    changes.deploy(kept, asked, name)
+    if is_default:
+        changes.set_default(kept, name)
+    changes.sweep(kept)
+
+
+def undeploy(kept: Kept, name: str) -> None:
+    """Delete a deployment."""
+    changes.undeploy(kept, name)
+    changes.sweep(kept)
+
+
+def regenerate(kept: Kept, *, primary: bool) -> str:
+    """A new key."""
+    return renew_key(kept.keys, 0 if primary else 1)
+
+
+def fingerprints(kept: Kept) -> dict[str, str]:
+    """How the hash of each key begins."""
+    hashes = [line.partition(":")[2][:12] for line in Keys(file=kept.keys).lines()]
+    return dict(zip(("primary_key", "secondary_key"), hashes, strict=False))
+
+
+def invoke(
+    kept: Kept,
+    data: Path,
+    *,
+    is_folder: bool | None,
+    literals: Mapping[str, str],
+    to: str | None,
+    name: str | None,
+    changes: Mapping[str, str],
+) -> Job:
+    """Ask for a job, and start it where nobody serves the endpoint."""
+    from promptflow_lite.serving.batch.changes import ask, chosen
+
+    path = data.expanduser().absolute()
+    if not path.exists():
+        raise UserError(f"{data}: there is no such file or folder", code="data-not-found")
+    if is_folder is not None and is_folder != path.is_dir():
+        raise UserError(f"{data}: expected a {'folder' if is_folder else 'file'}", code="data-not-found")
+    deployment = _with_settings(chosen(kept.read(), to), changes)
+    if name is not None and any(name in other.job_names() for other in all_kept()):
+        raise UserError(f"a job named {name!r} exists", code="job-exists")
+    job = ask(kept, deployment, path, name=name, shown=str(data), literals=literals)
+    if kept.served() is None:
+        _start(job)
+    return job
+
+
+def _with_settings(deployment: BatchDeploymentSpec, typed: Mapping[str, str]) -> BatchDeploymentSpec:
+    if not typed:
+        return deployment
+    asked = files.deployment(None, {f"settings.{key}": text for key, text in typed.items()})
+    merged = {**asdict(deployment.settings), **asked.body["settings"]}
+    retries = asked.body["settings"].get("retry_settings", {})
+    merged["retry_settings"] = {**asdict(deployment.settings.retry_settings), **retries}
+    made = BatchDeploymentSpec.of_json({**asdict(deployment), "settings": merged})
+    return replace(deployment, settings=made.settings)
+
+
+def _start(job: Job) -> None:
+    """Execute a job in a process of its own, which outlives this one and its terminal."""
+    command = [sys.executable, "-P", "-m", "promptflow_lite.serving.batch.scoring", str(job.folder)]
+    with job.log.open("ab") as log:
+        subprocess.Popen(  # noqa: S603  our own interpreter
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+
+
+def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """A batch endpoint as JSON; names as in Azure ML."""
+    spec, served = kept.read(), kept.served()
+    url = (served or {}).get("url")
+    made = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "tags": spec.tags,
+        "auth_mode": spec.auth_mode,
+        "defaults": {"deployment_name": spec.default},
+        "scoring_uri": f"{url}/jobs" if url else None,
+        "deployments": [*spec.deployments],
+        "data_folders": list(spec.data_folders),
+        "jobs": asdict(spec.jobs),
+        **made,
+    }
+
+
+def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
+    """A deployment as JSON, without the values of its variables.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    spec = kept.read()
+    deployment = changes.chosen(spec, name)
+    body = asdict(deployment)
+    variables = dict.fromkeys(deployment.settings.environment_variables, "***")
+    shown = {key: body[key] for key in ("flow", "description", "tags", "variants", "connections")}
+    return {
+        "name": name,
+        "endpoint_name": kept.name,
+        "is_default": spec.default == name,
+        **shown,
+        "column_mapping": deployment.column_mapping,
+        "resources": body["resources"],
+        "settings": {**body["settings"], "environment_variables": variables},
+    }
+
+
+def show(kept: Kept) -> None:
+    """Print a batch endpoint and its deployments."""
+    found = described(kept)
+    emit(f"{'name':<14}{found['name']}")
+    if found["description"]:
+        emit(f"{'description':<14}{neutral(found['description'])}")
+    emit(f"{'auth_mode':<14}{found['auth_mode']}")
+    where = found["scoring_uri"] or f"nowhere; pf batch-endpoint serve {kept.name}  serves it"
+    emit(f"{'served at':<14}{where}")
+    emit(f"{'default':<14}{found['defaults']['deployment_name'] or 'none'}")
+    emit(f"{'data_folders':<14}{neutral(', '.join(found['data_folders'])) or 'none'}")
+    emit(f"{'jobs':<14}{', '.join(f'{key} {value:g}' for key, value in found['jobs'].items())}")
+    if found["deployments"]:
+        emit("")
+        rows = [described_deployment(kept, name) for name in found["deployments"]]
+        table(
+            ("name", "output_action", "flow"),
+            [(d["name"], d["settings"]["output_action"], d["flow"]) for d in rows],
+        )
+
+
+def show_keys(kept: Kept, made: Sequence[str]) -> None:
+    """Print new keys."""
+    if kept.read().auth_mode == "none":
+        return
+    for name, key in zip(("primary", "secondary"), made, strict=True):
+        emit(f"{name:<10} {key}")
+    say("callers need one of the two keys; they are kept as hashes, and shown only now")
+
+
+def serve(
+    kept: Kept, *, host: str, port: int, allowed_hosts: Sequence[str], grace_s: float, log_level: str
+) -> int:
+    """Serve until Ctrl-C or SIGTERM; the exit code."""
+    bound = claim(host, port)
+    with contextlib.closing(bound):
+        where = Where(
+            host=host,
+            port=port,
+            allowed_hosts=allowed_hosts,
+            cors_origins=(),
+            max_body_bytes=_LARGEST_BODY,
+            grace_s=grace_s,
+            log_level=log_level,
+        )
+        way = way_of(bound, where)
+        ended_by = serve_batch(
+            kept,
+            bound,
+            way,
+            say=lambda text: say(neutral(text)),
+            on_ready=lambda: say(f"serving {kept.name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"),
+        )
+    return 0 if ended_by is None else 128 + ended_by
+
+
+def _asked(file: Path | None, typed: Mapping[str, str]) -> Asked:
+    asked = files.endpoint(file, typed)
+    for note in asked.notes:
+        say(neutral(note))
+    return asked

@@ -1,0 +1,1 @@
+"""Batch endpoints: a flow over a data file, asked for over HTTP or by a command, as a job."""
