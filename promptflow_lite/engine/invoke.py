@@ -18,6 +18,7 @@ from promptflow_lite.engine.streamed import Streamed
 from promptflow_lite.engine.threads import in_thread
 from promptflow_lite.errors import NodeError, PromptflowError
 from promptflow_lite.tools import frames
+from promptflow_lite.tools.clock import Clock
 from promptflow_lite.tools.scope import NodeScope, current, on_the_clock
 from promptflow_lite.tools.tool import BoundNode, Tool
 from promptflow_lite.values import Image
@@ -97,11 +98,10 @@ def _with_hint(failure: Failure, arguments: Mapping[str, Any]) -> Failure:
 
 async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:
     try:
-        async with asyncio.timeout(timeout_s) as limit:
-            with on_the_clock(limit):
-                return await _output(bound, arguments, tell)
+        with Clock.after(timeout_s) as limit, on_the_clock(limit):
+            return await _output(bound, arguments, tell)
     except TimeoutError:
-        if limit.expired():
+        if limit.is_over:
             raise NodeError(f"took longer than its timeout of {timeout_s:g} s", code="timeout") from None
         raise
 

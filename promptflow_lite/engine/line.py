@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, time
@@ -17,6 +16,7 @@ from promptflow_lite.engine.schedule import Schedule, plan_of
 from promptflow_lite.engine.walk import Walk
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.types import coerce_inputs
+from promptflow_lite.tools.clock import Clock
 from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.scope import NodeScope, Printed, on_the_clock, within
 from promptflow_lite.tools.tool import BoundFlow
@@ -67,11 +67,10 @@ async def run_line(
             if timeout_s is None:
                 await walk.run()
             else:
-                async with asyncio.timeout(timeout_s) as limit:
-                    with on_the_clock(limit):
-                        await walk.run()
+                with Clock.after(timeout_s) as limit, on_the_clock(limit):
+                    await walk.run()
         except TimeoutError:
-            if timeout_s is None or not limit.expired():
+            if timeout_s is None or not limit.is_over:
                 raise
             walk.error = walk.error or _too_long(timeout_s, walk)
     outputs: dict[str, Any] = {}

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from promptflow_lite.tools.clock import Clock
 from promptflow_lite.tools.failure import ModelError
 
 __all__ = ["Patience"]
@@ -35,7 +36,7 @@ class Patience:
         self._most_s = most_s
         self._answers = 0
         self._slowest_s = 0.0
-        self._under_way: dict[asyncio.Timeout, tuple[float, int]] = {}
+        self._under_way: dict[Clock, tuple[float, int]] = {}
 
     async def wait(self, ask: Callable[[], Awaitable[T]], *, overdue: int, name: str) -> T:
         """What `ask` gives.
@@ -50,16 +51,16 @@ class Patience:
             ModelError: it is overdue (`timeout`, retryable); what `ask` raises.
         """
         began = asyncio.get_running_loop().time()
-        clock = asyncio.timeout_at(self._until(began, overdue))
+        clock = Clock(self._until(began, overdue))
         try:
-            async with clock:
+            with clock:
                 self._under_way[clock] = began, overdue
                 try:
                     answer = await ask()
                 finally:
                     del self._under_way[clock]
         except TimeoutError as error:
-            if not clock.expired():
+            if not clock.is_over:
                 raise
             took_s = asyncio.get_running_loop().time() - began
             message = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
+from promptflow_lite.tools.clock import Clock
 
 __all__ = [
     "NodeScope",
@@ -160,15 +161,13 @@ def caching(folder: str | SharedAnswers | None) -> Iterator[None]:
         answers.reset(token)
 
 
-Clock = tuple[asyncio.AbstractEventLoop, asyncio.Timeout]
-
 deadlines: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.deadlines", default=())
-"""The timeouts of the running line and node, each with its loop; an endpoint's wait stops them."""
+"""The clocks of the running line and node; an endpoint's wait stops them."""
 
 
-def on_the_clock(clock: asyncio.Timeout) -> AbstractContextManager[None]:
+def on_the_clock(clock: Clock) -> AbstractContextManager[None]:
     """Count what is done within as time of `clock`, but for the waits that `off_the_clock` leaves out."""
-    return _Set(deadlines, (*deadlines.get(), (asyncio.get_running_loop(), clock)))
+    return _Set(deadlines, (*deadlines.get(), clock))
 
 
 @contextmanager
@@ -177,8 +176,8 @@ def off_the_clock() -> Iterator[None]:
     loop = asyncio.get_running_loop()
     stopped = [
         (clock, when - loop.time())
-        for home, clock in deadlines.get()
-        if home is loop and (when := clock.when()) is not None and not clock.expired()
+        for clock in deadlines.get()
+        if clock.loop is loop and (when := clock.when) is not None and not clock.is_over
     ]
     for clock, _ in stopped:
         clock.reschedule(None)
