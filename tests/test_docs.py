@@ -40,6 +40,7 @@ WALKS = [
     "docs/how-to/use-from-python.md",
     "docs/how-to/evaluate.md",
     "docs/how-to/compare.md",
+    "docs/how-to/sweep.md",
     "docs/how-to/langchain.md",
     "docs/how-to/conversations.md",
     "docs/how-to/cite.md",
