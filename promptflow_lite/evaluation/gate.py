@@ -166,19 +166,18 @@ def _compared(rule: Rule, comparison: Comparison) -> tuple[Outcome, str]:
     why = f"{difference.value:+.4g} ({interval}): {comparison.verdict.value}"
     if comparison.lines_needed is not None:
         why += f"; about {comparison.lines_needed:,} lines would settle it"
-    passing = {Verdict.better} | ({Verdict.no_worse} if rule.kind == "no_worse_by" else set())
-    if comparison.verdict in passing:
+    if rule.kind == "no_worse_by":
+        low, high = difference.low, difference.high
+        worst, best = (-high, -low) if comparison.lower_is_better else (low, high)
+        if comparison.verdict is Verdict.better or worst > -rule.bound:
+            is_sure = comparison.verdict is Verdict.worse
+            return Outcome.passed, f"{why}, but within the margin" if is_sure else why
+        is_beyond = comparison.verdict is Verdict.worse and best <= -rule.bound
+    elif comparison.verdict is Verdict.better:
         return Outcome.passed, why
-    is_beyond = comparison.verdict is Verdict.worse and not _may_be_within(rule, comparison)
+    else:
+        is_beyond = comparison.verdict is Verdict.worse
     return (Outcome.failed if is_beyond else Outcome.inconclusive), why
-
-
-def _may_be_within(rule: Rule, comparison: Comparison) -> bool:
-    """Whether a loss, sure as it is, may still be smaller than the margin."""
-    if rule.kind != "no_worse_by":
-        return False
-    best = -comparison.difference.low if comparison.lower_is_better else comparison.difference.high
-    return best > -rule.bound
 
 
 def _complaints(rule: Any, document: Document, i: int) -> Iterator[Diagnostic]:
