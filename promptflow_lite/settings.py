@@ -14,7 +14,7 @@ from promptflow_lite.errors import UserError
 
 __all__ = ["Settings", "settings"]
 
-_TRACES = 5000
+_TRACES = 2000
 
 
 @dataclass(frozen=True, slots=True)

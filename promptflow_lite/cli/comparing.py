@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from promptflow_lite.cli.console import emit, emit_json, neutral, pairs, say, table
+from promptflow_lite.cli.gating import keep
 from promptflow_lite.cli.showing import store
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import gate as gates
@@ -103,6 +104,8 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None, report: P
         junit.write_bytes(_junit(asked.found, results))
     if report is not None:
         say(f"report   {write_comparison(store(), asked.found, results, report)}")
+    if results:
+        keep(store(), asked.found.baseline.run.name, results)
     if (summary := settings().step_summary) is not None:
         with summary.open("a", encoding="utf-8") as file:
             file.write(_markdown(asked.found, results) + "\n")

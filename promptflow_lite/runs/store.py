@@ -26,6 +26,7 @@ from promptflow_lite.runs.records import Key, dumps, key_of, pretty
 from promptflow_lite.runs.run import LineCounts, Run
 
 __all__ = [
+    "GATE",
     "IN_FLIGHT",
     "JOURNAL",
     "RunStore",
@@ -39,6 +40,8 @@ __all__ = [
 JOURNAL = "lines.jsonl"
 IN_FLIGHT = "in-flight"
 """Marks of the lines that are under way; gone when the run ends in an orderly way."""
+GATE = "gate.json"
+"""What a gate said of the run, the last time that one was asked."""
 _FILES = (".yaml", ".yml", ".prompty")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
+from promptflow_lite.cli.main import main
 from promptflow_lite.connections.kinds import OpenAIConnection
 from promptflow_lite.engine.events import Log
 from promptflow_lite.evaluation import summary
@@ -22,6 +23,8 @@ from promptflow_lite.runs.events import RunEvent
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
+from promptflow_lite.settings import settings
+from tests.conftest import ROOT
 from tests.model_server import ModelServer
 from tests.runs.flows import Connections, score_flow, shout_flow, write_rows
 
@@ -57,6 +60,27 @@ def tidy(text: str) -> str:
 """
 
 
+KIND = """\
+inputs:
+  given: {type: string}
+outputs:
+  kind: {type: string, reference: "${same.output}"}
+nodes:
+- name: same
+  type: python
+  source: {type: code, path: same.py}
+  inputs: {given: "${inputs.given}"}
+"""
+SAME = """\
+from promptflow_lite import tool
+
+
+@tool
+def same(given: str) -> str:
+    return given
+"""
+
+
 class Work:
     """A folder with a store of runs and one of MLflow."""
 
@@ -77,6 +101,9 @@ class Work:
                 self.said.append(event.text)
 
         return tell(self.store.load(run.name), self.store, [MlflowTracker(traces)], listen)
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        return Path(self.client.download_artifacts(run_id, path, str(self.folder)))
 
     def traces(self, run: Run) -> dict[str, Trace]:
         """By line."""
@@ -199,6 +226,52 @@ def test_an_evaluation_has_each_metric_by_its_aggregations(work: Work) -> None:
     assert found == {"mean": 1, "min": 1, "max": 1, "median": 1, "variance": 0, "p90": 1}
     assert (metrics["scored"], metrics["skipped"], metrics["failed"]) == (2, 1, 0)
     assert metrics["right/scored"] == 2
+
+
+def test_a_confusion_matrix_is_a_table_and_a_picture(work: Work) -> None:
+    flow = work.folder / "kind"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(KIND)
+    (flow / "same.py").write_text(SAME)
+    rows = [("猫", "猫"), ("猫", "犬"), ("犬", "犬"), ("犬", "a<b")]
+    data = write_rows(work.folder / "kinds.jsonl", [{"truth": t, "given": g} for t, g in rows])
+    base = work.tell(work.run(Run(name="kinds", flow=str(flow), data=str(data))))
+    mapping = {"prediction": "${run.outputs.kind}", "ground_truth": "${data.truth}"}
+    evaluator = str(ROOT / "evaluators" / "classification")
+    score = work.tell(work.run(Run(name="graded", flow=evaluator, run="kinds", column_mapping=mapping)))
+    run_id = score.tracking["mlflow_run_id"]
+    table = json.loads(work.artifact(run_id, "confusion.json").read_text())
+    assert table == {"columns": ["true", "犬", "猫", "(invalid)"], "data": [["犬", 1, 0, 1], ["猫", 1, 1, 0]]}
+    picture = work.artifact(run_id, "confusion.svg").read_text()
+    assert "猫</text>" in picture
+    metrics = work.client.get_run(run_id).data.metrics
+    assert not any(name.startswith("confusion") for name in metrics)
+    assert metrics["grade/mean"] == metrics["accuracy"] == 0.5
+    assert given(work.traces(base)["0"]) == [("classification/grade", True)]
+    assert work.traces(base)["3"].info.assessments[0].rationale == "wrong"
+    report = work.artifact(run_id, "report.html").read_text()
+    assert "kinds" in report
+    assert "classification" in report
+
+
+def test_a_gate_s_verdict_is_told_now_or_later(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("base", "other"):
+        shouted(work, "a", "b", "c", name=name)
+    gate = work.folder / "gate.yaml"
+    gate.write_text("rules: [{metric: completed, at_least: 0.9}, {metric: letters, at_most: 1}]")
+    monkeypatch.setenv("PF_HOME", str(work.folder))
+    settings.cache_clear()
+    asked = ["run", "compare", "base", "other", "--gate", str(gate)]
+    with pytest.raises(SystemExit, match="1"):
+        main(asked)
+    run_id = work.store.load("other").tracking["mlflow_run_id"]
+    tags = work.client.get_run(run_id).data.tags
+    assert tags["promptflow_lite.gate"] == "fail"
+    assert tags["promptflow_lite.gate.baseline"] == "base"
+    assert tags["promptflow_lite.gate.rules"].splitlines()[0].startswith("pass: completed at least 0.9")
+    work.client.set_tag(run_id, "promptflow_lite.gate", "")
+    work.tell(work.store.load("other"))
+    assert work.client.get_run(run_id).data.tags["promptflow_lite.gate"] == "fail"
 
 
 def test_telling_again_adds_what_is_missing_and_nothing_twice(work: Work) -> None:

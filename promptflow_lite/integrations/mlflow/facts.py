@@ -19,6 +19,7 @@ from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choices
+from promptflow_lite.integrations.mlflow.confusion import matrices
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
 
@@ -175,9 +176,12 @@ def score_of(value: Any) -> bool | int | float | None:
 
 
 def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers among metrics, those of nested mappings as `outer/inner`."""
+    """The numbers among metrics, those of nested mappings as `outer/inner`; a matrix is a table."""
     found: dict[str, float] = {}
+    tables = matrices(metrics)
     for key, value in metrics.items():
+        if key in tables:
+            continue
         if isinstance(value, Mapping):
             found |= numbers(value, f"{prefix}{key}/")
         elif isinstance(value, int | float) and math.isfinite(value):

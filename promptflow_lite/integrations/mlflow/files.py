@@ -1,17 +1,23 @@
-"""Which files of a run does MLflow keep? The table of its lines, its snapshot, its own records."""
+"""Which files of a run does MLflow keep? Tables, pictures, the report, the snapshot, our own records."""
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from promptflow_lite.engine.events import Log
+from promptflow_lite.errors import PromptflowError
+from promptflow_lite.evaluation.report import write_report
+from promptflow_lite.integrations.mlflow import confusion
 from promptflow_lite.integrations.mlflow.reach import Store
+from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps
 from promptflow_lite.runs.run import Run
-from promptflow_lite.runs.store import JOURNAL
+from promptflow_lite.runs.store import GATE, JOURNAL, RunStore
 
 __all__ = ["log"]
 
@@ -22,19 +28,25 @@ _TOLD_WHOLE = (
     "outputs.jsonl",
     "skipped.json",
     "log.txt",
+    GATE,
     JOURNAL,
 )
 _LARGEST = 10 * 1024 * 1024
 
 
-def log(store: Store, run_id: str, run: Run, folder: Path, records: Records) -> None:
-    """Log the files of a run."""
+def log(store: Store, run_id: str, run: Run, folder: Path, records: Records, emit: RunEmit) -> None:
+    """Log the files of a run; `emit` is told of a report that could not be written."""
     client = store.client
     with tempfile.TemporaryDirectory() as temporary:
-        table = Path(temporary, "outputs.json")
-        table.write_bytes(dumps(_lines(records)))
-        client.log_artifact(run_id, str(table))
-    client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": "outputs.json", "type": "table"}]))
+        made = Path(temporary)
+        listed = _tables(run, records, made)
+        for name, matrix in confusion.matrices(run.metrics).items():
+            if confusion.draw(matrix, made / f"{_plain(name)}.svg", title=f"{name} of {run.name}"):
+                listed.append({"path": f"{_plain(name)}.svg", "type": "image"})
+        if records.entries:
+            _report(run, folder, made / "report.html", emit)
+        client.log_artifacts(run_id, str(made))
+    client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps(listed))
     for name in _TOLD_WHOLE:
         path = folder / name
         if path.is_file() and path.stat().st_size <= _LARGEST:
@@ -42,6 +54,31 @@ def log(store: Store, run_id: str, run: Run, folder: Path, records: Records) -> 
     snapshot = folder / "snapshot"
     if snapshot.is_dir() and any(snapshot.iterdir()):  # a sweep has none of its own
         client.log_artifacts(run_id, str(snapshot), "snapshot")
+
+
+def _tables(run: Run, records: Records, into: Path) -> list[dict[str, str]]:
+    """Write the tables; how MLflow lists them."""
+    tables = {"outputs.json": _lines(records)} if records.entries else {}
+    for name, matrix in confusion.matrices(run.metrics).items():
+        tables[f"{_plain(name)}.json"] = confusion.table(matrix)
+    for name, table in tables.items():
+        (into / name).write_bytes(dumps(table))
+    return [{"path": name, "type": "table"} for name in tables]
+
+
+def _report(run: Run, folder: Path, path: Path, emit: RunEmit) -> None:
+    """The page of the run; of an evaluation, that of the run that it scored, with the scores."""
+    store = RunStore(folder.parent)
+    name = run.run if run.run is not None and run.run in store.names() else run.name
+    try:
+        write_report(store, [name], path)
+    except (PromptflowError, OSError) as error:
+        emit(Log(f"MLflow: the report of {run.name} is left out: {error}", "warning"))
+
+
+def _plain(name: str) -> str:
+    """A metric's name as a file's."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _lines(records: Records) -> dict[str, list[Any]]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from promptflow_lite.integrations.mlflow import assessments, facts, files, traces
 from promptflow_lite.integrations.mlflow.reach import Store, patient
+from promptflow_lite.integrations.mlflow.verdict import tag_verdict
 from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
@@ -67,13 +68,14 @@ class Told:
             run_id = self._run_id(experiment)
             self._log_facts(run_id)
             self._log_data(run_id)
-            files.log(self._store, run_id, self._run, self._folder, self._records)
+            files.log(self._store, run_id, self._run, self._folder, self._records, self._emit)
             if self._base_id is not None:
                 prefix = facts.flow_name(self._run)
                 self._log_metrics(
                     self._base_id,
                     {f"{prefix}.{key}": v for key, v in facts.numbers(self._run.metrics).items()},
                 )
+            tag_verdict(self._store, run_id, self._folder)
             self._client.set_terminated(run_id, "FINISHED", end_time=round((self._run.ended or 0) * 1000))
             self._tell_lines(experiment, run_id)
         return self._found_again(experiment, run_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from promptflow_lite.integrations.mlflow.reach import reached
 from promptflow_lite.integrations.mlflow.told import Told
+from promptflow_lite.integrations.mlflow.verdict import tag_verdict
 from promptflow_lite.runs.events import RunEmit, ignore
 from promptflow_lite.runs.run import Run
 from promptflow_lite.settings import settings
@@ -43,7 +44,20 @@ class MlflowTracker:
         Raises:
             ConnectionError: the store cannot be reached, or refused.
         """
-        before = [kin.tracking for kin in (base, parent) if kin is not None]
-        where = [told["mlflow_tracking_uri"] for told in before if "mlflow_tracking_uri" in told]
-        with reached(where[0] if where else self._default) as store:
+        with reached(self._where(base, parent)) as store:
             return Told(store, run, folder, base, parent=parent, traces=self._traces, emit=emit).all()
+
+    def judged(self, run: Run, folder: Path) -> None:
+        """Log what a gate said of a run that was told before.
+
+        Raises:
+            ConnectionError: the store cannot be reached, or refused.
+        """
+        with reached(self._where(run)) as store:
+            tag_verdict(store, run.tracking["mlflow_run_id"], folder)
+
+    def _where(self, *kin: Run | None) -> str:
+        """The store that the first of them was told to."""
+        before = [one.tracking for one in kin if one is not None]
+        where = [told["mlflow_tracking_uri"] for told in before if "mlflow_tracking_uri" in told]
+        return where[0] if where else self._default
