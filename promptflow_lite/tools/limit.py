@@ -36,7 +36,9 @@ _ROUNDED = (1.0, 2.0)
 twentieth of a second is told "1"."""
 _ROUNDED_S = 1.0
 _LONE_S = 0.4
-"""What a refusal with such a pause counts as, of a pause."""
+"""What a refusal with such a pause counts as, of a pause, ..."""
+_LONE_SPAN_S = 0.1
+"""... and how dear it is to come upon the limit with it."""
 _SHORT_S = 2.5
 """A pause from which on the rate that was admitted, the pause counted in, is the endpoint's: it is that of a
 window, which says when the next one begins."""
@@ -52,6 +54,8 @@ _SPAN_S = 6.0
 _SPAN_PER_PAUSE = 30.0
 """How long it takes to come back to the rate before a cut: the dearer a refusal, the later the next one."""
 _LONGEST_SPAN_S = 60.0
+_EARLY = 3
+"""Cuts from which little is known yet: the next rate is tried out twice as soon."""
 _CATCH_UP_S = 0.05
 """How late a call may leave without its place being lost: timers are late by a millisecond or more. Where
 calls are further apart than that nothing is caught up: two that are too near are one that is refused."""
@@ -245,7 +249,8 @@ class Limit:
         refused = self.rate(sent_at)
         if refused <= state[_TOP]:
             return
-        top = max(state[_TOP], min(_BELOW * refused, self._admitted(now, 0.0)))
+        below = _BELOW * refused
+        top = max(state[_TOP], 0.5 * (below + min(below, self._admitted(now, 0.0))))
         self._go_on(now, top, top)
         state[_SINCE] = now
         state[_SPAN] = max(state[_SPAN], self._credit_s())
@@ -278,8 +283,10 @@ class Limit:
             state[_AFRESH] = float(pause_s >= _DEAR_S)
             state[_DOUBLING] = min(_SLOWEST_DOUBLING_S, max(1.0, pause_s / 4))
         state[_CUTS] += 1
-        dear_s = _LONE_S if pause_s in _ROUNDED else pause_s
-        state[_SPAN] = min(_LONGEST_SPAN_S, max(self._credit_s(), _SPAN_S + _SPAN_PER_PAUSE * dear_s))
+        dear_s = _LONE_SPAN_S if pause_s in (*_ROUNDED, _LONE_S) else pause_s
+        span_s = _SPAN_S + _SPAN_PER_PAUSE * dear_s
+        span_s = 0.5 * span_s if state[_CUTS] <= _EARLY else max(span_s, self._credit_s())
+        state[_SPAN] = min(_LONGEST_SPAN_S, span_s)
 
     def _go_on(self, now: float, rate: float, top: float) -> None:
         """At another rate; the next call, whose time was set by the old one, is put off with it."""

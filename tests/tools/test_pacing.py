@@ -383,6 +383,14 @@ def test_a_machine_that_stands_still_now_and_then_holds_the_rate(asks: str, shap
     assert refused <= 0.05
 
 
+@pytest.mark.parametrize("asks", ["none", "seconds", "ms"])
+@pytest.mark.parametrize("burst", [0.1, 1.0])
+def test_a_start_from_which_too_little_is_learned_is_soon_made_up_for(asks: str, burst: float) -> None:
+    endpoint = Endpoint(20, asks=asks, burst=burst * 20, late_s=0.7)
+    reached, _ = virtual_time.run(run_for(40, endpoint, 64))
+    assert reached >= 0.9
+
+
 def test_windows_that_say_when_the_next_one_begins_are_used_evenly() -> None:
     endpoint = Endpoint(20, window_s=10.0, asks="seconds", late_s=0.2)
     reached, refused = virtual_time.run(run_for(70, endpoint, 64))
