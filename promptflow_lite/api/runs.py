@@ -19,7 +19,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
-from promptflow_lite.runs import family, sweep
+from promptflow_lite.runs import family, planning, sweep
 from promptflow_lite.runs.batch import run_batch
 from promptflow_lite.runs.events import RunEvent
 from promptflow_lite.runs.forecast import forecast
@@ -218,7 +218,7 @@ def run(
 
 async def _executed(asked: Run, reuse: Run | None, store: RunStore, trackers: Sequence[Tracker]) -> Run:
     connections = provider(settings())
-    if not sweep.is_sweep(asked, store):
+    if not planning.is_sweep(asked, store):
         return await run_batch(
             asked,
             store=store,
@@ -230,7 +230,7 @@ async def _executed(asked: Run, reuse: Run | None, store: RunStore, trackers: Se
         )
     if reuse is not None:
         raise InputError("a sweep resumes from no run", code="bad-option", hint=f"leave out {reuse.name!r}")
-    planned = sweep.plan(asked, store)
+    planned = planning.plan(asked, store)
     return await sweep.run_sweep(
         planned,
         await forecast(planned.parent, planned.children, store=store, connections=connections),

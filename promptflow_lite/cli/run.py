@@ -170,7 +170,7 @@ def create(
         return take_over(source, name, display_name, tags, output)
     from promptflow_lite.cli.asking import Options, request
     from promptflow_lite.cli.running import Session
-    from promptflow_lite.runs.sweep import is_sweep
+    from promptflow_lite.runs.planning import is_sweep
 
     options = Options(
         flow=flow,

@@ -24,9 +24,9 @@ from promptflow_lite.runs import batch, family, sweep
 from promptflow_lite.runs.events import RunEnded, RunEvent, RunStarted
 from promptflow_lite.runs.forecast import Forecast
 from promptflow_lite.runs.job import Tracker
+from promptflow_lite.runs.planning import Sweep
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.stop import Stop
-from promptflow_lite.runs.sweep import Sweep
 from promptflow_lite.settings import settings
 
 __all__ = ["Session"]

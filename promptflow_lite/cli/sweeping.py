@@ -17,8 +17,8 @@ from promptflow_lite.cli.running import Session
 from promptflow_lite.connections.store import provider
 from promptflow_lite.runs.combinations import label
 from promptflow_lite.runs.forecast import Forecast, forecast
+from promptflow_lite.runs.planning import Sweep, plan
 from promptflow_lite.runs.run import Run
-from promptflow_lite.runs.sweep import Sweep, plan
 from promptflow_lite.settings import settings
 
 __all__ = ["create"]

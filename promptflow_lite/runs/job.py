@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptflow_lite.engine.events import Emit, ignore
+from promptflow_lite.engine.events import Emit
 from promptflow_lite.engine.results import AggregationResult, LineResult
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants
-from promptflow_lite.runs.events import RunEmit
+from promptflow_lite.runs.events import RunEmit, ignore
 from promptflow_lite.runs.records import Key
 from promptflow_lite.runs.run import Run
 from promptflow_lite.tools.scope import SharedAnswers

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from promptflow_lite.errors import FlowError, InputError, UserError, near_miss
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.flow.variants import choose_variants, parse_choices
+from promptflow_lite.runs.secrets import may_be_secret
 from promptflow_lite.tools.parameters import CHAT, COMPLETION, MODEL_NAMES
 
 __all__ = ["ALL", "BASE", "Chosen", "checked", "of_texts", "of_variants"]
@@ -26,6 +27,7 @@ __all__ = ["ALL", "BASE", "Chosen", "checked", "of_texts", "of_variants"]
 ALL = "*"
 BASE = "run"
 """The key of the runs that are scored."""
+_INIT = "init."
 MOST = 1000
 """Combinations of one sweep."""
 
@@ -84,12 +86,22 @@ def of_texts(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 def _values(key: str, text: str) -> list[Any]:
     if not text.startswith("["):
-        return [value.strip() for value in text.split(",")]
+        values = [value.strip() for value in text.split(",")]
+        return [_number(value) for value in values] if key.startswith(_INIT) else values
     try:
         found = json.loads(text)
     except ValueError as error:
         raise UserError(f"--matrix {key}: expected a JSON list ({error})", code="bad-matrix") from error
     return list(found)
+
+
+def _number(text: str) -> Any:
+    """A number or a flag as such: what a flow is made with declares no types that would say so."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
 
 
 def checked(matrix: Mapping[str, Sequence[Any]], flow: Flow, variant: str | None) -> dict[str, list[Any]]:
@@ -131,6 +143,9 @@ def _complaints(key: str, values: list[Any], flow: Flow, matrix: Mapping[str, li
         value for value, text in zip(values, texts, strict=True) if texts.count(text) > 1
     ):
         yield f"{value!r} is given twice"
+    if len(values) > 1 and ALL in values:
+        yield f"{ALL!r} is all variants, and stands alone"
+        return
     head, dot, rest = key.partition(".")
     names = [node.name for node in flow.nodes]
     if not dot:
@@ -140,7 +155,10 @@ def _complaints(key: str, values: list[Any], flow: Flow, matrix: Mapping[str, li
             hint = near_miss(rest, flow.inputs) or f"there are: {', '.join(flow.inputs) or 'none'}"
             yield f"the flow has no input {rest!r}; {hint}"
     elif head not in names:
-        if head != "init":
+        if key.startswith(_INIT):
+            if any(may_be_secret(rest, value) for value in values):
+                yield "a sweep keeps its values, and these may be secrets: vary connections, or ${env:NAME}s"
+        else:
             hint = near_miss(head, names) or f"there are: {', '.join(names)}"
             yield f"no node is named {head!r}; {hint}"
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from promptflow_lite.errors import FlowError, InputError, RunNotFound
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
-from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs import data, snapshot
@@ -24,18 +22,17 @@ from promptflow_lite.runs.lines import Lines, Sources
 from promptflow_lite.runs.outcome import Outcome
 from promptflow_lite.runs.records import Key, dumps
 from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.secrets import masked, refuse_forgotten
 from promptflow_lite.runs.store import RunStore
 from promptflow_lite.runs.turns import Mode, plan_lines
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.scope import SharedAnswers
 
-__all__ = ["SHARED", "Prepared", "differences", "masked", "prepare"]
+__all__ = ["SHARED", "Prepared", "differences", "prepare"]
 
 SHARED = "shared"
 """The folder of a sweep that holds the answers which its runs have in common."""
-_MASK = "***"
 _SHOWN = 20
-_SECRET = re.compile("key|token|secret|passw|credential|connection_string", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -183,57 +180,13 @@ def _which(part: str, prepared: Prepared, folder: Path) -> str:
 
 def _flow(run: Run) -> Flow:
     flow = choose_variants(load_flow(run.flow), _choices(run))
-    forgotten = [name for name, value in run.environment_variables.items() if value == _MASK]
-    if forgotten:
-        raise InputError(
-            f"the values of these variables were not kept: {', '.join(forgotten)}",
-            code="variable-not-kept",
-            hint=f"give them again, as in --environment-variables {forgotten[0]}=...",
-        )
+    refuse_forgotten(run)
     if run.environment_variables:
         flow = flow.derive(environment_variables={**flow.environment_variables, **run.environment_variables})
     errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
     if errors:
         raise FlowError(errors)
-    if _MASK in _texts(run.init):
-        raise InputError(
-            "a secret in the init of this run was not kept",
-            code="variable-not-kept",
-            hint="name a connection in it, or write ${env:NAME}, and start a new run",
-        )
     return give(flow, run.init)
-
-
-def masked(run: Run) -> dict[str, Any]:
-    """The fields of a run that may hold secrets, as they may be kept."""
-    return {
-        "environment_variables": _masked(run.environment_variables),
-        "init": _masked_init(run.init),
-    }
-
-
-def _masked(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables as a run may keep them: a reference as it is, the value of a secret's name not at all."""
-    return {
-        name: _MASK if _SECRET.search(name) and not Ref.is_reference(value) else value
-        for name, value in variables.items()
-    }
-
-
-def _masked_init(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {key: _masked_init(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked_init(item, name) for item in value]
-    is_secret = isinstance(value, str) and _SECRET.search(name) and not Ref.is_reference(value)
-    return _MASK if is_secret else value
-
-
-def _texts(value: Any) -> set[str]:
-    if isinstance(value, dict | list):
-        parts = value.values() if isinstance(value, dict) else value
-        return {text for part in parts for text in _texts(part)}
-    return {value} if isinstance(value, str) else set()
 
 
 def _choices(run: Run) -> dict[str, str]:
