@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.connections.kinds import CustomConnection
+from promptflow_lite.connections.passing import passed
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import FlowError, MissingExtra, UserError
@@ -79,7 +79,7 @@ class RayExecutor:
             await asyncio.to_thread(self._connect)  # in the main thread it would take our signal handlers
             self._is_ours = True
         flow = flow_of(job)
-        given = _bodies(self._connections, _named(flow, job))
+        given = passed(self._connections, named_in=_named(flow, job))
         self._arguments = (
             job.model_dump_json().encode(),
             self._ray.put(given),
@@ -406,29 +406,6 @@ def _named(flow: Flow, job: FlowJob) -> str:
     """The text in which the connections stand that the flow may use."""
     said = [flow.document.data, job.connections, job.environment_variables, job.init]
     return dumps(said).decode()
-
-
-def _bodies(connections: ConnectionProvider, text: str) -> dict[str, Any]:
-    """The connections whose names stand in `text`: class and values, secrets too."""
-    bodies = {}
-    for name in connections.names():
-        if name not in text:
-            continue
-        try:
-            connection = connections.get(name)
-        except UserError:  # a broken one is complained about by the flow that names it
-            continue
-        if isinstance(connection, CustomConnection):
-            values: dict[str, Any] = {
-                "configs": connection.configs,
-                "secrets": connection.secrets,
-                "custom_type": connection.custom_type,
-                "module": connection.custom_module,
-            }
-        else:
-            values = dict(connection)
-        bodies[name] = {"type": connection.TYPE, "values": values}
-    return bodies
 
 
 def _shipped(job: FlowJob) -> Shipped | None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from promptflow_lite.connections.kinds import KINDS
-from promptflow_lite.connections.store import Given, provider
+from promptflow_lite.connections.passing import received
+from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.errors import FlowError, UserError
 from promptflow_lite.flow.load import load_flow
@@ -64,11 +64,12 @@ class LineWorker:
 
     async def open(self) -> dict[str, Any]:
         """Import the user's code: notes and this process's id, or what is wrong with the flow."""
-        made = {name: KINDS[body["type"]](name, **body["values"]) for name, body in self._connections.items()}
         try:
             self._job = self._job.model_copy(update={"flow": self._flow(), "folder": str(self._folder)})
             bound = bind(
-                flow_of(self._job), Given(made, provider(settings())), overrides=self._job.connections
+                flow_of(self._job),
+                received(self._connections, provider(settings())),
+                overrides=self._job.connections,
             )
         except FlowError as error:
             return {"diagnostics": list(error.diagnostics)}

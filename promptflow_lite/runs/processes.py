@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.connections.kinds import CustomConnection
+from promptflow_lite.connections.passing import passed
 from promptflow_lite.connections.store import Connections
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
-from promptflow_lite.errors import UserError
 from promptflow_lite.runs.child import CRASH, Child, Sent
 from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key, decode, decode_aggregation
@@ -67,7 +66,7 @@ class ProcessExecutor:
         """
         self._board = _board(Path(job.folder))
         self._job = job.model_copy(update={"board": str(self._board)})
-        self._given = _bodies(self._connections)
+        self._given = {} if isinstance(self._connections, Connections) else passed(self._connections)
         child, notes = await self._start()
         self._idle.append(child)
         return notes
@@ -330,26 +329,3 @@ def _failed(sent: Sent, error: Failure) -> LineResult:
         logs=str(sent.printed),
         repeat=line.repeat,
     )
-
-
-def _bodies(connections: ConnectionProvider) -> dict[str, Any]:
-    """The connections that a worker cannot find itself, by name: class and values, secrets too."""
-    if isinstance(connections, Connections):
-        return {}
-    bodies = {}
-    for name in connections.names():
-        try:
-            connection = connections.get(name)
-        except UserError:  # one that is broken is complained about by the flow that names it
-            continue
-        if isinstance(connection, CustomConnection):
-            values: dict[str, Any] = {
-                "configs": connection.configs,
-                "secrets": connection.secrets,
-                "custom_type": connection.custom_type,
-                "module": connection.custom_module,
-            }
-        else:
-            values = dict(connection)
-        bodies[name] = {"type": connection.TYPE, "values": values}
-    return bodies

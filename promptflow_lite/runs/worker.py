@@ -21,8 +21,8 @@ from traceback import format_exc
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.connections.kinds import KINDS
-from promptflow_lite.connections.store import Given, provider
+from promptflow_lite.connections.passing import received
+from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.threads import left_behind
 from promptflow_lite.errors import FlowError, UserError
@@ -64,7 +64,7 @@ async def _serve(channel: socket.socket) -> None:
             return
         job = FlowJob.model_validate(first["job"])
         try:
-            bound = _bound(job, _connections(first["connections"]))
+            bound = _bound(job, received(first["connections"], provider(settings())))
         except UserError as error:
             send(_refusal(error))
             return
@@ -83,12 +83,6 @@ def _bound(job: FlowJob, connections: ConnectionProvider) -> BoundFlow:
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_mb * 1024 * 1024, most))
     return bind(flow_of(job), connections, overrides=job.connections)
-
-
-def _connections(given: Mapping[str, Mapping[str, Any]]) -> ConnectionProvider:
-    """The connections of the home folder and the environment, and those that only the run's process had."""
-    made = {name: KINDS[body["type"]](name, **body["values"]) for name, body in given.items()}
-    return Given(made, provider(settings())) if made else provider(settings())
 
 
 async def _work(bound: BoundFlow, frames: Frames, job: FlowJob, send: Callable[[Message], None]) -> None:
