@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -55,6 +56,7 @@ class RayExecutor:
     def __init__(
         self, connections: ConnectionProvider, *, address: str | None = None, workers: int | None = None
     ) -> None:
+        _bring_token(address or os.environ.get("RAY_ADDRESS"))  # Ray looks for it while it is imported
         try:
             import ray
         except ImportError as error:
@@ -102,12 +104,15 @@ class RayExecutor:
                 except ConnectionError:
                     self._ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **how)
             else:
-                self._ray.init(address, **how)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # the error says it, too
+                    self._ray.init(address, **how)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"the Ray cluster {address or 'on this machine'} cannot be reached: {error}",
+                f"the Ray cluster {address or 'on this machine'} cannot be reached: {_said(error)}",
                 code="ray-unreachable",
-                hint="--executor ray://HOST:10001, or HOST:6379 from a machine of the cluster",
+                hint="--executor ray://HOST:10001, or HOST:6379 from a machine of the cluster; "
+                "a cluster with tokens lets in who has its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
             ) from error
 
     def _count(self) -> int:
@@ -230,6 +235,21 @@ class RayExecutor:
         if isinstance(error, self._ray.exceptions.ActorUnavailableError):
             return True
         return "its node has died" in str(error)
+
+
+def _bring_token(address: str | None) -> None:
+    """Show the cluster's token, where there is one: Ray does so by itself, but not for `ray://` (2.60)."""
+    if address is None or not address.startswith("ray://"):
+        return
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named or Path("~/.ray/auth_token").expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _said(error: Exception) -> str:
+    """What an error says, without the server's stack."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else str(error)
 
 
 class _Actor:
