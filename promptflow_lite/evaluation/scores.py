@@ -11,6 +11,7 @@ from typing import Any
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation.compare import Key, Scores
+from promptflow_lite.evaluation.metrics.usage import PERCENTILES, used
 from promptflow_lite.flow.conversation import TURNS
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import key_of
@@ -35,7 +36,7 @@ SECONDS = "seconds"
 TOKENS = "total_tokens"
 OWN = (COMPLETED, SECONDS, TOKENS)
 """What every run is scored in, without an evaluator."""
-LOWER_IS_BETTER = frozenset({SECONDS, TOKENS})
+LOWER_IS_BETTER = frozenset({SECONDS, TOKENS, "cost", *(f"seconds_p{one}" for one in PERCENTILES)})
 
 GRADES = {"correct": 1.0, "incorrect": 0.0, "wrong": 0.0, "invalid": 0.0, "pass": 1.0, "fail": 0.0}
 """Outputs that are a grade in words, as in Prompt flow's own evaluation flows; case does not matter."""
@@ -52,7 +53,8 @@ class ScoredRun:
     """What each line gave; a line that failed has its error under `error`."""
     inputs: Mapping[Key, Mapping[str, Any]]
     logged: Mapping[str, float] = field(default_factory=dict)
-    """What it and the runs that evaluated it logged as metrics of the whole, such as a macro F1."""
+    """What it and the runs that evaluated it logged as metrics of the whole, such as a macro F1, and what it
+    took, such as `seconds_p95` and `cost`."""
     evaluations: Sequence[str] = ()
     """The runs that evaluated it."""
     places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
@@ -99,9 +101,21 @@ def read(store: RunStore, name: str, *, by: str | None = None) -> ScoredRun:
         {**own, **_named(columns)},
         {keys[key_of(record)]: _given(record) for record in records},
         {keys[key_of(record)]: record["inputs"] for record in records},
-        _logged([run, *evaluations]),
+        {**_logged([run, *evaluations]), **_used(records)},
         tuple(evaluation.name for evaluation in evaluations),
         {key: place for place, key in keys.items()},
+    )
+
+
+def _used(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the run took, as figures of the whole."""
+    done = [record for record in records if record["status"] == Status.Completed]
+    usages = [record["usage"] or {} for record in records]
+    return used(
+        [float(record["seconds"]) for record in done],
+        [usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0) for usage in usages],
+        [usage.get("cost") for usage in usages],
+        len(records) - len(done),
     )
 
 

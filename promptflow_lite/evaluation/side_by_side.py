@@ -83,15 +83,16 @@ def side_by_side(
 def figures(run: ScoredRun) -> dict[str, Estimate]:
     """Every figure of a run: means over its lines with their intervals, and, without one, what it logged."""
     means = {metric: estimate(scores) for metric, scores in run.scores.items() if scores}
-    logged = {
-        metric: Estimate(value, value, value) for metric, value in run.logged.items() if metric not in means
-    }
     completed = means.get("completed")
     failures = (
         {"failure_rate": Estimate(1 - completed.value, 1 - completed.high, 1 - completed.low)}
         if completed
         else {}
     )
+    known = means.keys() | failures.keys()
+    logged = {
+        metric: Estimate(value, value, value) for metric, value in run.logged.items() if metric not in known
+    }
     return {**means, **failures, **logged}
 
 

@@ -45,6 +45,7 @@ from promptflow_lite.evaluation.metrics.meteor import meteor
 from promptflow_lite.evaluation.metrics.ngrams import bleu, chrf, corpus_bleu, corpus_chrf, gleu
 from promptflow_lite.evaluation.metrics.similarity import cosine, edit_similarity
 from promptflow_lite.evaluation.metrics.texts import text_scores
+from promptflow_lite.evaluation.metrics.usage import used
 from promptflow_lite.retrieval.tokenize import tokens
 from tests.evaluation.pairs import ALL, ENGLISH, JAPANESE
 
@@ -272,6 +273,45 @@ def other_rows() -> Iterator[Row]:
         yield alike(f"Cohen's kappa, {weights or 'no'} weights", "scikit-learn", abs(found_kappa - expected))
 
 
+def usage_rows() -> Iterator[Row]:
+    """The figures of a run: seconds, tokens, cost and failures of lines of a fixed seed."""
+    ours, theirs = usage_figures(*lines_of(997)), their_usage_figures(*lines_of(997))
+    names = {f"seconds_p{one}": f"latency, {one}th percentile" for one in (50, 90, 95, 99)}
+    names |= {"total_tokens": "tokens of a line", "cost": "cost", "failure_rate": "failure rate"}
+    for name, words in names.items():
+        yield alike(words, "numpy", abs(ours[name] - theirs[name]))
+
+
+def lines_of(count: int) -> tuple[list[float], list[int], list[float | None], int]:
+    """Seconds, tokens and costs of lines, and how many failed."""
+    chance = random.Random(13)
+    seconds = [chance.lognormvariate(0, 1) for _ in range(count)]
+    return seconds, [chance.randint(50, 900) for _ in seconds], [chance.random() / 100 for _ in seconds], 31
+
+
+def usage_figures(*lines: Any) -> dict[str, float]:
+    """Every figure of ours."""
+    return used(*lines)
+
+
+def their_usage_figures(seconds: Any, tokens: Any, costs: Any, failed: int) -> dict[str, float]:
+    """The same of numpy."""
+    found = dict(
+        zip(
+            ("seconds_p50", "seconds_p90", "seconds_p95", "seconds_p99"),
+            np.percentile(seconds, [50, 90, 95, 99]),
+            strict=True,
+        )
+    )
+    failures = np.array([0] * len(seconds) + [1] * failed)
+    return {
+        **{name: float(value) for name, value in found.items()},
+        "total_tokens": float(np.mean(tokens)),
+        "cost": float(np.sum(costs)),
+        "failure_rate": float(failures.mean()),
+    }
+
+
 def alike(metric: str, reference: str, apart: float) -> Row:
     """A row of a metric that knows no languages."""
     return Row(metric, reference, float("nan"), float("nan"), float(apart))
@@ -403,7 +443,7 @@ def figure(value: float) -> str:
 
 def all_rows() -> list[Row]:
     """The whole table."""
-    return [*text_rows(), *other_rows()]
+    return [*text_rows(), *other_rows(), *usage_rows()]
 
 
 @dataclass
@@ -464,6 +504,11 @@ def speed(count: int) -> None:
         Side("scipy", lambda block: [1 - distance.cosine(a, b) for a, b in block]),
     ]
     race("cosine", in_blocks(vectors), sides, count)
+    sides = [
+        Side("ours", lambda block: usage_figures(*block)),
+        Side("numpy", lambda block: their_usage_figures(*block)),
+    ]
+    race("run", [lines_of(count)] * 5, sides, count)
 
 
 def text_sides(language: str) -> list[Side]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from promptflow_lite.evaluation.metrics.classification import INVALID
+from promptflow_lite.evaluation.metrics.usage import PERCENTILES, percentiles
 from promptflow_lite.evaluation.scores import SECONDS, ScoredRun
 from promptflow_lite.evaluation.statistics import Estimate
 from promptflow_lite.runs.run import Run
@@ -54,7 +55,7 @@ def latency(run: ScoredRun) -> dict[str, float]:
     seconds = list(run.scores.get(SECONDS, {}).values())
     if not seconds:
         return {}
-    return {f"p{p}": float(np.percentile(seconds, p)) for p in (50, 90, 95, 99)}
+    return {f"p{p}": value for p, value in zip(PERCENTILES, percentiles(seconds), strict=True)}
 
 
 def matrices(run: str, evaluations: Sequence[Run]) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ def _figures(shown: Shown, found: Estimates) -> list[dict[str, Any]]:
     metrics = sorted(
         dict.fromkeys(metric for by_metric in found.values() for metric in by_metric),
         key=lambda metric: (
-            metric in (*OWN, FAILURES),
+            metric in (*OWN, FAILURES) or metric in LOWER_IS_BETTER,
             not any(metric in run.scores for run in shown.runs),
             all(by_metric[metric].value.is_integer() for by_metric in found.values() if metric in by_metric),
         ),

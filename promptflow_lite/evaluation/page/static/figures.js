@@ -123,7 +123,7 @@ function figuresTable(rows) {
 function figureCell(one, name) {
   const estimate = one.runs[name];
   if (!estimate) return h("td", { class: "number", "data-label": RUN.get(name).letter }, "–");
-  const write = one.metric === "seconds" ? seconds : number;
+  const write = isSeconds(one.metric) ? seconds : one.metric === "cost" ? dollars : number;
   const lines = one.scored[name];
   return h("td", { class: "number", "data-label": RUNS.length > 1 ? RUN.get(name).letter : undefined, title: lines === undefined ? undefined : `${number(lines)} lines` }, h("b", {}, write(estimate[0])),
     estimate[1] === estimate[2] ? null : h("small", { class: "under" }, interval(estimate, write)));

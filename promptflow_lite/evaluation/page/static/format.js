@@ -2,6 +2,7 @@
 
 const RUNS = DATA.runs.map((run, i) => ({ ...run, i, letter: String.fromCharCode(65 + (i % 26)) }));
 const RUN = new Map(RUNS.map((run) => [run.name, run]));
+const isSeconds = (metric) => metric === "seconds" || metric.startsWith("seconds_p");
 const OWN = new Set(["completed", "seconds", "total_tokens", "failure_rate"]);
 
 function number(value) {
