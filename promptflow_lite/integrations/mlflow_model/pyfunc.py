@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +19,14 @@ from promptflow_lite.connections.base import Connection
 from promptflow_lite.connections.store import Connections, provider
 from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import LineResult, Status
-from promptflow_lite.errors import InputError, NodeError, UserError, near_miss
+from promptflow_lite.errors import InputError, NodeError
+from promptflow_lite.integrations.mlflow_model.config import ERROR, Config
 from promptflow_lite.packaging.folder import RECORD
 from promptflow_lite.serving.deployment import BoundDeployment, load
 from promptflow_lite.serving.score import outputs_of
 from promptflow_lite.settings import settings
 
-__all__ = ["ERROR", "Config", "FlowModel"]
-
-ERROR = "error"
-"""The column that says why a line has no outputs, where `on_error` is `keep`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """How a model is loaded: `mlflow.pyfunc.load_model(uri, model_config={...})`."""
-
-    variant: str = ""
-    """`${node.variant}`; empty: the one it was packed with."""
-    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Overrides by node, as in `{"answer": {"connection": "my_azure"}}`."""
-    environment_variables: Mapping[str, str] = field(default_factory=dict)
-    """Set over those that the flow sets itself."""
-    init: Mapping[str, Any] = field(default_factory=dict)
-    """What the class of a flex flow is made with."""
-    concurrency: int = 16
-    """Lines of one table in flight at once."""
-    timeout_s: float = 600.0
-    """Seconds a line may take."""
-    on_error: str = "raise"
-    """`raise` fails the whole table with its first failed line; `keep` gives nulls and the column `error`."""
-    outputs: Sequence[str] = ()
-    """The outputs to give; empty: all but those for evaluation only."""
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Config:
-        """The configuration, its keys known and its choices checked.
-
-        Raises:
-            UserError: a key or a value is none (code `bad-option`).
-        """
-        known = {f.name for f in fields(cls)}
-        for key in said:
-            if key not in known:
-                hint = near_miss(key, known) or f"it takes {', '.join(sorted(known))}"
-                raise UserError(f"model_config: unknown key {key!r}", code="bad-option", hint=hint)
-        made = cls(**said)
-        if made.on_error not in ("raise", "keep"):
-            raise UserError(
-                f"model_config: on_error: expected raise or keep, got {made.on_error!r}", code="bad-option"
-            )
-        return made
+__all__ = ["FlowModel"]
 
 
 class FlowModel(PythonModel):
@@ -101,7 +57,8 @@ class FlowModel(PythonModel):
         names = self._names()
         table = [self._row(at, line, names) for at, line in enumerate(lines)]
         columns = [*names, ERROR] if self._config.on_error == "keep" else names
-        return pandas.DataFrame(table, columns=columns or None, dtype=object)
+        # As objects first, or a None among whole numbers would make all of them floats.
+        return pandas.DataFrame(table, columns=columns or None, dtype=object).infer_objects()
 
     def predict_stream(
         self, context: Any, model_input: pandas.DataFrame, params: dict[str, Any] | None = None

@@ -10,23 +10,22 @@ from contextlib import contextmanager
 
 __all__ = ["quiet"]
 
+_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """MLflow says nothing."""
-    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-
-    bar = MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name
     logger = logging.getLogger("mlflow")
-    level, before = logger.level, os.environ.get(bar)
+    level, before = logger.level, os.environ.get(_BAR)
     logger.setLevel(logging.ERROR)
-    os.environ[bar] = "false"
+    os.environ[_BAR] = "false"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
-        del os.environ[bar]
+        del os.environ[_BAR]
         if before is not None:
-            os.environ[bar] = before
+            os.environ[_BAR] = before

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.integrations.mlflow.reach import Store, patient, reached
-from promptflow_lite.integrations.mlflow_model.pyfunc import Config
+from promptflow_lite.integrations.mlflow_model.config import Config
 from promptflow_lite.integrations.mlflow_model.quiet import quiet
 from promptflow_lite.packaging.folder import RECORD, made
 from promptflow_lite.packaging.formats import Asked, Built
@@ -73,11 +73,11 @@ def build(asked: Asked) -> Built:
 
 def _write(asked: Asked, folder: Path, about: dict[str, Any], *, model_id: str | None = None) -> Gathered:
     """Write the model to `folder`, which is there and empty, or is not there."""
-    import mlflow
-    from mlflow.models import Model
-
     flow = asked.flow
-    with _staged() as staged:
+    with quiet(), _staged() as staged:
+        import mlflow
+        from mlflow.models import Model
+
         into = staged / FLOW
         into.mkdir()
         output = asked.output.resolve() if asked.output else None
@@ -112,18 +112,17 @@ def _write(asked: Asked, folder: Path, about: dict[str, Any], *, model_id: str |
                 }
             },
         )
-        with quiet():
-            mlflow.pyfunc.save_model(
-                path=str(folder),
-                python_model=str(script),
-                artifacts={FLOW: str(into)},
-                signature=_signature(flow),
-                input_example=example_of(flow) or None,
-                pip_requirements=[placeholder, *lines],
-                model_config=_configuration(asked),
-                mlflow_model=model,
-                streamable=True,
-            )
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(script),
+            artifacts={FLOW: str(into)},
+            signature=_signature(flow),
+            input_example=example_of(flow) or None,
+            pip_requirements=[placeholder, *lines],
+            model_config=_configuration(asked),
+            mlflow_model=model,
+            streamable=True,
+        )
         if own.startswith("wheels/"):
             _take_wheel(staged / "wheels", folder, placeholder, own)
     found.notes.extend(pins.notes)
@@ -146,22 +145,33 @@ def _configuration(asked: Asked) -> dict[str, Any]:
 
 
 def _signature(flow: Flow) -> ModelSignature:
+    """What it takes and gives.
+
+    Inputs that are needed come first, the chat input before others: Spark gives columns by their place.
+    Outputs that are no plain values are left out: MLflow 3.17 cannot give them back to Spark by the
+    signature, and it holds no output to it.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    def column(name: str, kind: str, *, required: bool = True) -> ColSpec:
+    def column(name: str, kind: str, *, required: bool) -> ColSpec:
         made = _TYPES.get(kind) or AnyType()  # type: ignore[no-untyped-call]  # mlflow's
         return ColSpec(made, name, required=required)
 
     history = flow.chat_history if flow.chat_input is not None else None
-    inputs: list[ColSpec | TensorSpec] = [
-        column(name, spec.type, required=spec.default is None and not spec.optional and name != history)
+    needed = {
+        name: spec.default is None and not spec.optional and name != history
         for name, spec in flow.inputs.items()
+    }
+    names = sorted(flow.inputs, key=lambda name: (not needed[name], name != flow.chat_input))
+    inputs: list[ColSpec | TensorSpec] = [
+        column(name, flow.inputs[name].type, required=needed[name]) for name in names
     ]
-    shown = {name: spec for name, spec in flow.outputs.items() if not spec.evaluation_only}
     outputs: list[ColSpec | TensorSpec] = [
-        column(name, spec.type, required=False) for name, spec in shown.items()
+        column(name, spec.type, required=False)
+        for name, spec in flow.outputs.items()
+        if spec.type in _TYPES and not spec.evaluation_only
     ]
     return ModelSignature(
         inputs=Schema(inputs) if inputs else None, outputs=Schema(outputs) if outputs else None
