@@ -46,7 +46,7 @@ async def _estimated(asked: Run, store: RunStore) -> Estimated:
     prepared = prepare(asked, store)
     bound = bind(prepared.flow, provider(settings()), overrides=asked.connections)
     try:
-        found = estimate(bound, prepared.lines, Prices.of(settings()))
+        found = estimate(bound, prepared.lines, Prices.of(settings()), mode=prepared.mode)
     finally:
         await close(bound)
     return found

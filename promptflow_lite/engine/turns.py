@@ -20,7 +20,7 @@ from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.tools.tool import BoundFlow
 
-__all__ = ["by_turn", "plain_inputs", "run_conversation", "run_each"]
+__all__ = ["ahead", "by_turn", "plain_inputs", "run_conversation", "run_each"]
 
 _OF_TURN = re.compile(r"(.+) \(turn (\d+)\)")
 
@@ -92,6 +92,27 @@ async def run_each(bound: BoundFlow, inputs: Mapping[str, Any], **how: Any) -> L
         done.append(result.outputs)
         line.adopt(result, turn)
     return line.ended(error, {**({} if error else _means(done)), TURNS: done})
+
+
+def ahead(flow: Flow, inputs: Mapping[str, Any], *, talks: bool) -> list[dict[str, Any]]:
+    """The inputs of each turn of a line as far as they are known before it runs: answers are empty texts.
+
+    Args:
+        flow: what is run.
+        inputs: of the line.
+        talks: whether the line is a conversation with the flow, or turns that it gets one each.
+    """
+    roles = roles_of(flow)
+    if not talks or roles is None:
+        common = {name: value for name, value in inputs.items() if name != TURNS}
+        return [{**common, **turn} for turn in inputs[TURNS] if turn is not None]
+    common, history = plain_inputs(inputs, roles)
+    found: list[dict[str, Any]] = []
+    for turn in read_turns(inputs.get(TURNS), roles.question)[0]:
+        given = {**common, **turn.get("inputs", {}), roles.question: turn["question"]}
+        found.append(given if roles.history is None else {**given, roles.history: list(history)})
+        history += roles.said(turn["question"], {roles.answer: ""})
+    return found
 
 
 def plain_inputs(inputs: Mapping[str, Any], roles: Roles) -> tuple[dict[str, Any], list[Any]]:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from promptflow_lite.engine.turns import ahead
 from promptflow_lite.errors import InputError, PromptflowError
 from promptflow_lite.flow.refs import Ref, follow
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.runs.job import Line
 from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.tokens import HOW, counter, of_request
+from promptflow_lite.runs.turns import Mode
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.tools.tool import BoundFlow, BoundNode
 
@@ -77,8 +79,13 @@ _HOLES: tuple[Any, ...] = ("", [], {}, None)
 class _Dry:
     """One pass over the lines."""
 
-    def __init__(self, bound: BoundFlow, kept: Collection[str]) -> None:
+    def __init__(self, bound: BoundFlow, kept: Collection[str], mode: Mode) -> None:
         self.bound = bound
+        self.mode = mode
+        self.history = bound.flow.chat_history if mode == "talk" else None
+        """The input that holds answers nobody knows yet."""
+        self.said = 0.0
+        """Tokens of those answers at most."""
         self.kept = kept
         self.nodes: dict[tuple[str, str, str | None], Estimate] = defaultdict(Estimate)
         """By node, model and address."""
@@ -88,15 +95,21 @@ class _Dry:
         self.failed = 0
 
     def line(self, line: Line) -> None:
+        flow, self.said = self.bound.flow, 0.0
+        turns = ahead(flow, line.inputs, talks=self.mode == "talk") if self.mode else [line.inputs]
         try:
-            inputs, _ = coerce_inputs(self.bound.flow, line.inputs)
+            given = [coerce_inputs(flow, turn)[0] for turn in turns]
         except InputError:
             self.failed += 1
             return
-        values: dict[str, Any] = {}
-        for name, bound in self.bound.nodes.items():
-            if not bound.node.aggregation:
-                values[name] = self.node(bound, inputs, values)
+        answer = flow.outputs[flow.chat_output].reference if flow.chat_output in flow.outputs else None
+        for inputs in given:
+            values: dict[str, Any] = {}
+            for name, bound in self.bound.nodes.items():
+                if not bound.node.aggregation:
+                    values[name] = self.node(bound, inputs, values)
+            said = values.get(answer.name) if isinstance(answer, Ref) else None
+            self.said += said.most if isinstance(said, _Text) else 0.0
 
     def node(self, bound: BoundNode, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
         """The node's output, as far as it is known."""
@@ -106,6 +119,8 @@ class _Dry:
         given: dict[str, Any] = dict(bound.constants)
         given |= {name: _value(ref, inputs, values) for name, ref in bound.refs.items()}
         unknown = sum(value.most for value in given.values() if isinstance(value, _Text))
+        if any(ref.scope == "inputs" and ref.name == self.history for ref in bound.refs.values()):
+            unknown += self.said
         call = bound.tool.call
         if isinstance(call, _Asks):
             return self.call(bound.node.name, call, given, unknown, is_certain=runs is True)
@@ -157,7 +172,12 @@ class Estimated:
 
 
 def estimate(
-    bound: BoundFlow, lines: Iterable[Line], prices: Prices, *, kept: Collection[str] = ()
+    bound: BoundFlow,
+    lines: Iterable[Line],
+    prices: Prices,
+    *,
+    kept: Collection[str] = (),
+    mode: Mode = "",
 ) -> Estimated:
     """What these lines will ask of models, and what that costs.
 
@@ -166,8 +186,9 @@ def estimate(
         lines: as they would be run.
         prices: what models cost.
         kept: nodes for whose answers nobody is asked, as they are there.
+        mode: whether the lines are conversations.
     """
-    dry, count = _Dry(bound, kept), 0
+    dry, count = _Dry(bound, kept, mode), 0
     for line in lines:
         dry.line(line)
         count += 1

@@ -10,9 +10,16 @@ from typing import Any
 import pytest
 
 import promptflow_lite as pf
+from promptflow_lite.connections.store import provider
 from promptflow_lite.errors import InputError
+from promptflow_lite.runs.estimate import estimate
 from promptflow_lite.runs.home import run_store
+from promptflow_lite.runs.prepare import prepare
+from promptflow_lite.runs.prices import Prices
+from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL
+from promptflow_lite.settings import settings
+from promptflow_lite.tools.bind import bind
 from tests.conftest import ROOT
 from tests.flows_of import write
 from tests.model_server import ModelServer
@@ -394,3 +401,16 @@ def test_evaluate_scores_the_turns_of_a_target(talk: Path, judge: Path) -> None:
     found = pf.evaluate(rows, {"judge": judge}, target=talk)
     assert found.metrics["judge.right"] == 0.5
     assert found.rows[0]["judge.right"] == 0.5
+
+
+def test_an_estimate_counts_the_calls_of_every_turn_and_the_answers_that_they_hear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_rows(tmp_path / "d.jsonl", [{"turns": ["One", "Two", "Three"]}, {"turns": ["Four"]}])
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    prepared = prepare(Run(name="r", flow=str(ROOT / "flows" / "chat"), data=str(data)), run_store())
+    bound = bind(prepared.flow, provider(settings()))
+    total = estimate(bound, prepared.lines, Prices.of(settings()), mode=prepared.mode).total
+    assert (total.calls.low, total.calls.high) == (4, 4)
+    # The second turn of a line hears one answer, the third two: of up to 256 tokens each.
+    assert total.prompt_tokens.high == total.prompt_tokens.low + 3 * 256
