@@ -113,9 +113,9 @@ async def _estimated(
     most = max(100, _LOOKED_AT // runs)
     try:
         if count <= most:
-            return estimate(bound, prepared.lines, prices, kept=known)
+            return estimate(bound, prepared.lines, prices, kept=known, mode=prepared.mode)
         step = -(-count // most)
-        found = estimate(bound, islice(prepared.lines, 0, None, step), prices, kept=known)
+        found = estimate(bound, islice(prepared.lines, 0, None, step), prices, kept=known, mode=prepared.mode)
     finally:
         await close(bound)
     return _scaled(found, count)
