@@ -19,7 +19,7 @@ from promptflow_lite.tools.bind import bind, close
 
 __all__ = ["Forecast", "forecast"]
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 5_000
 """Lines that are rendered at most, all runs of the sweep together."""
 
 

@@ -208,7 +208,9 @@ def _takes(node: Node, key: str) -> bool:
 
 def _not_taken(node: Node, key: str) -> str:
     if node.type in ("flex", "prompty"):
-        return f"a {node.type} flow is varied by what it is made with: write init.{key}"
+        part = "configuration" if key in (*MODEL_NAMES, "connection") else "parameters"
+        where = f"init.{key}" if node.type == "flex" else f"init.model.{part}.{key}"
+        return f"a {node.type} flow is varied by what it is made with: write {where}"
     known = list(node.inputs)
     if node.type == "llm":
         known += [*(COMPLETION if node.api == "completion" else CHAT), *MODEL_NAMES, "connection"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ import pytest
 import promptflow_lite
 from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.compat.client import PFClient
+from promptflow_lite.connections.store import provider
+from promptflow_lite.runs.events import RunEmit, ignore
+from promptflow_lite.runs.forecast import forecast
+from promptflow_lite.runs.home import run_store
+from promptflow_lite.runs.planning import plan
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.sweep import run_sweep
+from promptflow_lite.settings import settings
 from tests.model_server import Fault, ModelServer, Trouble
 from tests.runs.flows import read_rows, write_rows
 
@@ -77,6 +86,27 @@ nodes:
   source: {type: code, path: score.py}
   inputs: {answer: "${inputs.answer}"}
 """
+BOT = """\
+class Bot:
+    def __init__(self, size: int = 1):
+        self.size = size
+
+    def __call__(self, text: str) -> str:
+        return text + "!" * self.size
+"""
+PROMPTY = """\
+---
+name: ask
+model:
+  api: chat
+  configuration: {{type: openai, base_url: "{url}", api_key: sk-x, model: gpt-4o-mini}}
+  parameters: {{max_tokens: 9, temperature: 0.1}}
+inputs:
+  text: {{type: string}}
+---
+user:
+{{{{text}}}}
+"""
 LINES = 6
 
 
@@ -113,6 +143,24 @@ def asked(server: ModelServer, home: Path, tmp_path: Path) -> list[str]:
             f"type: open_ai\nbase_url: {server.base_url}\napi_key: sk-secret\n"
         )
     return ["run", "create", "--flow", str(folder), "--data", str(tmp_path / "data.jsonl"), "--name", "s"]
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts commands as processes, which end with the test."""
+    with ExitStack() as stack:
+
+        def start(*args: str, **how: Any) -> subprocess.Popen[str]:
+            how = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **how}
+            command = [sys.executable, "-m", "promptflow_lite", *args]
+            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture
@@ -409,11 +457,11 @@ def test_python_sweeps_too(asked: list[str], server: ModelServer) -> None:
 
 
 def test_a_sweep_that_is_killed_goes_on_with_what_is_missing(
-    asked: list[str], server: ModelServer, shown: Callable[..., Any], home: Path
+    started: Start, asked: list[str], server: ModelServer, shown: Callable[..., Any], home: Path
 ) -> None:
     server.latency_s = 0.1
     matrix = ["--matrix", "answer=*", "answer.temperature=0,1", "-c", "2"]
-    process = _started(*asked, *matrix)
+    process = started(*asked, *matrix)
     _wait_for(home / "runs" / "s-long-temperature_0" / "lines.jsonl", 2)
     process.kill()
     process.communicate(timeout=20)
@@ -433,10 +481,10 @@ def test_a_sweep_that_is_killed_goes_on_with_what_is_missing(
 
 
 def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(
-    asked: list[str], server: ModelServer, shown: Callable[..., Any], home: Path
+    started: Start, asked: list[str], server: ModelServer, shown: Callable[..., Any], home: Path
 ) -> None:
     server.latency_s = 0.1
-    process = _started(*asked, "--matrix", "answer=*", "polish=*", "-c", "1")
+    process = started(*asked, "--matrix", "answer=*", "polish=*", "-c", "1")
     _wait_for(home / "runs" / "s-long-none" / "lines.jsonl", 2)
     server.latency_s = 1.5
     assert pf("run", "delete", "s", "--yes") == 2  # somebody executes it
@@ -464,11 +512,97 @@ def test_a_changed_flow_is_refused_when_a_sweep_goes_on(
     assert shown("run", "resume", "s", "--force")["status"] == "Completed"
 
 
+def test_a_sweep_is_watched_and_stopped_from_elsewhere(
+    started: Start, asked: list[str], server: ModelServer, shown: Callable[..., Any], home: Path
+) -> None:
+    server.latency_s = 0.1
+    process = started(*asked, "--matrix", "answer=*", "-c", "1")
+    _wait_for(home / "runs" / "s-short" / "lines.jsonl", 1)
+    watching = started("run", "stream", "s")
+    time.sleep(1)
+    found = shown("run", "cancel", "s")
+    assert found["status"] == "Canceled"
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+    _, said = watching.communicate(timeout=20)
+    assert watching.returncode == 1
+    assert "1 of 2: answer=short" in said
+    assert found["lines"]["completed"] < 2 * LINES
+
+
+def test_the_value_of_a_secret_is_not_kept_and_asked_for_again(
+    asked: list[str], shown: Callable[..., Any], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pf(*asked, "--matrix", "answer=*", "--environment-variables", "MY_API_KEY=sk-very-secret") == 0
+    kept = [path for path in (home / "runs").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"sk-very-secret" in path.read_bytes()]
+    assert pf("run", "delete", "s-long", "--yes") == 0
+    assert pf("run", "resume", "s") == 2
+    assert "MY_API_KEY" in capsys.readouterr().err
+    again = ["--environment-variables", "MY_API_KEY=sk-very-secret"]
+    assert shown("run", "resume", "s", *again)["status"] == "Completed"
+
+
+def test_what_a_flow_is_made_with_is_varied_too(
+    shown: Callable[..., Any], tmp_path: Path, home: Path, server: ModelServer
+) -> None:
+    (tmp_path / "flow.flex.yaml").write_text("entry: bot:Bot\n")
+    (tmp_path / "bot.py").write_text(BOT)
+    data = str(write_rows(tmp_path / "data.jsonl", [{"text": "a"}]))
+    create = ["run", "create", "--data", data, "--name"]
+    assert shown(*create, "b", "--flow", str(tmp_path), "--matrix", "init.size=1,3")["status"] == "Completed"
+    assert [_outputs(home, name)[0]["output"] for name in ("b-size_1", "b-size_3")] == ["a!", "a!!!"]
+    (tmp_path / "ask.prompty").write_text(PROMPTY.format(url=server.base_url))
+    key = "init.model.parameters.temperature"
+    assert pf(*create, "p", "--flow", str(tmp_path / "ask.prompty"), "--matrix", f"{key}=0,0.5") == 0
+    assert sorted(request.body["temperature"] for request in server.requests) == [0, 0.5]
+
+
+def test_of_much_data_a_part_is_looked_at_for_the_estimate(
+    asked: list[str], shown: Callable[..., Any], tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "data.jsonl", [{"text": f"t{number}"} for number in range(2000)])
+    found = shown(*asked, "--matrix", "answer.temperature=0,0.5,1", "--estimate")
+    assert found["total"]["calls"] == {"low": 4 * 2000, "high": 4 * 2000}
+    assert "estimated from 1,000 of 2,000 lines" in found["notes"]
+
+
+def test_trackers_are_told_of_the_parent_first_and_once_all_is_safe(
+    asked: list[str], tmp_path: Path, home: Path
+) -> None:
+    told: list[tuple[str, str | None]] = []
+
+    class Tracker:
+        def tell(
+            self,
+            run: Run,
+            folder: Path,
+            base: Run | None,
+            emit: RunEmit = ignore,
+            *,
+            parent: Run | None = None,
+        ) -> Mapping[str, str]:
+            assert (home / "runs" / "s-long" / "outputs.jsonl").exists()
+            told.append((run.name, parent.tracking["id"] if parent is not None else None))
+            return {"id": f"id of {run.name}"}
+
+    store = run_store()
+    planned = plan(Run(name="s", flow=asked[3], data=asked[5], matrix={"answer": ["*"]}), store)
+    connections = provider(settings())
+
+    async def go() -> Run:
+        found = await forecast(planned.parent, planned.children, store=store, connections=connections)
+        return await run_sweep(planned, found, store=store, connections=connections, trackers=[Tracker()])
+
+    assert asyncio.run(go()).tracking == {"id": "id of s"}
+    assert told == [("s", None), ("s-short", "id of s"), ("s-long", "id of s")]
+
+
 def test_on_a_terminal_it_is_asked_before_it_begins(
-    asked: list[str], server: ModelServer, home: Path
+    started: Start, asked: list[str], server: ModelServer, home: Path
 ) -> None:
     ours, theirs = pty.openpty()
-    process = _started(*asked, "--matrix", "answer=*", stdin=theirs, stderr=theirs)
+    process = started(*asked, "--matrix", "answer=*", stdin=theirs, stderr=theirs)
     os.close(theirs)
     os.write(ours, b"n\n")
     process.communicate(timeout=30)
@@ -481,12 +615,6 @@ def test_on_a_terminal_it_is_asked_before_it_begins(
     assert process.returncode == 130
     assert not server.count
     assert not (home / "runs").exists()
-
-
-def _started(*args: str, **how: Any) -> subprocess.Popen[str]:
-    how = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **how}
-    command = [sys.executable, "-m", "promptflow_lite", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how)
 
 
 def _wait_for(path: Path, lines: int) -> None:
