@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from promptflow_lite.connections.store import Given
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.integrations.ray_worker import LineWorker, Shipped
@@ -71,3 +73,28 @@ async def test_a_flow_that_is_wrong_is_said_by_the_actor(tmp_path: Path) -> None
     worker = LineWorker(FlowJob(flow=str(flow)).model_dump_json().encode(), {}, None)
     said = await worker.open()
     assert "shout.py" in str(said["diagnostics"])
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="ray is not installed: pip install 'promptflow_lite[ray]'")
+@pytest.mark.parametrize(
+    ("address", "token", "mode"),
+    [
+        ("ray://head:10001", "secret", "token"),
+        ("ray://head:10001", "", None),
+        ("head:6379", "secret", None),
+        (None, "secret", None),
+    ],
+)
+def test_a_token_is_shown_to_ray_addresses_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, token: str, mode: str | None
+) -> None:
+    from promptflow_lite.integrations.ray import RayExecutor
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is put back
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    RayExecutor(Given({}), address=address)
+    assert os.environ.get("RAY_AUTH_MODE") == mode
