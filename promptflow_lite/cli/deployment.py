@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table
-from promptflow_lite.cli.endpoint import FILE, OUTPUT, SET, YES, Output, sure
+from promptflow_lite.cli.endpoint import FILE, FORCE, OUTPUT, SET, YES, Output, sure
 from promptflow_lite.errors import UserError
 
 app = Group("Deployments of endpoints: a flow each, in processes of its own.")
@@ -34,6 +34,7 @@ def create(
     ] = False,
     set: Annotated[list[str] | None, SET] = None,
     no_wait: Annotated[bool, _NO_WAIT] = False,
+    force: Annotated[bool, FORCE] = False,
     output: Annotated[Output, OUTPUT] = Output.table,
 ) -> None:
     """Deploy a flow; one of that name is replaced. Without --all-traffic its share stays what it is.
@@ -41,7 +42,17 @@ def create(
     The flow's folder is copied: what is edited later is not deployed. Where the endpoint is served, the
     command ends once the deployment answers; one that does not start is not kept, and nothing else changes.
     """
-    _deploy(file, name, endpoint_name, set, output, all_traffic=all_traffic, wait=not no_wait, is_new=True)
+    _deploy(
+        file,
+        name,
+        endpoint_name,
+        set,
+        output,
+        all_traffic=all_traffic,
+        wait=not no_wait,
+        is_new=True,
+        force=force,
+    )
 
 
 @app.command(
@@ -141,6 +152,7 @@ def _deploy(
     all_traffic: bool,
     wait: bool,
     is_new: bool,
+    force: bool = False,
 ) -> None:
     from promptflow_lite.cli import endpoints
     from promptflow_lite.serving.endpoints import files
@@ -156,6 +168,6 @@ def _deploy(
     kept = endpoints.get(endpoint_name)
     if not is_new:
         endpoints.described_deployment(kept, name)
-    endpoints.deploy(kept, asked, name, all_traffic=all_traffic, wait=wait)
+    endpoints.deploy(kept, asked, name, all_traffic=all_traffic, wait=wait, force=force)
     if output is Output.json:
         emit_json(endpoints.described_deployment(kept, name))

@@ -30,6 +30,16 @@ class KeyType(StrEnum):
     secondary = "secondary"
 
 
+class Verb(StrEnum):
+    """What is done to a roll-out."""
+
+    start = "start"
+    show = "show"
+    pause = "pause"
+    resume = "resume"
+    abort = "abort"
+
+
 class LogLevel(StrEnum):
     """What `pf endpoint serve` writes to stderr."""
 
@@ -43,6 +53,7 @@ FILE = typer.Option("--file", "-f", help="Its YAML.", metavar="PATH", exists=Fal
 SET = typer.Option(
     "--set", help="Keys over those of the file, as in affinity.header=X-Session-Id.", metavar="KEY=VALUE ..."
 )
+FORCE = typer.Option("--force", help="Give the traffic whatever the gate says.")
 OUTPUT = typer.Option("--output", "-o", help="How the result is written.")
 YES = typer.Option("--yes", "-y", help="Do not ask.")
 
@@ -62,17 +73,18 @@ def create(
         str | None, typer.Option("--auth-mode", help="key: callers need one of two keys; none: nobody does.")
     ] = None,
     set: Annotated[list[str] | None, SET] = None,
+    force: Annotated[bool, FORCE] = False,
     output: Annotated[Output, OUTPUT] = Output.table,
 ) -> None:
     """Make an endpoint, with the deployments that stand in its file; show its two keys, once.
 
     The file has Azure ML's keys: name, description, tags, auth_mode, traffic, mirror_traffic; and ours:
-    deployments, affinity, rollout. 'pf endpoint serve' then answers its callers.
+    deployments, affinity, gate, rollout. 'pf endpoint serve' then answers its callers.
     """
     from promptflow_lite.cli import endpoints
 
     changes = _changes(set, name=name, auth_mode=auth_mode)
-    kept, made = endpoints.create(file, changes)
+    kept, made = endpoints.create(file, changes, force=force)
     if output is Output.json:
         emit_json(endpoints.described(kept, keys=made))
         return
@@ -100,11 +112,13 @@ def update(
         typer.Option("--mirror-traffic", help="Copies of requests; 0 ends it.", metavar="'GREEN=10'"),
     ] = None,
     set: Annotated[list[str] | None, SET] = None,
+    force: Annotated[bool, FORCE] = False,
     output: Annotated[Output, OUTPUT] = Output.table,
 ) -> None:
     """Change an endpoint while it is served: who gets what, and whatever else its file says.
 
-    What is left out stays. The command ends once the change is in effect.
+    What is left out stays. The command ends once the change is in effect. Where the endpoint has a gate,
+    those that get more traffic must pass it: exit code 1, it fails; 3, it is inconclusive; nothing changes.
     """
     from promptflow_lite.cli import endpoints
 
@@ -113,6 +127,7 @@ def update(
         _changes(set, name=name),
         traffic=percents(traffic),
         mirror=percents(mirror_traffic, "--mirror-traffic"),
+        force=force,
     )
     if output is Output.json:
         emit_json(endpoints.described(kept))
@@ -223,6 +238,72 @@ def regenerate_keys(
     else:
         emit(fresh)
         say("kept as a hash; shown only now. A served endpoint takes it within a second")
+
+
+@app.command(
+    "rollout",
+    examples="""
+    pf endpoint rollout start --name support --to green --steps 10 50 100 --every 10m
+    pf endpoint rollout show --name support --wait
+    pf endpoint rollout abort --name support
+    """,
+)
+def rollout(
+    verb: Annotated[Verb, typer.Argument(help="What to do.")],
+    name: Annotated[str, NAME],
+    to: Annotated[
+        str | None, typer.Option("--to", help="start: the deployment that gets the traffic.", metavar="NAME")
+    ] = None,
+    steps: Annotated[
+        list[int] | None,
+        typer.Option("--steps", help="start: its percents, rising.", metavar="PERCENT ..."),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", help="start: how long a step takes at least, as 10m.", metavar="TIME"),
+    ] = None,
+    min_requests: Annotated[
+        int | None,
+        typer.Option("--min-requests", help="start: answers of both sides before a step is judged.", min=1),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--rules", help="start: a gate file over what is observed.", metavar="FILE"),
+    ] = None,
+    force: Annotated[bool, FORCE] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="start, show, resume: until it has ended or needs a person.")
+    ] = False,
+    output: Annotated[Output, OUTPUT] = Output.table,
+) -> int:
+    """Give a deployment its traffic step by step, for as long as what is observed allows it.
+
+    What is left out stands under 'rollout' in endpoint.yml, or has its default. A step that fails gives the
+    traffic back as it was. With --wait, exit code 0: completed; 1: failed or aborted; 3: paused, nothing
+    being sure, or by hand. start: 1 or 3 where the endpoint's gate says no.
+    """
+    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import rollout as rolling
+
+    kept = endpoints.get(name)
+    code = 0
+    match verb:
+        case Verb.start:
+            asked = rolling.Asked(to, steps or (), every, min_requests, rules, force)
+            code = rolling.start(kept, asked)
+        case Verb.pause:
+            rolling.pause(kept)
+        case Verb.resume:
+            rolling.resume(kept)
+        case Verb.abort:
+            rolling.abort(kept)
+        case Verb.show:
+            rolling.show(kept, emit if output is Output.table else say)
+    if code == 0 and wait and verb in (Verb.start, Verb.show, Verb.resume):
+        code = rolling.wait(kept)
+    if output is Output.json and kept.read().progress is not None:
+        emit_json(rolling.described(kept))
+    return code
 
 
 @app.command(

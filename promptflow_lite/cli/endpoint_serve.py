@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptflow_lite.cli import endpoints
+from promptflow_lite.cli import endpoints, rollout
 from promptflow_lite.cli.console import neutral, paint, say
 from promptflow_lite.serving.endpoints import files
 from promptflow_lite.serving.endpoints.front import Way
@@ -47,6 +47,7 @@ def serve(kept: Kept, where: Where) -> int:
             way,
             say=lambda text: say(neutral(text)),
             on_ready=lambda: say(f"serving {kept.name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"),
+            judge=rollout.judge,
         )
     return 0 if ended_by is None else 128 + ended_by
 

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from promptflow_lite.cli import rollout
 from promptflow_lite.cli.console import emit, neutral, say, table
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
 from promptflow_lite.serving.endpoints.files import Asked
 from promptflow_lite.serving.endpoints.logs import tail
+from promptflow_lite.serving.endpoints.spec import EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.settings import settings
@@ -58,12 +60,14 @@ def get(name: str) -> Kept:
     return kept_endpoints().get(name)
 
 
-def create(file: Path | None, typed: Mapping[str, str]) -> tuple[Kept, list[str]]:
+def create(file: Path | None, typed: Mapping[str, str], *, force: bool = False) -> tuple[Kept, list[str]]:
     """Make an endpoint and the deployments of its file; it and its keys."""
     asked, inner = files.endpoint(file, typed)
     _note(asked, *inner)
+    rollout.read_rules(asked, file)
     if "name" not in asked.body:
         raise UserError("which name shall the endpoint have? Say --name NAME", code="missing-option")
+    rollout.hold(EndpointSpec(name=asked.body["name"]), asked.body.get("traffic"), asked=asked, force=force)
     kept, made = changes.create(kept_endpoints(), asked)
     try:
         for deployment in inner:
@@ -81,13 +85,17 @@ def update(
     *,
     traffic: Mapping[str, int] | None = None,
     mirror: Mapping[str, int] | None = None,
+    force: bool = False,
 ) -> Kept:
     """Change an endpoint, and the deployments that stand in its file."""
     asked, inner = files.endpoint(file, typed)
     _note(asked, *inner)
+    rollout.read_rules(asked, file)
     if "name" not in asked.body:
         raise UserError("which endpoint? Say --name NAME, or write it into the file", code="missing-option")
     kept = get(asked.body["name"])
+    wanted = asked.body.get("traffic") if traffic is None else traffic
+    rollout.hold(kept.read(), wanted, asked=asked, force=force)
     for deployment in inner:
         deploy(kept, deployment, deployment.body["name"])
     if traffic is not None:
@@ -102,8 +110,17 @@ def update(
     return kept
 
 
-def deploy(kept: Kept, asked: Asked, name: str, *, all_traffic: bool = False, wait: bool = True) -> None:
+def deploy(
+    kept: Kept,
+    asked: Asked,
+    name: str,
+    *,
+    all_traffic: bool = False,
+    wait: bool = True,
+    force: bool = False,
+) -> None:
     """Deploy a flow, see that it serves, and give it the traffic it shall have."""
+    rollout.hold(kept.read(), {name: 100} if all_traffic else None, force=force)
     before, after = changes.deploy(kept, asked, name)
     did = "updated" if name in before.deployments else "created"
     if after.deployments[name].model:
@@ -165,6 +182,7 @@ def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         "traffic": {name: spec.traffic.get(name, 0) for name in spec.deployments},
         "mirror_traffic": dict(spec.mirror_traffic),
         "affinity": spec.affinity and {"header": spec.affinity.header},
+        "rollout": spec.progress and asdict(spec.progress),
         "scoring_uri": f"{url}/score" if url else None,
         "deployments": [*spec.deployments],
         **made,
@@ -215,6 +233,8 @@ def show(kept: Kept) -> None:
         emit(f"{'description':<12}{neutral(found['description'])}")
     emit(f"{'auth_mode':<12}{found['auth_mode']}")
     emit(f"{'served at':<12}{found['scoring_uri'] or f'nowhere; pf endpoint serve {kept.name}  serves it'}")
+    if found["rollout"]:
+        rollout.show(kept, emit)
     if found["deployments"]:
         emit("")
         rows = [described_deployment(kept, name) for name in found["deployments"]]

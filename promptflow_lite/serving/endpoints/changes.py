@@ -54,7 +54,8 @@ def configure(kept: Kept, asked: Asked) -> EndpointSpec:
     """The endpoint with what a file asks for; what it leaves out stays."""
 
     def how(spec: EndpointSpec) -> EndpointSpec:
-        return EndpointSpec.of_json({**asdict(spec), **asked.body, "name": spec.name})
+        changed = EndpointSpec.of_json({**asdict(spec), **asked.body, "name": spec.name})
+        return _by_hand(changed) if "traffic" in asked.body else changed
 
     return kept.change(how)
 
@@ -83,9 +84,16 @@ def give_all(kept: Kept, name: str) -> EndpointSpec:
 
     def how(spec: EndpointSpec) -> EndpointSpec:
         mirrored = {n: percent for n, percent in spec.mirror_traffic.items() if n != name}
-        return replace(spec, traffic={name: 100}, mirror_traffic=mirrored)
+        return _by_hand(replace(spec, traffic={name: 100}, mirror_traffic=mirrored))
 
     return kept.change(how)
+
+
+def _by_hand(spec: EndpointSpec) -> EndpointSpec:
+    """The endpoint whose traffic someone has set: a roll-out ends there."""
+    if spec.progress is None or not spec.progress.is_under_way:
+        return spec
+    return replace(spec, progress=replace(spec.progress, state="aborted", why="the traffic was set by hand"))
 
 
 def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointSpec, EndpointSpec]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from promptflow_lite.serving.endpoints.spec import (
     Probe,
     RequestSettings,
     Rollout,
+    RunGate,
 )
+from promptflow_lite.serving.endpoints.steps import seconds_of
 from promptflow_lite.serving.kept import NAME
 
 __all__ = ["Asked", "deployment", "endpoint"]
@@ -102,7 +105,7 @@ def _under(document: Document, at: int) -> Document:
 
 
 _REFUSED = {
-    "gate": "name the limits under 'rollout', and compare runs with pf run compare before a roll-out",
+    "gate": "a gate is the endpoint's: 'gate: {rules: gate.yaml, runs: {blue: RUN, green: RUN}}'",
 }
 
 
@@ -113,6 +116,15 @@ def _is_name(value: Any) -> bool:
 def _is_percents(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(name, str) and is_whole(percent, 0, 100) for name, percent in value.items()
+    )
+
+
+def _is_rising(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(is_whole(percent, 1, 100) for percent in value)
+        and all(low < high for low, high in pairwise(value))
     )
 
 
@@ -132,6 +144,7 @@ _ENDPOINT: Kinds = {
     "mirror_traffic": _PERCENTS,
     "affinity": ("a mapping with header", Affinity),
     "rollout": ("a mapping", Rollout),
+    "gate": ("a mapping with rules and runs", RunGate),
     "deployments": ("a list of deployments", lambda v: isinstance(v, list)),
 }
 _DEPLOYMENT: Kinds = {
@@ -190,7 +203,18 @@ _PARTS: dict[type, Kinds] = {
     },
     Collections: {"model_inputs": ("a mapping", Collect), "model_outputs": ("a mapping", Collect)},
     Collect: {"enabled": ("true or false", lambda v: str(v).lower() in ("true", "false"))},
+    RunGate: {
+        "rules": ("the path of a gate file", is_text),
+        "runs": (
+            "runs by deployment, as in {blue: run_1, green: run_2}",
+            lambda v: isinstance(v, dict) and all(isinstance(item, str) for item in v.values()),
+        ),
+    },
     Rollout: {
+        "to": _NAMED,
+        "steps": ("rising percents, as in [10, 50, 100]", _is_rising),
+        "every": ("a time such as 10m or 2h", lambda v: is_text(v) and seconds_of(v) is not None),
+        "rules": ("the path of a gate file", is_text),
         "max_error_rate": ("a part from 0 to 1, such as 0.05", lambda v: is_number(v, 0, 1)),
         "min_requests": ("a whole number from 1", lambda v: is_whole(v, 1, 1_000_000)),
         "window_s": ("seconds from 1 to 86400", lambda v: is_number(v, 1, 86_400)),
@@ -200,7 +224,7 @@ _AZURES_OF_PARTS: dict[type, tuple[str, ...]] = {
     Collect: ("client_id", "data"),
     Collections: ("request", "response"),
 }
-_NEEDED: dict[type, tuple[str, ...]] = {Affinity: ("header",)}
+_NEEDED: dict[type, tuple[str, ...]] = {Affinity: ("header",), RunGate: ("rules",)}
 _OF_ENDPOINT = Keys(
     what="an endpoint",
     kinds=_ENDPOINT,

@@ -13,9 +13,10 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from promptflow_lite.connections.store import provider
@@ -31,6 +32,7 @@ from promptflow_lite.serving.door import Access, Closing
 from promptflow_lite.serving.endpoints.logs import Log, Routed
 from promptflow_lite.serving.endpoints.mirror import Mirror
 from promptflow_lite.serving.endpoints.remote import Remote
+from promptflow_lite.serving.endpoints.rolling import Judge, Rolling
 from promptflow_lite.serving.endpoints.rollout import Record, without
 from promptflow_lite.serving.endpoints.spec import DeploymentSpec, EndpointSpec
 from promptflow_lite.serving.endpoints.split import Split
@@ -45,6 +47,7 @@ from promptflow_lite.settings import settings
 __all__ = ["Front", "OwnersKeys", "Way", "serve"]
 
 _LOOK_S = 0.2
+_TELL_S = 1.0
 _OTHERS_S = 10.0
 """What a deployment without traffic may hold up the start of the service."""
 _GRACE_OF_RETIRED_S = 600.0
@@ -88,7 +91,7 @@ class OwnersKeys(Keys):
 
 
 def serve(
-    kept: Kept, bound: socket.socket, way: Way, *, say: Say, on_ready: Callable[[], None]
+    kept: Kept, bound: socket.socket, way: Way, *, say: Say, on_ready: Callable[[], None], judge: Judge
 ) -> int | None:
     """Serve until a signal; the signal.
 
@@ -98,12 +101,13 @@ def serve(
         way: how it is reached.
         say: is told what a person should know.
         on_ready: called once it takes requests.
+        judge: gives the verdicts of a roll-out.
 
     Raises:
         UserError: another process serves it.
     """
     with kept.serving():
-        front = Front(kept, way, say)
+        front = Front(kept, way, say, judge)
         asyncio.run(front.serve(bound, on_ready))
         return front.signal
 
@@ -115,13 +119,15 @@ class Front:
         kept: the endpoint.
         way: how it is reached.
         say: is told what a person should know.
+        judge: gives the verdicts of a roll-out.
     """
 
-    def __init__(self, kept: Kept, way: Way, say: Say) -> None:
+    def __init__(self, kept: Kept, way: Way, say: Say, judge: Judge) -> None:
         self.server: Server | None = None
         self._kept = kept
         self._way = way
         self._say = say
+        self._judge = judge
         self._owners = secrets.token_urlsafe(32)
         self._redact = redactor(provider(settings()))
         self._logs: dict[str, Log] = {}
@@ -132,6 +138,7 @@ class Front:
         self._group: asyncio.TaskGroup
         self._split: Split
         self._is_open = False
+        self._told = 0.0
 
     @property
     def signal(self) -> int | None:
@@ -145,6 +152,7 @@ class Front:
         way, spec, metrics, closing = self._way, self._kept.read(), Metrics(), Closing()
         keys = OwnersKeys(self._kept.keys if spec.auth_mode == "key" else None, self._owners)
         self._split = Split(spec, Mirror(metrics), self._abort)
+        self._rolling = Rolling(self._kept, self._split, self._judge, self._say)
         app = create_app(
             self._split,
             Options(
@@ -160,6 +168,7 @@ class Front:
                     mlflow=way.mlflow,
                     redact=self._redact,
                     metrics=metrics,
+                    observing=self._split.observing,
                 ),
             ),
             closing=closing,
@@ -226,6 +235,14 @@ class Front:
                 except UserError as error:  # the endpoint is served as it was before
                     self._say(str(error))
                 self._tell()
+            await self._roll()
+
+    async def _roll(self) -> None:
+        """Go on with a roll-out; say every second how far it is."""
+        await self._rolling.look()
+        found = self._rolling.status()
+        if found is not None and monotonic() > self._told + _TELL_S:
+            self._tell()
 
     def _take(self, spec: EndpointSpec) -> None:
         self._split.take(spec)
@@ -308,15 +325,15 @@ class Front:
             f"deployment {name!r} loses its traffic: {record.rate:.0%} of its last {record.size} answers "
             f"failed, more than {record.limits.max_error_rate:.0%}"
         )
-        self._split.take(replace(self._split.spec, traffic=traffic))  # now, and then for ever
+        self._split.take(_taken(self._split.spec, name, traffic, said))  # now, and then for ever
         self._say(said)
         self._logs[name].note(said)
-        self._group.create_task(asyncio.to_thread(self._keep_abort, name))
+        self._group.create_task(asyncio.to_thread(self._keep_abort, name, said))
 
-    def _keep_abort(self, name: str) -> None:
+    def _keep_abort(self, name: str, why: str) -> None:
         def how(spec: EndpointSpec) -> EndpointSpec:
             traffic = without(spec.traffic, name)
-            return spec if traffic is None else replace(spec, traffic=traffic)
+            return spec if traffic is None else _taken(spec, name, traffic, why)
 
         try:
             self._kept.change(how)
@@ -328,6 +345,7 @@ class Front:
         if not self._is_open:
             return
         spec, known = self._split.spec, {}
+        self._told = monotonic()
         for name, deployment in spec.deployments.items():
             remote = self._split.get(name)
             if name in self._failed:
@@ -343,6 +361,7 @@ class Front:
             "key": self._owners,
             "change": spec.change,
             "deployments": known,
+            "rollout": self._rolling.status(),
         }
         try:
             DISK.write_file(self._kept.status, [pretty(body)])
@@ -357,6 +376,14 @@ class Front:
             handler.setLevel(self._way.log_level.upper())
         logger.setLevel(logging.INFO)
         logger.addHandler(Routed(self._logs.get, self._redact))
+
+
+def _taken(spec: EndpointSpec, name: str, traffic: Mapping[str, int], why: str) -> EndpointSpec:
+    """The endpoint after a deployment lost its traffic; a roll-out to it has failed."""
+    progress = spec.progress
+    if progress is not None and progress.is_under_way and progress.to == name:
+        return replace(spec, traffic=traffic, progress=replace(progress, state="failed", why=why))
+    return replace(spec, traffic=traffic)
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -14,8 +14,10 @@ __all__ = [
     "DeploymentSpec",
     "EndpointSpec",
     "Probe",
+    "Progress",
     "RequestSettings",
     "Rollout",
+    "RunGate",
     "traffic_complaints",
 ]
 
@@ -50,8 +52,48 @@ class Affinity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunGate:
+    """What a deployment's runs must have shown before it gets traffic."""
+
+    rules: tuple[Mapping[str, Any], ...] = ()
+    """Those of a gate file: `metric`, `kind`, `bound`, `is_sure`."""
+    runs: Mapping[str, str] = field(default_factory=dict)
+    """A run by deployment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a roll-out is."""
+
+    to: str
+    before: Mapping[str, int]
+    """The traffic to go back to."""
+    since: float
+    """When the step began; seconds since the epoch."""
+    step: int = 0
+    look: int = 0
+    """How often the step was judged, and nothing was sure."""
+    state: Literal["running", "paused", "completed", "failed", "aborted"] = "running"
+    why: str = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ("running", "paused")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """When a deployment loses its traffic."""
+    """When a deployment loses its traffic, and by which steps one gets it."""
+
+    to: str = ""
+    """The deployment that `pf endpoint rollout start` gives traffic."""
+    steps: tuple[int, ...] = (10, 50, 100)
+    """Its percents, rising."""
+    every: str = "10m"
+    """How long a step takes at least."""
+    rules: tuple[Mapping[str, Any], ...] = ()
+    """What must hold of what is observed, as in `RunGate`; without any its failures, no worse by 0.05."""
 
     max_error_rate: float = 0.1
     """The share of its answers that may be its failures (5xx)."""
@@ -152,6 +194,8 @@ class EndpointSpec:
     mirror_traffic: Mapping[str, int] = field(default_factory=dict)
     affinity: Affinity | None = None
     rollout: Rollout | None = None
+    gate: RunGate | None = None
+    progress: Progress | None = None
     deployments: Mapping[str, DeploymentSpec] = field(default_factory=dict)
     change: int = 0
     """Counts the changes, so that whoever made one can wait until it is served."""
@@ -164,13 +208,21 @@ class EndpointSpec:
     def of_json(cls, body: Mapping[str, Any]) -> EndpointSpec:
         """An endpoint as it was kept."""
         affinity, rollout = body.get("affinity"), body.get("rollout")
+        gate, progress = body.get("gate"), body.get("progress")
         deployments = {n: DeploymentSpec.of_json(d) for n, d in body.get("deployments", {}).items()}
         parts = {
             "affinity": Affinity(**affinity) if affinity else None,
-            "rollout": Rollout(**rollout) if rollout else None,
+            "rollout": _rollout(rollout) if rollout else None,
+            "gate": RunGate(**{**gate, "rules": tuple(gate.get("rules", ()))}) if gate else None,
+            "progress": Progress(**progress) if progress else None,
             "deployments": deployments,
         }
         return cls(**{**body, **parts})
+
+
+def _rollout(body: Mapping[str, Any]) -> Rollout:
+    lists = {key: tuple(body[key]) for key in ("steps", "rules") if isinstance(body.get(key), list | tuple)}
+    return Rollout(**{**body, **lists})
 
 
 def traffic_complaints(spec: EndpointSpec) -> list[tuple[str, str]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import LineResult
 from promptflow_lite.serving.deployment import Deployment, ask_by_header
 from promptflow_lite.serving.endpoints.mirror import Mirror
+from promptflow_lite.serving.endpoints.observed import Observing
 from promptflow_lite.serving.endpoints.remote import Remote
 from promptflow_lite.serving.endpoints.rollout import Record
 from promptflow_lite.serving.endpoints.spec import EndpointSpec
@@ -36,6 +37,7 @@ class Split:
     ) -> None:
         self.name = spec.name
         self.mirror = mirror
+        self.observing = Observing()
         self._too_bad = too_bad
         self._serving: dict[str, Remote] = {}
         self._records: dict[str, Record] = {}
@@ -157,13 +159,24 @@ class _Chosen:
         remote = remote or split.draw({})
         if not self._by_name:
             split.reflect(remote.name, inputs)
+        began = perf_counter()
         try:
             line = await remote.answer(inputs, stream=stream, emit=emit)
         except (Refusal, RuntimeError) as error:
-            split.judge(remote.name, failed=not isinstance(error, Refusal) or error.status >= 500)
+            self._count(
+                remote.name, failed=not isinstance(error, Refusal) or error.status >= 500, began=began
+            )
             raise
-        split.judge(remote.name, failed=line.error is not None and of_failure(line.error).status >= 500)
+        failed = line.error is not None and of_failure(line.error).status >= 500
+        self._count(remote.name, failed=failed, began=began)
         return line
+
+    def _count(self, name: str, *, failed: bool, began: float) -> None:
+        """Hold the answer against the roll-out; only who was drawn by lot can be compared."""
+        observing = self._split.observing
+        if observing.is_on and not self._by_name:
+            observing.answered(name, failed=failed, seconds=perf_counter() - began)
+        self._split.judge(name, failed=failed)
 
     async def close(self) -> None:
         """Nothing: the split closes its deployments."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any, Protocol
 
 from promptflow_lite.registry import Registry
 from promptflow_lite.serving.metrics import Metrics
@@ -15,6 +16,14 @@ __all__ = ["traffic_of"]
 Redact = Callable[[bytes], bytes]
 
 
+class Observing(Taker, Protocol):
+    """Hears of requests and of what is said of them."""
+
+    def rated(self, line: Mapping[str, Any]) -> None:
+        """Take note of feedback."""
+        ...
+
+
 def traffic_of(
     endpoint: str,
     takers: Sequence[Taker],
@@ -23,6 +32,7 @@ def traffic_of(
     mlflow: str,
     redact: Redact,
     metrics: Metrics,
+    observing: Observing | None = None,
 ) -> Traffic | None:
     """Those who are told; `None` where nobody wants to know, so that requests cost nothing more.
 
@@ -36,15 +46,19 @@ def traffic_of(
         mlflow: the address of an MLflow; empty for none.
         redact: replaces the secrets of connections in JSON text.
         metrics: where what is lost is counted.
+        observing: is told of all requests and of feedback.
     """
     drawn, feedback = [*takers], []
+    if observing is not None:
+        feedback.append(observing.rated)
     if mlflow:
         lost = partial(_lose, metrics, "mlflow")
         traces = Registry("traces").get("mlflow")(endpoint, mlflow, redact=redact, lost=lost)
         drawn.append(traces)
         feedback.append(traces.rated)
     observers = Registry("observers")
-    always = [taker for name in observers.names() if (taker := observers.get(name)(endpoint)) is not None]
+    always: list[Taker] = [] if observing is None else [observing]
+    always += [taker for name in observers.names() if (taker := observers.get(name)(endpoint)) is not None]
     if not drawn and not always:
         return None
     return Traffic(endpoint, drawn, rate_of, always=always, feedback=feedback)
