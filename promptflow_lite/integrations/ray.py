@@ -15,6 +15,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.integrations.ray_worker import LineWorker, Shipped
 from promptflow_lite.runs import snapshot
+from promptflow_lite.runs.drain import Done, drained
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
 from promptflow_lite.runs.records import Key, decode, decode_aggregation, dumps, loads
 
@@ -119,19 +121,10 @@ class RayExecutor:
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
         return max(1, min(self._workers or cpus, self._job.concurrency))
 
-    async def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:
+    def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:
         """One result for each line, as it ends. At most `job.concurrency` lines are in flight."""
         crew = _Crew(self, iter(lines), log)
-        working = asyncio.create_task(crew.work(self._count()))
-        try:
-            while (result := await crew.done.get()) is not None:
-                if isinstance(result, Exception):
-                    raise result
-                yield result
-        finally:
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+        return drained(partial(crew.work, self._count()), crew.done)
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
         """What came of the aggregation nodes over `lines`; an actor that dies of them is tried twice."""
@@ -282,7 +275,7 @@ class _Crew:
         self._executor = executor
         self._source = source
         self._log = log
-        self.done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(executor.job.concurrency)
+        self.done: Done = asyncio.Queue(executor.job.concurrency)
         self._again: deque[Line] = deque()
         self._suspects: deque[Line] = deque()
         self._nodes_lost: Counter[Key] = Counter()
@@ -291,20 +284,15 @@ class _Crew:
         self._changed = asyncio.Condition()
 
     async def work(self, workers: int) -> None:
-        """Have every line done, and say that nothing follows."""
+        """Have every line done."""
         concurrency = self._executor.job.concurrency
         shares = [concurrency // workers + (number < concurrency % workers) for number in range(workers)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                desks = [group.create_task(self._desk(share)) for share in shares]
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._is_done)
-                for desk in desks:
-                    desk.cancel()
-        except* Exception as bugs:
-            await self.done.put(bugs.exceptions[0])
-        else:
-            await self.done.put(None)
+        async with asyncio.TaskGroup() as group:
+            desks = [group.create_task(self._desk(share)) for share in shares]
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._is_done)
+            for desk in desks:
+                desk.cancel()
 
     @property
     def _is_done(self) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.aggregate import aggregate
@@ -18,6 +18,7 @@ from promptflow_lite.engine.results import AggregationResult, Failure, LineResul
 from promptflow_lite.engine.turns import run_conversation, run_each
 from promptflow_lite.errors import InputError
 from promptflow_lite.flow.spec import Flow
+from promptflow_lite.runs.drain import Done, drained
 from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
 from promptflow_lite.tools.bind import bind, close
@@ -84,10 +85,9 @@ class LocalExecutor:
         """
         bound, job, images = self._flow_in_use, self._job, self._images
         source = iter(lines)
-        done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(job.concurrency)
+        done: Done = asyncio.Queue(job.concurrency)
         under_way: _UnderWay = {}
         clock = asyncio.get_running_loop().time
-        stubborn = _Stubborn()
 
         async def work() -> None:
             me = cast(asyncio.Task[None], asyncio.current_task())
@@ -101,44 +101,43 @@ class LocalExecutor:
                 await turn.give()
 
         async def everyone() -> None:
-            desks = {asyncio.create_task(work()) for _ in range(job.concurrency)}
-            try:
-                while desks:
-                    ended, desks = await asyncio.wait(
-                        desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    for failure in [desk.exception() for desk in ended]:  # look at all: the first counts
-                        if failure is not None:
-                            raise failure
-                    for desk, line, seconds in stubborn.among(under_way):
-                        del under_way[desk]
-                        desks.remove(desk)
-                        self._left.add(desk)
-                        desks.add(asyncio.create_task(work()))
-                        await self._hand_in(_given_up(line, job, seconds), done)
-                await done.put(None)
-            except Exception as why:  # of the disk, of the data, of our own
-                await done.put(why)
-            finally:
-                await _cancel(desks)
+            with within(bound.connections):  # here, so that no line is first in and last out
+                await self._staff(work, under_way, done)
 
         strays = Printed()
-        with Home(bound.folder, strays):  # entered once, so that no line is first in and last out
-            with within(bound.connections):  # for the same reason: tasks begin with what is set here
-                working = asyncio.create_task(everyone())
+        with Home(bound.folder, strays):  # entered once, for the same reason
             try:
-                while (result := await done.get()) is not None:
-                    if isinstance(result, Exception):
-                        raise result
-                    yield result
+                async with aclosing(drained(everyone, done)) as results:
+                    async for result in results:
+                        yield result
             finally:
-                working.cancel()
-                with suppress(asyncio.CancelledError):
-                    await working
                 if text := str(strays):
                     log(f"printed by threads that tools started:\n{text.rstrip()}")
 
-    async def _hand_in(self, result: LineResult, done: asyncio.Queue[LineResult | Exception | None]) -> None:
+    async def _staff(
+        self, work: Callable[[], Coroutine[Any, Any, None]], under_way: _UnderWay, done: Done
+    ) -> None:
+        """Keep `job.concurrency` desks at work until there are no more lines."""
+        stubborn = _Stubborn()
+        desks = {asyncio.create_task(work()) for _ in range(self._job.concurrency)}
+        try:
+            while desks:
+                ended, desks = await asyncio.wait(
+                    desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for failure in [desk.exception() for desk in ended]:  # look at all: the first counts
+                    if failure is not None:
+                        raise failure  # of the disk, of the data, of our own
+                for desk, line, seconds in stubborn.among(under_way):
+                    del under_way[desk]
+                    desks.remove(desk)
+                    self._left.add(desk)
+                    desks.add(asyncio.create_task(work()))
+                    await self._hand_in(_given_up(line, self._job, seconds), done)
+        finally:
+            await _cancel(desks)
+
+    async def _hand_in(self, result: LineResult, done: Done) -> None:
         if self.keep is not None:
             await self.keep(result)
             return

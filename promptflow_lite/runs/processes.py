@@ -22,6 +22,7 @@ from promptflow_lite.connections.store import Connections
 from promptflow_lite.engine.events import Emit, ignore
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.runs.child import CRASH, Child, Sent
+from promptflow_lite.runs.drain import Done, drained
 from promptflow_lite.runs.job import FlowJob, Line
 from promptflow_lite.runs.records import Key, decode, decode_aggregation
 
@@ -71,34 +72,20 @@ class ProcessExecutor:
         self._idle.append(child)
         return notes
 
-    async def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:
+    def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:
         """One result for each line, as it ends. At most `job.concurrency` lines are in flight."""
         concurrency = self._job.concurrency
         workers = min(self._workers, concurrency)
         shares = [concurrency // workers + (number < concurrency % workers) for number in range(workers)]
-        done: asyncio.Queue[LineResult | Exception | None] = asyncio.Queue(concurrency)
+        done: Done = asyncio.Queue(concurrency)
         source = iter(lines)
 
         async def everyone() -> None:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for share in shares:
-                        group.create_task(_Desk(self, share, source, done, log).work())
-            except* Exception as bugs:
-                await done.put(bugs.exceptions[0])
-            else:
-                await done.put(None)
+            async with asyncio.TaskGroup() as group:
+                for share in shares:
+                    group.create_task(_Desk(self, share, source, done, log).work())
 
-        working = asyncio.create_task(everyone())
-        try:
-            while (result := await done.get()) is not None:
-                if isinstance(result, Exception):
-                    raise result
-                yield result
-        finally:
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+        return drained(everyone, done)
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
         """What came of the aggregation nodes over `lines`; a worker that dies of them is tried twice."""
@@ -177,7 +164,7 @@ class _Desk:
         executor: ProcessExecutor,
         share: int,
         source: Iterator[Line],
-        done: asyncio.Queue[LineResult | Exception | None],
+        done: Done,
         log: Log,
     ) -> None:
         self._executor = executor
