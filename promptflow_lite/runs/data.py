@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,13 @@ from promptflow_lite.errors import InputError
 from promptflow_lite.runs.formats import Record, Row, records_of
 from promptflow_lite.runs.streams import unreadable
 
-__all__ = ["Data", "Placed", "Row", "complain", "digest", "read"]
+__all__ = ["Data", "Look", "Placed", "Row", "complain", "digest", "read"]
 
 _SHOWN = 20
 _SHAPES = 1000
+
+Look = Callable[[Mapping[str, int], int], Iterable[str]]
+"""What is wrong with the columns: of so many rows each is in so many."""
 
 
 class Placed(NamedTuple):
@@ -78,7 +81,7 @@ class Data:
             raise _changed(self.name)
 
 
-def read(path: Path, *, skip_bad: bool = False) -> Data:
+def read(path: Path, *, skip_bad: bool = False, look: Look | None = None) -> Data:
     """The checked rows of a file, or of every file of a folder, one after the other.
 
     Args:
@@ -87,6 +90,7 @@ def read(path: Path, *, skip_bad: bool = False) -> Data:
             their names.
         skip_bad: leave bad records out instead of refusing the data; each keeps its number, so that the rows
             behind it keep theirs.
+        look: is asked about the columns where records are bad, so that both are told at once.
 
     Raises:
         InputError: `data-not-found`, or `bad-data` with every bad record and its physical line.
@@ -97,7 +101,7 @@ def read(path: Path, *, skip_bad: bool = False) -> Data:
     for file in files:
         for record in records_of(file):
             survey.add(file, record)
-    return survey.done(path, files, stamps)
+    return survey.done(path, files, stamps, look)
 
 
 def digest(path: Path) -> str:
@@ -166,14 +170,18 @@ class _Survey:
         if len(self._complaints) < _SHOWN:
             self._complaints.append(text)
 
-    def done(self, path: Path, files: Sequence[Path], stamps: Sequence[tuple[int, int]]) -> Data:
+    def done(
+        self, path: Path, files: Sequence[Path], stamps: Sequence[tuple[int, int]], look: Look | None
+    ) -> Data:
         """The data, if it is sound.
 
         Raises:
             InputError: it is not; every complaint at once.
         """
-        complain(self._complaints, self._count, "bad-data")
         self._count_columns()
+        if self._count:
+            more = list(look(dict(self._columns), self._rows)) if look is not None and self._rows else []
+            complain([*more, *self._complaints], self._count + len(more), "bad-data")
         if not self._rows:
             why = f"; {len(self._bad)} bad records are left out" if self._bad else ""
             raise InputError(f"{path}: there are no rows{why}", code="bad-data")

@@ -13,12 +13,14 @@ from promptflow_lite.errors import FlowError, InputError, RunNotFound
 from promptflow_lite.flow.check import check
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs import data, snapshot
 from promptflow_lite.runs.combinations import shared_nodes
 from promptflow_lite.runs.job import FlowJob
 from promptflow_lite.runs.lines import Lines, Sources
+from promptflow_lite.runs.mapping import Scope
 from promptflow_lite.runs.outcome import Outcome
 from promptflow_lite.runs.records import Key, dumps
 from promptflow_lite.runs.run import Run
@@ -99,8 +101,11 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     run = _with_data_of(run, base)
     if run.data is None and base is None:
         raise InputError("a run needs data", code="no-data", hint="give --data FILE, or --run BASE")
-    rows = None if run.data is None else data.read(Path(run.data), skip_bad=run.skip_bad_lines)
     outcome = None if base is None else Outcome(base.name, store.folder(base.name))
+    rows = None
+    if run.data is not None:
+        look = _look(flow, run, outcome)
+        rows = data.read(Path(run.data), skip_bad=run.skip_bad_lines, look=look)
     notes = list(rows.notes) if rows is not None else []
     if base is not None and outcome is not None:
         notes += _partly(rows, outcome, base)
@@ -146,6 +151,28 @@ def _shared(run: Run, flow: Flow, store: RunStore) -> SharedAnswers | None:
         return None
     nodes = shared_nodes(flow, run.choice, parent.matrix)
     return SharedAnswers(str(store.folder(run.parent) / SHARED), nodes) if nodes else None
+
+
+def _look(flow: Flow, run: Run, outcome: Outcome | None) -> data.Look:
+    """Says what a mapping lacks in the columns of data whose records are bad too."""
+
+    def look(columns: Mapping[str, int], rows: int) -> Iterator[str]:
+        scopes = Sources(None, outcome).scopes() | {"data": Scope(str(run.data), columns, rows)}
+        try:
+            plan, _ = plan_lines(flow, scopes, run.column_mapping)
+        except InputError as error:
+            yield from error.message.splitlines()
+            return
+        if flow.type == "evaluation" or run.run is not None:  # they leave such rows out
+            return
+        for name, ref in plan.values.items():
+            if not isinstance(ref, Ref) or ref.scope != "data" or name in plan.optional:
+                continue
+            if lack := rows - columns[ref.name]:
+                lacking = f"{lack} of {rows} whole rows have no {ref.name!r}"
+                yield f"{run.data}: {lacking} for the input {name!r}"
+
+    return look
 
 
 def _folders(run: Run, base: Run | None, store: RunStore) -> tuple[str, ...]:

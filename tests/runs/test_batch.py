@@ -283,6 +283,29 @@ async def test_data_that_changes_while_it_runs_ends_the_run_and_is_said(
     assert (resumed.status, resumed.lines.completed) == (Status.Completed, 12)
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ('{"txt": "a"}', "no column 'text'; it has: txt; map it, as in --column-mapping"),
+        ('{"text": "a"}\n{}', "1 of 2 whole rows have no 'text' for the input 'text'"),
+    ],
+)
+async def test_bad_records_and_missing_columns_are_told_at_once(
+    tmp_path: Path, store: RunStore, row: str, told: str
+) -> None:
+    flow = shout_flow(tmp_path / "shout")
+    path = tmp_path / "data.jsonl"
+    path.write_text(f"{row}\nno JSON\n[1]\n")
+    with pytest.raises(InputError) as caught:
+        await _run(store, Run(name="a", flow=str(flow), data=str(path)))
+    columns, *records = caught.value.message.splitlines()
+    assert told in columns
+    first = row.count("\n") + 2
+    assert [record.split(": ")[0] for record in records] == [f"{path}:{first}", f"{path}:{first + 1}"]
+    assert caught.value.code == "bad-data"
+    assert _calls(tmp_path) == []
+
+
 async def test_bad_records_are_skipped_when_asked_and_counted(
     tmp_path: Path, store: RunStore, flow: Path
 ) -> None:
