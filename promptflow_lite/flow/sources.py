@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.errors import Diagnostic, FlowError, UserError, near_miss
 from promptflow_lite.flow.builtin import MODULES, PROVIDERS, unknown_built_in
 from promptflow_lite.flow.includes import locate
 from promptflow_lite.flow.parameters import APIS, takes_prompt
 from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.registered import TYPES, wanted
 from promptflow_lite.flow.scripts import ScriptTool, read_script
 from promptflow_lite.flow.source import read_text
 from promptflow_lite.flow.spec import Flow, Node
@@ -103,7 +104,26 @@ class _Checker:
             hint = near_miss(provider, PROVIDERS) or f"one of {', '.join(PROVIDERS)}, or leave it out"
             yield self.complaint("unknown-provider", message, "provider", hint=hint, severity="warning")
 
+    def registered(self, path: str) -> Iterator[Diagnostic]:
+        """A prompt of a registry: what it says is known once it was fetched."""
+        try:
+            wanted(path)
+        except UserError as error:
+            yield self.complaint(error.code, error.message, "source", "path", hint=error.hint)
+            return
+        if self.node.type not in TYPES:
+            message = f"a {self.node.type} node runs a file of the flow, not a registered prompt"
+            yield self.complaint("bad-prompt-uri", message, "source", "path")
+        elif (prompt := self.flow.prompts.get(path)) is not None:
+            try:
+                yield from self.template(prompt.text, prompt.uri)
+            except FlowError as error:
+                yield from error.diagnostics
+
     def file(self, path: str) -> Iterator[Diagnostic]:
+        if path.startswith("prompts:"):
+            yield from self.registered(path)
+            return
         if Path(path).is_absolute() or posixpath.normpath(path).startswith(".."):
             hint: str | None = "additional_includes brings files from elsewhere into the flow"
             yield self.complaint(

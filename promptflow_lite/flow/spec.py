@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from promptflow_lite.errors import Mark
 from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.registered import Registered
 from promptflow_lite.flow.source import Document
 
 __all__ = ["Activate", "Flow", "FlowInput", "FlowOutput", "Node", "NodeType", "Source", "Variant", "Variants"]
@@ -155,6 +156,9 @@ class Flow:
     """What was given for `init` (`flow.init.give`)."""
     sample: dict[str, Any] = field(default_factory=dict)
     """The inputs of one line to try the flow with."""
+
+    prompts: dict[str, Registered] = field(default_factory=dict, repr=False)
+    """The registered prompts of its nodes, by the `source.path` that names them, once they are fetched."""
 
     document: Document = field(default_factory=Document.empty, repr=False, compare=False)
     """The file as plain data, with positions."""

@@ -13,6 +13,7 @@ from promptflow_lite.engine.events import Emit
 from promptflow_lite.engine.results import AggregationResult, LineResult
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
+from promptflow_lite.flow.registered import Registered
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants
 from promptflow_lite.runs.events import RunEmit, ignore
@@ -49,6 +50,8 @@ class FlowJob(BaseModel):
     variant: dict[str, str] = Field(default_factory=dict)
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     environment_variables: dict[str, str] = Field(default_factory=dict)
+    prompts: dict[str, Registered] = Field(default_factory=dict)
+    """The registered prompts of the flow, so that every worker has the same."""
     init: dict[str, Any] = Field(default_factory=dict)
     """What the class of a flex flow is made with."""
     line_timeout_s: float = 600.0
@@ -74,7 +77,7 @@ def flow_of(job: FlowJob) -> Flow:
     Raises:
         UserError: the flow cannot be read, or has no such variant.
     """
-    flow = choose_variants(load_flow(job.flow), job.variant)
+    flow = choose_variants(load_flow(job.flow), job.variant).derive(prompts=job.prompts)
     if job.environment_variables:
         variables = {**flow.environment_variables, **job.environment_variables}
         flow = flow.derive(environment_variables=variables)

@@ -14,6 +14,7 @@ from promptflow_lite.flow.check import check
 from promptflow_lite.flow.init import give
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.registered import LOCK, unlock
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.runs import data, snapshot
@@ -28,6 +29,7 @@ from promptflow_lite.runs.secrets import masked, refuse_forgotten
 from promptflow_lite.runs.store import RunStore
 from promptflow_lite.runs.turns import Mode, plan_lines
 from promptflow_lite.settings import settings
+from promptflow_lite.tools.registered import fetched
 from promptflow_lite.tools.scope import SharedAnswers
 
 __all__ = ["SHARED", "Prepared", "differences", "prepare"]
@@ -68,6 +70,7 @@ class Prepared:
             variant=_choices(self.run),
             connections=self.run.connections,
             environment_variables=self.variables,
+            prompts=self.flow.prompts,
             init=self.init,
             line_timeout_s=self.run.line_timeout_s,
             concurrency=self.run.concurrency,
@@ -90,7 +93,7 @@ def prepare(run: Run, store: RunStore) -> Prepared:
     Raises:
         UserError: whatever is wrong with what was asked for; all complaints of a kind at once.
     """
-    flow = _flow(run)
+    flow = _flow(run, store)
     base = None if run.run is None else _base(run.run, store)
     if base is not None and run.repeats > 1:
         raise InputError(
@@ -125,7 +128,8 @@ def prepare(run: Run, store: RunStore) -> Prepared:
         raise InputError("no line is left to run", code="no-lines", hint=_why(skipped))
     variables, init = run.environment_variables, run.init
     run = run.model_copy(update=masked(run))
-    run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store)})
+    prompts = {uri: prompt.uri for uri, prompt in flow.prompts.items()}
+    run = run.model_copy(update={"fingerprint": _fingerprint(run, flow, base, store), "prompts": prompts})
     return Prepared(
         run,
         flow,
@@ -205,7 +209,7 @@ def _which(part: str, prepared: Prepared, folder: Path) -> str:
             return ""
 
 
-def _flow(run: Run) -> Flow:
+def _flow(run: Run, store: RunStore) -> Flow:
     flow = choose_variants(load_flow(run.flow), _choices(run))
     refuse_forgotten(run)
     if run.environment_variables:
@@ -213,7 +217,8 @@ def _flow(run: Run) -> Flow:
     errors = [complaint for complaint in check(flow) if complaint.severity == "error"]
     if errors:
         raise FlowError(errors)
-    return give(flow, run.init)
+    known = unlock(store.root / run.name / "snapshot" / LOCK)  # a run goes on with what it began with
+    return give(fetched(flow, known), run.init)
 
 
 def _choices(run: Run) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Run(BaseModel):
     """The sweep this run belongs to."""
     choice: dict[str, Any] = Field(default_factory=dict)
     """Which of the sweep's combinations it is."""
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Which version of a prompt each `prompts:/name@alias` in the flow was when the run was made."""
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Node name to overrides: `connection`, `deployment_name`, `model`."""
     environment_variables: dict[str, str] = Field(default_factory=dict)

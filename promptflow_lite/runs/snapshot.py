@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from promptflow_lite.flow.registered import LOCK, Registered, locked, unlock
 from promptflow_lite.flow.spec import Flow
 
 __all__ = ["changed", "digest", "files", "take"]
 
 _LARGEST = 10 * 1024 * 1024
 _MOST = 1000
-_LEFT_OUT = ("__pycache__", "mlruns", "mlartifacts", "node_modules")
+_LEFT_OUT = ("__pycache__", "mlruns", "mlartifacts", "node_modules", "mlflow.db", LOCK)
 _LEFT_OUT_ENDS = (".index", ".pyc", ".db-wal", ".db-shm", ".env", ".pem", ".key")
 _CONNECTION = re.compile(rb"Connection\.schema\.json|^\s*[\"']?(?:api_key|secrets)[\"']?\s*:", re.MULTILINE)
 """What a connection file holds and a flow file does not: connections stay where they are kept."""
@@ -54,6 +55,9 @@ def take(flow: Flow, into: Path) -> list[str]:
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    if flow.prompts:
+        into.mkdir(parents=True, exist_ok=True)
+        (into / LOCK).write_bytes(locked(flow.prompts))
     return notes
 
 
@@ -68,11 +72,13 @@ def digest(flow: Flow, *, without: Path | None = None) -> str:
     for name, path in files(flow)[0].items():
         if _counts(path) and path != without:
             whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for uri, prompt in sorted(flow.prompts.items()):
+        whole.update(f"{uri}\0{hashlib.sha256(prompt.text.encode()).hexdigest()}\n".encode())
     return whole.hexdigest()
 
 
 def changed(flow: Flow, snapshot: Path) -> list[str]:
-    """The names of the files that differ from a snapshot, are new, or are gone."""
+    """The names of the files and of the registered prompts that differ from a snapshot, are new, or gone."""
     now = {name: path for name, path in files(flow)[0].items() if _counts(path)}
     then = {
         str(path.relative_to(snapshot)): path
@@ -80,12 +86,22 @@ def changed(flow: Flow, snapshot: Path) -> list[str]:
         if path.is_file() and _counts(path)
     }
     same = {n for n in now.keys() & then.keys() if now[n].read_bytes() == then[n].read_bytes()}
-    return sorted((now.keys() | then.keys()) - same)
+    before = unlock(snapshot / LOCK)
+    prompts = before.keys() | flow.prompts.keys()
+    moved = [_moved(uri, before.get(uri), flow.prompts.get(uri)) for uri in sorted(prompts)]
+    return sorted((now.keys() | then.keys()) - same) + [text for text in moved if text is not None]
+
+
+def _moved(uri: str, before: Registered | None, now: Registered | None) -> str | None:
+    """In words, how a prompt differs; `None` if it does not."""
+    if before is not None and now is not None:
+        return None if before.text == now.text else f"{uri} was {before.uri}, is {now.uri}"
+    return uri
 
 
 def _counts(path: Path) -> bool:
     """Whether a file can change what the flow does, rather than tell people about it."""
-    return path.stem.upper() not in ("README", "LICENSE", "CHANGELOG", "NOTICE")
+    return path.name != LOCK and path.stem.upper() not in ("README", "LICENSE", "CHANGELOG", "NOTICE")
 
 
 def _candidates(flow: Flow) -> Iterator[tuple[str, Path]]:
@@ -110,4 +126,4 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_left_out(name: str) -> bool:
-    return name.startswith(".") or name in _LEFT_OUT or name.endswith(_LEFT_OUT_ENDS) or name == "mlflow.db"
+    return name.startswith(".") or name in _LEFT_OUT or name.endswith(_LEFT_OUT_ENDS)

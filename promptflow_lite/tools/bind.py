@@ -19,6 +19,7 @@ from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import environment
 from promptflow_lite.tools.literals import literals
+from promptflow_lite.tools.registered import fetched
 from promptflow_lite.tools.tool import BoundFlow, BoundNode, Made, Tool
 
 __all__ = ["bind", "close"]
@@ -65,7 +66,7 @@ def bind(
     flow = _overridden(flow, overrides or {})
     closers: list[Closer] = []
     try:
-        flow = materialize(flow, closers.append)
+        flow = materialize(fetched(flow), closers.append)
         _raise_errors(check(flow, connections.names() if only is None else None))
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)

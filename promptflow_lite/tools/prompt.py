@@ -31,7 +31,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
 
 
 def template_of(node: Node, flow: Flow) -> tuple[str, str]:
-    """The text of a node's template and the file it stands in.
+    """The text of a node's template and the file it stands in, or what it is registered as.
 
     Raises:
         FlowError: there is no such file (`source-not-found`), or it is no UTF-8 text (`not-text`).
@@ -39,6 +39,8 @@ def template_of(node: Node, flow: Flow) -> tuple[str, str]:
     where = [n.name for n in flow.nodes].index(node.name)
     mark = flow.at("nodes", where, "source", "path")
     name = node.source.path if node.source and node.source.path else ""
+    if name in flow.prompts:
+        return flow.prompts[name].text, flow.prompts[name].uri
     path = (flow.folder / name).absolute()
     try:
         return path.read_text(encoding="utf-8-sig"), str(path)

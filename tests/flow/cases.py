@@ -119,6 +119,9 @@ CHECKING = {
     "source-not-found": Case(
         dag("nodes:\n- {name: n, type: python, source: {type: code, path: rum.py}}  # source-not-found\n")
     ),
+    "bad-prompt-uri": Case(
+        dag("nodes:\n- {name: n, type: prompt, source: {type: code, path: 'prompts:/q'}}  # bad-prompt-uri\n")
+    ),
     "path-outside-flow": Case(
         dag("nodes:\n- {name: n, type: python, source: {type: code, path: ../run.py}}  # path-outside-flow\n")
     ),

@@ -48,5 +48,6 @@ def test_every_code_of_the_language_has_a_case(root: Path) -> None:
     of_dag_files = {"ambiguous-flow", "flow-not-found", "bad-variant", "bad-property"}
     of_other_files = {"bad-entry", "unknown-entry", "entry-not-read", "unknown-init"}  # test_flex
     of_other_files |= {"bad-prompty", "connection-and-keys"}  # test_prompty
+    of_other_files |= {"bad-prompt-lock"}  # test_registered
     tested_elsewhere = of_dag_files | of_other_files
     assert codes - tested_elsewhere - {*READING, *CHECKING} == set()

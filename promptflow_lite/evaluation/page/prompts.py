@@ -20,6 +20,7 @@ from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.runs.run import Run
 from promptflow_lite.tools.prompt import template_of
 from promptflow_lite.tools.prompty import rendered
+from promptflow_lite.tools.registered import fetched
 
 __all__ = ["Prompts"]
 
@@ -56,7 +57,7 @@ class Prompts:
 def _flow(run: Run, snapshot: Path) -> Flow:
     name = Path(run.flow).name
     flow = load_flow(snapshot / name if (snapshot / name).is_file() else snapshot)
-    return choose_variants(flow, parse_choices(run.variant)) if flow.node_variants else flow
+    return fetched(choose_variants(flow, parse_choices(run.variant)) if flow.node_variants else flow)
 
 
 def _render(node: Node, flow: Flow) -> Render | None:

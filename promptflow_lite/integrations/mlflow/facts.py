@@ -29,6 +29,7 @@ __all__ = [
     "flow_name",
     "flow_of",
     "is_evaluation",
+    "linked_prompts",
     "numbers",
     "of_the_lines",
     "params",
@@ -60,6 +61,13 @@ def flow_of(run: Run, folder: Path) -> Flow | None:
 def is_evaluation(run: Run, flow: Flow | None) -> bool:
     """Whether the run scores another; a flow may also merely go on with another run's outputs."""
     return run.run is not None and (flow is None or flow.type == "evaluation" or bool(run.metrics))
+
+
+def linked_prompts(run: Run) -> dict[str, str]:
+    """The tag by which MLflow knows the prompts of a run or of a trace; nothing where there are none."""
+    named = [uri.removeprefix("prompts:/").rpartition("/") for uri in dict.fromkeys(run.prompts.values())]
+    linked = [{"name": name, "version": version} for name, _, version in named]
+    return {"mlflow.linkedPrompts": json.dumps(linked)} if linked else {}
 
 
 def asks_models(records: Records) -> bool:
@@ -98,6 +106,10 @@ def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
         f"variant.{name}": chosen.get(name, variants.default_variant_id)
         for name, variants in flow.node_variants.items()
     }
+    for node in flow.nodes:
+        path = node.source.path if node.source is not None else None
+        if path in run.prompts:
+            found[f"{node.name}.prompt"] = run.prompts[path]
     for node in nodes:
         own = node.inputs
         if node.type == "prompty":

@@ -51,10 +51,14 @@ class Store:
 
 
 @contextlib.contextmanager
-def reached(default: str | None = None) -> Iterator[Store]:
+def reached(default: str | None = None, *, failed: str = "was not told") -> Iterator[Store]:
     """The store of `MLFLOW_TRACKING_URI`, else `default`, else `mlflow.db` in the working directory.
 
     The last is MLflow's own default, so that a plain `mlflow ui` in the same folder opens it.
+
+    Args:
+        default: see there.
+        failed: what the error says of the store.
 
     Raises:
         ConnectionError: it cannot be reached, or refused; from whatever is done with it.
@@ -73,7 +77,7 @@ def reached(default: str | None = None) -> Iterator[Store]:
                 yield Store(uri, mlflow.MlflowClient(tracking_uri=uri))
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise ConnectionError(
-                f"MLflow at {without_password(uri)} was not told: {without_password(_reason(error))}"
+                f"MLflow at {without_password(uri)} {failed}: {without_password(_reason(error))}"
             ) from error
 
 

@@ -126,6 +126,7 @@ class Told:
         run = self._run
         tags: dict[str, str | None] = {
             **run.tags,
+            **facts.linked_prompts(run),
             NAME_TAG: run.name,
             f"{NAME_TAG}.created": str(run.created),
             "promptflow_lite.flow_digest": run.fingerprint.get("flow", ""),

@@ -17,7 +17,7 @@ from promptflow_lite.engine.events import Log
 from promptflow_lite.engine.results import Status
 from promptflow_lite.evaluation.page.prompts import Prompts
 from promptflow_lite.flow.spec import Flow
-from promptflow_lite.integrations.mlflow.facts import flow_name
+from promptflow_lite.integrations.mlflow.facts import flow_name, linked_prompts
 from promptflow_lite.integrations.mlflow.reach import Store
 from promptflow_lite.integrations.mlflow.spans import CREATED_TAG, RUN_TAG, Shared, Trace, trace_of
 from promptflow_lite.runs.events import RunEmit
@@ -100,7 +100,10 @@ class Traces:
             Prompts(run, folder),
             redactor(provider(settings())),  # a template has passed no journal
             flow,
-            tags={} if source_run is not None else {"mlflow.trace.sourceScorer": name},
+            tags={
+                **linked_prompts(run),
+                **({"mlflow.trace.sourceScorer": name} if source_run is None else {}),
+            },
         )
         self.ids: dict[str, str] = {}
         """By line, such as `7/2`, the trace that was told."""

@@ -1,0 +1,203 @@
+"""Prompts of MLflow's registry as sources of nodes, and a flow's own prompts in the registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from promptflow_lite.cli.main import main
+from promptflow_lite.runs.store import RunStore
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's client
+
+FLOW = """\
+inputs:
+  who: {type: string, default: Ann}
+outputs:
+  text: {type: string, reference: "${greet.output}"}
+nodes:
+- name: greet
+  type: prompt
+  source: {type: code, path: "SOURCE"}
+  inputs: {who: "${inputs.who}"}
+"""
+PICKY = """\
+- name: stop
+  type: python
+  source: {type: code, path: stop.py}
+  inputs: {text: "${greet.output}"}
+"""
+STOP = """\
+from pathlib import Path
+from promptflow_lite import tool
+
+
+@tool
+def stop(text: str) -> str:
+    if "Bob" in text and not Path(__file__).with_name("fixed").exists():
+        raise ValueError("not yet")
+    return text
+"""
+
+
+class Registry:
+    """A flow that greets by a registered prompt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+
+    def register(self, text: str | list[dict[str, Any]], alias: str | None = "prod") -> int:
+        version = int(self.client.register_prompt("greeting", text).version)
+        if alias:
+            self.client.set_prompt_alias("greeting", alias, version)
+        return version
+
+    def flow(self, source: str = "prompts:/greeting@prod", more: str = "") -> Path:
+        flow = self.folder / "flow"
+        flow.mkdir(exist_ok=True)
+        (flow / "flow.dag.yaml").write_text(FLOW.replace("SOURCE", source) + more)
+        return flow
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def registry(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    shutil.copyfile(empty, tmp_path / "mlflow.db")
+    return Registry(tmp_path)
+
+
+def pf(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    """The exit code of `pf`, what it wrote and what it said."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    written = capsys.readouterr()
+    return int(ended.value.code or 0), written.out, written.err
+
+
+def test_a_node_takes_the_version_that_its_alias_is_at(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register("Hello {{ who }}!")
+    registry.register("Hi {{ who }}!", alias=None)
+    flow = registry.flow()
+    assert "Hello Ann!" in pf(capsys, "flow", "test", "--flow", flow)[1]
+    registry.flow("prompts:/greeting/2")
+    assert "Hi Ann!" in pf(capsys, "flow", "test", "--flow", flow)[1]
+
+
+def test_a_chat_prompt_keeps_its_roles(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    registry.register(
+        [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Greet {{ who }}"}]
+    )
+    out = pf(capsys, "flow", "test", "--flow", registry.flow())[1]
+    assert "system:" in out
+    assert "Greet Ann" in out
+
+
+def test_data_opens_no_role_in_a_registered_prompt_and_its_template_is_sandboxed(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register("{{ who.__class__.__mro__ }}")
+    code, out, err = pf(capsys, "flow", "test", "--flow", registry.flow())
+    assert code != 0 or "object" not in out
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("prompts:/greeting@gone", "prompt-not-found"),
+        ("prompts:/greeting/99", "prompt-not-found"),
+        ("prompts:/absent/1", "prompt-not-found"),
+        ("prompts:/greeting", "bad-prompt-uri"),
+        ("prompts:greeting/1", "bad-prompt-uri"),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_said_with_its_place(
+    registry: Registry, capsys: pytest.CaptureFixture[str], source: str, code: str
+) -> None:
+    registry.register("Hello {{ who }}!")
+    ended, _, err = pf(capsys, "flow", "test", "--flow", registry.flow(source))
+    assert ended == 2
+    assert f"[{code}]" in err
+    assert "flow.dag.yaml:8:" in err
+
+
+def test_a_flow_is_validated_without_the_registry(
+    registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert pf(capsys, "flow", "validate", "--source", registry.flow())[0] == 0
+    code, _, err = pf(capsys, "flow", "test", "--flow", registry.flow())
+    assert code == 2
+    assert "[prompts-away]" in err
+    assert "Connection refused" in err
+
+
+def test_a_run_goes_on_with_the_version_that_it_began_with(
+    registry: Registry, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    registry.register("Hello {{ who }}!")
+    flow = registry.flow(more=PICKY)
+    (flow / "stop.py").write_text(STOP)
+    data = registry.folder / "data.jsonl"
+    data.write_text('{"who": "Ann"}\n{"who": "Bob"}\n')
+    asked = ("run", "create", "--flow", flow, "--data", data, "--name", "base")
+    assert pf(capsys, *asked)[0] == 3
+    run = RunStore(home / "runs").load("base")
+    assert run.prompts == {"prompts:/greeting@prod": "prompts:/greeting/1"}
+    told = registry.client.get_run(run.tracking["mlflow_run_id"])
+    assert told.data.params["greet.prompt"] == "prompts:/greeting/1"
+    assert json.loads(told.data.tags["mlflow.linkedPrompts"]) == [{"name": "greeting", "version": "1"}]
+
+    registry.register("Goodbye {{ who }}!")
+    (flow / "fixed").touch()
+    code, _, err = pf(capsys, "run", "resume", "base", "--retry-failed", "--force")
+    assert code == 0, err
+    rows = [json.loads(line) for line in (home / "runs/base/outputs.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["Hello Ann!", "Hello Bob!"]
+
+    code, _, err = pf(capsys, "run", "create", "--name", "again", "--resume-from", "base")
+    assert code == 2
+    assert "prompts:/greeting@prod was prompts:/greeting/1, is prompts:/greeting/2" in err
+
+
+def test_worker_processes_have_the_prompt_of_their_run(
+    registry: Registry, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    registry.register("Hello {{ who }}!")
+    data = registry.folder / "data.jsonl"
+    data.write_text('{"who": "Ann"}\n')
+    asked = ("run", "create", "--flow", registry.flow(), "--data", data, "--name", "base", "--workers", 1)
+    assert pf(capsys, *asked, "--no-tracking")[0] == 0
+    assert "Hello Ann!" in (home / "runs/base/outputs.jsonl").read_text()
+
+
+def test_a_flows_prompts_are_registered_once_for_each_text(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = registry.flow("greet.jinja2")
+    (flow / "greet.jinja2").write_text("Hello {{who}}")
+    asked = ("flow", "register-prompts", "--source", flow, "--alias", "prod", "--output", "json")
+    first = {"node": "greet", "variant": None, "uri": "prompts:/flow-greet/1", "is_new": True}
+    assert json.loads(pf(capsys, *asked)[1]) == [first]
+    assert json.loads(pf(capsys, *asked)[1]) == [{**first, "is_new": False}]
+    (flow / "greet.jinja2").write_text("Hi {{who}}")
+    assert json.loads(pf(capsys, *asked)[1])[0]["uri"] == "prompts:/flow-greet/2"
+    registry.flow("prompts:/flow-greet@prod")
+    assert "Hi Ann" in pf(capsys, "flow", "test", "--flow", flow)[1]
