@@ -167,12 +167,13 @@ def _start(job: Job) -> None:
     """Execute a job in a process of its own, which outlives this one and its terminal."""
     command = [sys.executable, "-P", "-m", "promptflow_lite.serving.batch.scoring", str(job.folder)]
     with job.log.open("ab") as log:
-        subprocess.Popen(  # noqa: S603  our own interpreter
-            command,
+        subprocess.run(  # noqa: S603  our own interpreter, as nobody's child
+            ["/bin/sh", "-c", 'exec "$0" "$@" &', *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            check=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
 

@@ -40,12 +40,12 @@ GROUPS = {
     "index": "Search indexes over your documents.",
     "data": "Data sets: made of the traffic of what is served.",
 }
-"""The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`, where
-a dash is an underscore."""
+"""The command groups and their help lines; each is the module `promptflow_lite.cli.<name>` with an `app`.
+Where a name has a dash, the module's has an underscore."""
 
 MORE = {
     "connection": ("connection_import",),
-    "flow": ("build", "flow_compat"),
+    "flow": ("build", "prompts", "flow_compat"),
     "index": ("index_search", "index_evaluate", "index_push"),
     "run": ("run_show", "run_compare", "run_control", "run_records"),
 }

@@ -129,7 +129,7 @@ class _Jobs:
         await send_json(send, 201, shown.as_json(job), [location])
 
     def _newest(self) -> list[dict[str, Any]]:
-        return [shown.as_json(job) for job in self._kept.jobs()[:_LISTED]]
+        return [shown.as_json(job) for job in self._kept.jobs(_LISTED)]
 
     async def _ask(self, call: Call, receive: Receive) -> Job:
         spec = self._kept.read()

@@ -12,6 +12,9 @@ __all__ = ["FIELD_BYTES", "Form", "new_file", "too_large"]
 
 FIELD_BYTES = 64 * 1024
 """What may stand in a form beside its file."""
+_FIELD = b"data"
+"""The field that is taken for the file where it has no file's name."""
+_PLAIN = b"data.jsonl"
 _SUFFIXES = (".jsonl", ".csv", ".tsv", ".json")
 
 
@@ -85,13 +88,18 @@ class Form:
 
     def _on_part(self) -> None:
         _, options = self._options(self._headers.get(b"content-disposition"))
-        self._is_file = b"filename" in options
+        self._is_file = b"filename" in options or options.get(b"name") == _FIELD
         if not self._is_file:
             return
         if self._found is not None:
             raise Refusal(400, "wrong-input", "expected one file; several go into one, or into a folder")
-        name = options[b"filename"].decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2][:100]
-        suffix = Path(name).suffix.lower()
+        name = (
+            options.get(b"filename", _PLAIN)
+            .decode("utf-8", "replace")
+            .replace("\\", "/")
+            .rpartition("/")[2][:100]
+        )
+        suffix = Path(name).suffix.lower() or ".jsonl"
         if suffix not in _SUFFIXES:
             kinds = ", ".join(_SUFFIXES)
             raise Refusal(415, "unknown-kind", f"expected a file whose name ends in {kinds}")

@@ -45,7 +45,7 @@ def path_of(uri: Any, folders: Iterable[str], *, is_folder: bool) -> Path:
         is_folder: whether a folder is meant.
 
     Raises:
-        Refusal: 400 or 403. What lies outside is not told from what is not there.
+        Refusal: 400, 403 or 404. What lies outside is not told from what is not there.
     """
     roots = [Path(folder) for folder in folders]
     if not roots:
@@ -54,10 +54,10 @@ def path_of(uri: Any, folders: Iterable[str], *, is_folder: bool) -> Path:
     text = _path_text(uri)
     found = next((p for root in roots if (p := _within(root, text)) is not None), None)
     if found is None:
-        raise Refusal(400, "data-not-found", "Uri: nothing is at that path in the endpoint's data folders")
+        raise Refusal(404, "data-not-found", "Uri: nothing is at that path in the endpoint's data folders")
     if is_folder != found.is_dir():
         expected = "a folder" if is_folder else "a file"
-        raise Refusal(400, "data-not-found", f"Uri: expected {expected}")
+        raise Refusal(404, "data-not-found", f"Uri: expected {expected}")
     for at, inside in enumerate(found.rglob("*") if is_folder else [found]):
         if at > _MOST_FILES:
             raise Refusal(400, "too-many-files", f"a folder may hold {_MOST_FILES:,} files")
@@ -107,7 +107,7 @@ def _check_inside(path: Path, roots: Iterable[Path]) -> None:
         real, mode = path, 0
     is_plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
     if not is_plain or not any(_is_in(real, root.resolve()) for root in roots):
-        raise Refusal(400, "data-not-found", "Uri: something in that folder is no file, or leads out of it")
+        raise Refusal(404, "data-not-found", "Uri: something in that folder is no file, or leads out of it")
 
 
 async def receive_file(call: Call, receive: Receive, folder: Path, limit: int) -> tuple[Path, str]:

@@ -24,18 +24,32 @@ _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string", "nullable": True}
 _INPUT = {
     "type": "object",
-    "required": ["JobInputType"],
+    "required": ["JobInputType", "Uri"],
     "properties": {
-        "JobInputType": {"type": "string", "enum": ["UriFile", "UriFolder", "Literal"]},
-        "Uri": {"type": "string", "description": "a path in the endpoint's data folders", "minLength": 1},
-        "Value": {"description": "of a literal: an input of the flow, the same for all rows"},
+        "JobInputType": {"type": "string", "enum": ["UriFile", "UriFolder"]},
+        "Uri": {
+            "type": "string",
+            "description": "a path in the endpoint's data folders, also as file:///path",
+            "pattern": r"^/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$",
+            "maxLength": 1000,
+        },
     },
 }
+_LITERALS = (
+    "beside the data inputs of the flow that are the same for all rows, as in "
+    '{"tone": {"JobInputType": "Literal", "Value": "formal"}}'
+)
 _ASKED = fields(
     ["properties"],
     properties=fields(
         ["InputData"],
-        InputData={"type": "object", "minProperties": 1, "additionalProperties": _INPUT},
+        InputData={
+            "type": "object",
+            "description": _LITERALS,
+            "required": ["data"],
+            "properties": {"data": _INPUT},
+            "additionalProperties": False,
+        },
         displayName={**_STRING, "maxLength": 1000},
         description={**_STRING, "maxLength": 1000},
         tags={"type": "object", "additionalProperties": {**_STRING, "maxLength": 1000}},
@@ -163,7 +177,8 @@ def _bodies() -> dict[str, Any]:
     """The forms of data that is sent itself."""
     file = {"type": "string", "format": "binary"}
     form = fields(["data"], data=file)
-    return {"multipart/form-data": {"schema": form}, **{kind: {"schema": _STRING} for kind in KINDS}}
+    rows = {**_STRING, "minLength": 1}
+    return {"multipart/form-data": {"schema": form}, **{kind: {"schema": rows} for kind in KINDS}}
 
 
 def _files() -> dict[str, Any]:

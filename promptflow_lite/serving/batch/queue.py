@@ -70,7 +70,8 @@ class Queue:
         Raises:
             Refusal: 429, as many wait as may.
         """
-        if len(self._running) + len(self._waiting) + self._coming >= limits.max_running + limits.max_queued:
+        running = sum(Job(self._kept.jobs_folder / name).ended is None for name in self._running)
+        if running + len(self._waiting) + self._coming >= limits.max_running + limits.max_queued:
             raise Refusal(
                 429, "too-many-jobs", "too many jobs wait", headers=[(b"retry-after", _RETRY_AFTER)]
             )
@@ -110,7 +111,7 @@ class Queue:
         """Find jobs that commands have made, and those that were not ended when the service was."""
         known = {*self._over, *self._waiting, *self._running}
         fresh = [Job(self._kept.jobs_folder / n) for n in self._kept.job_names() if n not in known]
-        for job in sorted(fresh, key=lambda job: job.asked["created"]):
+        for job in reversed(fresh):
             if job.status.is_final:
                 self._over.add(job.name)
             elif job.pid is None:  # else a command executes it
@@ -152,6 +153,8 @@ class Queue:
             return
         if job.ended is not None:
             self._over.add(job.name)
+            return
+        if job.pid is not None:  # a command executes it: looked at again
             return
         self._deaths[job.name] = self._deaths.get(job.name, 0) + 1
         how = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -39,7 +39,16 @@ __all__ = ["job_store", "main"]
 
 _TELL_S = 0.5
 _OF_DATA = frozenset(
-    {"bad-data", "data-not-found", "no-lines", "no-data", "missing-column", "bad-mapping", "missing-input"}
+    {
+        "bad-data",
+        "data-not-found",
+        "no-lines",
+        "no-data",
+        "missing-column",
+        "bad-column-mapping",
+        "data-changed",
+        "run-changed",
+    }
 )
 """Codes of what is wrong with the sender's data, which the sender may read; anything else is the owner's."""
 
@@ -229,7 +238,11 @@ class _Scoring:
         if how.output_action == "summary_only":
             return predictions.SUMMARY
         flow = flow_of(self._deployment.source, variants=self._deployment.variants)
-        ids = predictions.ids_of(Path(run.data or ""), how.id_column)
+        try:
+            ids = predictions.ids_of(Path(run.data or ""), how.id_column)
+        except UserError as error:  # the data is gone, or has changed, since it was run
+            log.warning("the ids of the rows cannot be read: %s", error)
+            ids = None
         predictions.write(home / how.output_file_name, records, flow.outputs, ids)
         return how.output_file_name
 

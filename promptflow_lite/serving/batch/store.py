@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from promptflow_lite.errors import UserError, near_miss
@@ -52,15 +53,16 @@ class Kept(Folder):
             return BatchEndpointSpec.of_json(body)
 
     def job_names(self) -> list[str]:
-        """The names of its jobs, in no order."""
-        if not self.jobs_folder.is_dir():
-            return []
-        return [f.name for f in self.jobs_folder.iterdir() if (f / "job.json").is_file()]
+        """The names of its jobs, the newest first."""
+        found: list[tuple[int, str]] = []
+        for folder in self.jobs_folder.iterdir() if self.jobs_folder.is_dir() else ():
+            with suppress(OSError):  # not asked for yet, or deleted just now
+                found.append(((folder / "job.json").stat().st_mtime_ns, folder.name))
+        return [name for _, name in sorted(found, reverse=True)]
 
-    def jobs(self) -> list[Job]:
-        """Its jobs, the newest first."""
-        found = [Job(self.jobs_folder / name) for name in self.job_names()]
-        return sorted(found, key=lambda job: job.asked["created"], reverse=True)
+    def jobs(self, most: int | None = None) -> list[Job]:
+        """Its jobs, the newest first; so many at most."""
+        return [Job(self.jobs_folder / name) for name in self.job_names()[:most]]
 
 
 class BatchEndpoints(Shelf[Kept]):

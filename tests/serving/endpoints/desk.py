@@ -46,6 +46,8 @@ class Desk:
         body: more of its endpoint.yml.
     """
 
+    group = "endpoint"
+
     def __init__(self, folder: Path, body: str = "") -> None:
         self.folder = folder
         self._body = body
@@ -64,7 +66,7 @@ class Desk:
 
     def start(self) -> None:
         """Serve it."""
-        command = [sys.executable, "-m", "promptflow_lite", "endpoint", "serve", "my-endpoint", "--port", "0"]
+        command = [sys.executable, "-m", "promptflow_lite", self.group, "serve", "my-endpoint", "--port", "0"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         self.said: list[str] = []
         heard = threading.Event()
