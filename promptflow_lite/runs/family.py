@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import RunNotFound
 from promptflow_lite.runs import lock
+from promptflow_lite.runs.combinations import label
 from promptflow_lite.runs.run import LineCounts, Run
 from promptflow_lite.runs.store import RunStore
 from promptflow_lite.tools.scope import Usage
@@ -58,7 +59,9 @@ def is_done(run: Run, *, retry_failed: bool = False) -> bool:
 
 
 def expanded(names: Iterable[str], store: RunStore) -> tuple[list[str], list[str]]:
-    """The runs that are meant: in the place of a sweep its Completed ones; and what to say of the others.
+    """The runs that are meant: in the place of a sweep its Completed ones; and what to say with them.
+
+    That is which others there are, and which combination a run is whose name does not say it.
 
     Raises:
         RunNotFound: no run has one of the names.
@@ -70,8 +73,10 @@ def expanded(names: Iterable[str], store: RunStore) -> tuple[list[str], list[str
         if not run.children:
             found[name] = None
             continue
-        completed = [child.name for child in members(run, store) if child.status is Status.Completed]
+        children = members(run, store)
+        completed = [child.name for child in children if child.status is Status.Completed]
         found |= dict.fromkeys(completed)
+        notes += [f"{child.name}: {label(child.choice)}" for child in children if _is_numbered(child)]
         left_out = [child for child in run.children if child not in completed]
         if left_out:
             notes.append(f"{name}: left out, as they are not Completed: {', '.join(left_out)}")
@@ -127,6 +132,10 @@ def _status(parent: Run, runs: Sequence[Run]) -> dict[str, object]:
     absent = sorted(set(parent.children) - {run.name for run in runs if is_done(run)})
     message = f"not Completed: {', '.join(absent)}; pf run resume {parent.name}  goes on"
     return {"status": Status.Failed, "error": {"code": "children-failed", "message": message}}
+
+
+def _is_numbered(child: Run) -> bool:
+    return child.name.removeprefix(f"{child.parent}-").isdigit()
 
 
 def _added(counts: Iterable[dict[str, int]]) -> Counter[str]:

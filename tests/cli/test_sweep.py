@@ -422,9 +422,13 @@ def test_a_name_that_is_taken_is_said_before_anything_runs(
     assert server.count == before
 
 
-def test_values_that_make_no_name_are_numbered(asked: list[str], shown: Callable[..., Any]) -> None:
+def test_values_that_make_no_name_are_numbered_and_said_where_runs_are_compared(
+    asked: list[str], shown: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     found = shown(*asked, "--matrix", 'inputs.tone=["a/b", "a b"]')
     assert found["children"] == ["s-1", "s-2"]
+    assert pf("run", "compare", "s") == 0
+    assert "s-2: inputs.tone=a b" in capsys.readouterr().err
 
 
 def test_a_run_file_holds_a_matrix_or_several_variants(
