@@ -97,7 +97,7 @@ function row(line) {
   cells.push(h("td", { "data-label": "inputs" }, preview(line.inputs)));
   if (HAS_EXPECTED) cells.push(h("td", { "data-label": "expected" }, h("div", { class: "preview" }, said(clipped(text(line.expected), 300)))));
   if (!alone) return h("tr", {}, cells, RUNS.map((run) => answerCell(line, run)));
-  cells.push(h("td", { "data-label": "answer" }, alone.error ? failure(alone.error) : preview(alone.outputs)));
+  cells.push(h("td", { "data-label": "answer" }, alone.error ? failure(alone.error) : preview(saidIn(alone))));
   return h("tr", {}, cells, columns().filter(([by]) => by.startsWith("score:")).map(([by]) => scoreCell(alone, by.slice(6))));
 }
 
@@ -112,12 +112,17 @@ function answerCell(line, run) {
   const value = result.scores[asked.metric];
   const change = run.name === BASELINE || !DATA.comparisons.length ? undefined : gain(line, run.name, asked.metric);
   const shown = asked.metric === "seconds" ? seconds : number;
-  return h("td", { "data-label": run.letter }, result.error ? failure(result.error) : preview(result.outputs),
+  return h("td", { "data-label": run.letter }, result.error ? failure(result.error) : preview(saidIn(result)),
     value === undefined ? null : h("span", { class: "scored" }, badge(change > 0 ? "good" : change < 0 ? "bad" : "dim", change > 0 ? "▲ " : change < 0 ? "▼ " : "", said(asked.metric), ` ${shown(value)}`)));
 }
 
 function failure(error) {
   return h("div", { class: "preview bad" }, h("b", {}, said(error.code)), " ", said(clipped(text(error.message), 200)));
+}
+
+/** Of a conversation what was said; what its last turn gave stands in there. */
+function saidIn(run) {
+  return run.turns ? { turns: run.outputs.turns } : run.outputs;
 }
 
 function preview(byName) {
