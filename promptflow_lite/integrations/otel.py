@@ -4,12 +4,11 @@ Spans are made once a line is safe, from its record, so lines of worker processe
 the same. They wait in a bounded queue and are sent by a thread; a collector that is slow or away costs spans
 and nothing else. Where they go, the standard variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`, ...).
 
-Names: OpenTelemetry's semantic conventions for GenAI, as of semantic conventions 1.41.
+Names: `integrations.otel_names`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -23,9 +22,9 @@ from promptflow_lite.errors import UserError
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.flow.variants import choose_variants, parse_choices
+from promptflow_lite.integrations.otel_names import as_text, of_model
 from promptflow_lite.runs.events import RunEvent, RunStarted
 from promptflow_lite.runs.run import Run
-from promptflow_lite.values import to_plain
 
 __all__ = ["Spans", "listen"]
 
@@ -33,8 +32,6 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _FLUSH_S = 3.0
 """Seconds that the end of a run waits at most for spans to be sent."""
-_OPERATIONS = {"embedding": "embeddings", "completion": "text_completion"}
-_PROVIDERS = {"AzureOpenAI": "azure.ai.openai", "OpenAI": "openai"}
 
 
 def listen() -> Spans | None:
@@ -173,8 +170,8 @@ class Spans:
             "promptflow.repeat": line.repeat,
         }
         if self._with_content:
-            attributes["promptflow.inputs"] = _text(line.inputs)
-            attributes["promptflow.outputs"] = _text(line.outputs)
+            attributes["promptflow.inputs"] = as_text(line.inputs)
+            attributes["promptflow.outputs"] = as_text(line.outputs)
         kind = self._trace.SpanKind
         of_what = kind.INTERNAL if within is None else kind.SERVER
         root = self._span(f"invoke_workflow {self._name}", attributes, line, within, of_what)
@@ -188,7 +185,7 @@ class Spans:
         node = self._nodes.get(run.node)
         kind = self._trace.SpanKind
         if run.model is not None or run.usage is not None or (node is not None and node.type == "llm"):
-            name, attributes = self._of_model(run, node)
+            name, attributes = of_model(run, node, with_content=self._with_content)
             span = self._span(name, attributes, run, within, kind.CLIENT)
         elif node is not None and node.type == "retrieval":
             attributes = {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": run.node}
@@ -200,39 +197,10 @@ class Spans:
                 "gen_ai.tool.type": "function",
             }
             if self._with_content:
-                attributes["gen_ai.tool.call.arguments"] = _text(run.inputs)
-                attributes["gen_ai.tool.call.result"] = _text(run.output)
+                attributes["gen_ai.tool.call.arguments"] = as_text(run.inputs)
+                attributes["gen_ai.tool.call.result"] = as_text(run.output)
             span = self._span(f"execute_tool {run.node}", attributes, run, within, kind.INTERNAL)
         span.end(_nanoseconds(run.started + run.seconds))
-
-    def _of_model(self, run: NodeRun, node: Node | None) -> tuple[str, dict[str, Any]]:
-        operation = _OPERATIONS.get(str(node.api) if node is not None and node.api else "", "chat")
-        asked = run.inputs.get("model") or run.inputs.get("deployment_name")
-        model = asked if isinstance(asked, str) else run.model
-        attributes: dict[str, Any] = {
-            "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": _PROVIDERS.get(str(node.provider) if node is not None else "", "openai"),
-            "promptflow.node": run.node,
-        }
-        if model is not None:
-            attributes["gen_ai.request.model"] = model
-        if run.model is not None:
-            attributes["gen_ai.response.model"] = run.model
-        for key in ("temperature", "top_p", "max_tokens", "seed"):
-            value = run.inputs.get(key)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                attributes[f"gen_ai.request.{key}"] = value
-        if run.usage is not None:
-            attributes["gen_ai.usage.input_tokens"] = run.usage.prompt_tokens
-            attributes["gen_ai.usage.output_tokens"] = run.usage.completion_tokens
-        if self._with_content:
-            attributes["promptflow.inputs"] = _text(run.inputs)
-            part = {
-                "type": "text",
-                "content": run.output if isinstance(run.output, str) else _text(run.output),
-            }
-            attributes["gen_ai.output.messages"] = _text([{"role": "assistant", "parts": [part]}])
-        return f"{operation} {model}" if model else operation, attributes
 
     def _span(
         self,
@@ -280,7 +248,3 @@ def _watched(exporter: Any) -> Any:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(to_plain(value), ensure_ascii=False)

@@ -109,8 +109,22 @@ async def test_a_line_is_a_trace_and_a_model_call_has_the_conventions_names(
     assert known["gen_ai.request.temperature"] == 0.5
     assert known["gen_ai.usage.input_tokens"] == run.usage["prompt_tokens"] > 0
     assert known["gen_ai.usage.output_tokens"] == run.usage["completion_tokens"] > 0
+    assert [one.string_value for one in known["gen_ai.response.finish_reasons"].values] == ["stop"]
+    assert known["server.address"] == "127.0.0.1"
+    assert known["server.port"] > 0
     assert _attributes(line)["promptflow.run"] == "a"
     assert "secret of mine" not in str(spans)
+
+
+async def test_every_name_and_value_is_the_conventions(tmp_path: Path, spans: list[Any]) -> None:
+    from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as conventions
+
+    await _ask(tmp_path)
+    known = {value for name, value in vars(conventions).items() if name.startswith("GEN_AI_")}
+    used = {key for span in spans for key in _attributes(span) if key.startswith("gen_ai.")}
+    assert used <= known
+    operations = {each.value for each in conventions.GenAiOperationNameValues}
+    assert {_attributes(span)["gen_ai.operation.name"] for span in spans} <= operations
 
 
 async def test_content_is_told_when_it_is_asked_for(
