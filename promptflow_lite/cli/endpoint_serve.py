@@ -14,7 +14,9 @@ from promptflow_lite.serving.endpoints import files
 from promptflow_lite.serving.endpoints.front import Way
 from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
 from promptflow_lite.serving.endpoints.store import Kept
+from promptflow_lite.serving.keys import Keys, write
 from promptflow_lite.serving.server import claim, is_loopback
+from promptflow_lite.settings import settings
 
 __all__ = ["Where", "applied", "serve", "way_of"]
 
@@ -74,8 +76,13 @@ def applied(file: Path) -> Kept:
     """The endpoint that a file describes, made or changed as it says."""
     asked, _ = files.endpoint(file, {})
     name = asked.body.get("name")
+    given = Keys(settings().serve_keys).lines()
     if name in endpoints.kept_endpoints().names():
-        return endpoints.update(file, {})
-    kept, made = endpoints.create(file, {})
-    endpoints.show_keys(kept, made)
+        kept = endpoints.update(file, {})
+    else:
+        kept, made = endpoints.create(file, {})
+        if not given:
+            endpoints.show_keys(kept, made)
+    if given:  # as in a container: whoever starts it says which keys open it
+        write(kept.keys, given)
     return kept

@@ -20,6 +20,7 @@ from promptflow_lite.packaging.connections import Needed
 from promptflow_lite.packaging.gather import Part, gather
 from promptflow_lite.packaging.needs import SERVING
 from promptflow_lite.packaging.pins import Pins, pinned
+from promptflow_lite.packaging.plan import Plan
 
 __all__ = ["PORT", "Image", "rendered"]
 
@@ -88,9 +89,6 @@ class Image:
             command: what the container runs.
             asks_for_key: whether callers need a key.
         """
-        key = (
-            {_KEY: "what callers send as their key: one, or two with a comma between"} if asks_for_key else {}
-        )
         facts = {
             "name": name,
             "tag": self.tag(name),
@@ -105,13 +103,36 @@ class Image:
             "has_connections": bool(self.connections.files),
             "is_local": self.connections.is_local,
             "model": self.connections.model or self._model or DEFAULT,
-            "variables": {**self.connections.variables, **key},
+            "variables": self._variables(asks_for_key),
             "asks_for_key": asks_for_key,
             "own": sorted(path.name for path in self.into.iterdir() if path.suffix in (".yml", ".yaml")),
             "bytes": self.pins.bytes,
         }
         for template in ("Dockerfile", ".dockerignore", ".env.example", "README.md"):
             (self.into / template).write_text(rendered(f"{template}.jinja", **facts), encoding="utf-8")
+
+    def plan(self, name: str, image: str, *, processes: int, asks_for_key: bool) -> Plan:
+        """What the container needs to run.
+
+        Args:
+            name: of the whole.
+            image: what the image is called.
+            processes: interpreters in it.
+            asks_for_key: whether callers need a key.
+        """
+        return Plan(
+            name=self.tag(name),
+            image=image,
+            port=PORT,
+            user=_UID,
+            variables=self._variables(asks_for_key),
+            processes=processes,
+            is_local=self.connections.is_local,
+        )
+
+    def _variables(self, asks_for_key: bool) -> dict[str, str]:
+        key = {_KEY: "what callers send as their key: one, or two with a comma between"}
+        return {**self.connections.variables, **(key if asks_for_key else {})}
 
     @staticmethod
     def tag(name: str) -> str:
