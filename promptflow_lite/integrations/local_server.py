@@ -24,6 +24,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing that the library prints is taken for the answer
     wanted = json.loads(sys.stdin.readline())
+    _lift_the_limit()
     try:
         engine = _started(wanted)
     except (RuntimeError, ImportError) as error:
@@ -39,6 +40,16 @@ def main() -> None:
                 pass
     finally:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _lift_the_limit() -> None:
+    """`--worker-memory` is for the user's code in the worker that happened to start this."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _started(wanted: dict[str, Any]) -> Any:

@@ -242,7 +242,7 @@ def test_the_workers_of_a_run_share_one_server_which_outlives_each_and_ends_with
     command += ["--flow", str(flow), "--data", str(tmp_path / "data.jsonl")]
     environ = {**os.environ, "PF_HOME": str(tmp_path / "home"), "PF_MODELS": str(MODELS)}
     done = subprocess.run(
-        [*command, "--workers", "2", "--concurrency", "4"],
+        [*command, "--workers", "2", "--concurrency", "4", "--worker-memory", "600"],
         env=environ,
         capture_output=True,
         text=True,
