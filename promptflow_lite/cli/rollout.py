@@ -211,12 +211,12 @@ def abort(kept: Kept) -> None:
 
 
 def wait(kept: Kept) -> int:
-    """Wait until a roll-out has ended, or needs a person; the exit code."""
-    said = None
+    """Wait until a roll-out has ended, or needs a person; say each time that it moves. The exit code."""
+    said = _progress(kept)
     while True:
         progress = _progress(kept)
-        if (progress.step, progress.look, progress.state) != said:
-            said = (progress.step, progress.look, progress.state)
+        if progress != said:
+            said = progress
             show(kept)
         if progress.state != "running":
             return CODES[progress.state]
@@ -253,7 +253,8 @@ def show(kept: Kept, tell: Callable[[str], None] = say) -> None:
     if found["state"] == "running":
         more = 1 << found["look"]
         seen = found["observed"] or {"answers": 0, "failures": 0, "answers_of_others": 0}
-        need = f"{found['min_requests'] * more} of each, and {found['every']} times {more}"
+        span = found["every"] if more == 1 else f"{more} times {found['every']}"
+        need = f"{found['min_requests'] * more} answers of each, after {span}"
         others = f"{seen['answers_of_others']} of the others"
         tell(f"{'observed':<10}{seen['answers']} answers, {seen['failures']} failed; {others}")
         tell(f"{'judged at':<10}{need}")
