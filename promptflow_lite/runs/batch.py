@@ -73,20 +73,9 @@ async def run_batch(
             if reuse is not None:
                 copy_completed(store.folder(reuse.name), folder, store.disk)
             notes = snapshot.take(prepared.flow, folder / "snapshot")
-            redact = redactor(connections)
-            execution = Execution(
-                prepared,
-                executor,
-                store,
-                connections=connections,
-                redact=redact,
-                summarize=summarize,
-                stop=stop,
-                emit=emit,
-            )
-            execution.note(*prepared.notes, *said, *notes)
-            ended = await execution.execute()
-            return await asyncio.to_thread(tell, ended, store, trackers, emit)
+            work = _work(prepared, executor, store, connections, summarize=summarize, stop=stop, emit=emit)
+            work.note(*said, *notes)
+            return await asyncio.to_thread(tell, await work.execute(), store, trackers, emit)
     finally:
         await executor.close()
 
@@ -141,22 +130,37 @@ async def resume_batch(
         executor = executor or _executor(prepared, connections)
         try:
             said = await executor.open(job_of(prepared, store))
-            redact = redactor(connections)
-            execution = Execution(
-                prepared,
-                executor,
-                store,
-                connections=connections,
-                redact=redact,
-                summarize=summarize,
-                stop=stop,
-                emit=emit,
-            )
-            execution.note(*prepared.notes, *said)
-            ended = await execution.execute(retry_failed=retry_failed)
+            work = _work(prepared, executor, store, connections, summarize=summarize, stop=stop, emit=emit)
+            work.note(*said)
+            ended = await work.execute(retry_failed=retry_failed)
             return await asyncio.to_thread(tell, ended, store, trackers, emit)
         finally:
             await executor.close()
+
+
+def _work(
+    prepared: Prepared,
+    executor: Executor,
+    store: RunStore,
+    connections: ConnectionProvider,
+    *,
+    summarize: Summarize | None,
+    stop: Stop | None,
+    emit: RunEmit,
+) -> Execution:
+    """What is to be executed; the notes of its preparation are said."""
+    execution = Execution(
+        prepared,
+        executor,
+        store,
+        connections=connections,
+        redact=redactor(connections),
+        summarize=summarize,
+        stop=stop,
+        emit=emit,
+    )
+    execution.note(*prepared.notes)
+    return execution
 
 
 def tell(run: Run, store: RunStore, trackers: Sequence[Tracker], emit: RunEmit = ignore) -> Run:

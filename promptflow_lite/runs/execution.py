@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -18,6 +17,7 @@ from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.events import LineEnded, Log, Throttled
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.errors import UserError
+from promptflow_lite.runs.early import BATCH_TIMEOUT, Early
 from promptflow_lite.runs.events import RunEmit, RunStarted
 from promptflow_lite.runs.garbage import seldom_collected
 from promptflow_lite.runs.in_flight import InFlight
@@ -29,8 +29,9 @@ from promptflow_lite.runs.prepare import Prepared
 from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.processes import ProcessExecutor
 from promptflow_lite.runs.records import Key, decode, dumps, key_of, key_text, loads
-from promptflow_lite.runs.run import LineCounts, Run
+from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.spending import Account, spent_up
+from promptflow_lite.runs.standing import begun, counted, ended
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import IN_FLIGHT, JOURNAL, RunStore, write_json, write_outputs
 from promptflow_lite.runs.tally import Tally, accounted
@@ -42,10 +43,6 @@ __all__ = ["Execution", "Summarize", "job_of"]
 
 _LONG_PAUSE_S = 60.0
 """A pause of an endpoint that is worth a word."""
-_HOPELESS = {"auth", "quota", "model-not-found"}
-"""Codes of `tools.failure` that are about the endpoint and not about the line."""
-_FIRST_LINES = 5
-_BATCH_TIMEOUT = "batch-timeout"
 
 Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
@@ -53,12 +50,6 @@ Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 def job_of(prepared: Prepared, store: RunStore) -> FlowJob:
     """What an executor needs for a run that is kept in `store`."""
     return prepared.job.model_copy(update={"folder": str(store.root / prepared.run.name)})
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    counts = dataclasses.asdict(usage)
-    del counts["cost"]
-    return {**counts, "total_tokens": usage.total_tokens}
 
 
 def _marked(lines: Iterable[Line], marks: InFlight) -> Iterator[Line]:
@@ -109,16 +100,11 @@ class Execution:
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.account = Account(Prices.of(settings()), self.note)
         self._paused_until = 0.0
-        self.failed = 0
-        """Failed lines, those too that are not safe yet: whoever waits for the disk pays for more of them."""
         self.run = prepared.run
         self.keys = prepared.lines.keys()
+        self.early = Early(prepared.run, len(prepared.lines))
         self._began = time.monotonic()
         self.deadline: asyncio.Timeout | None = None
-        self.first: list[str] = []
-        """How the first lines of this execution ended: codes of failures, nothing for the completed ones."""
-        self.hopeless: Failure | None = None
-        """Why none of the other lines can complete."""
         self.suspects: set[Key] = set()
         """Lines that were under way when a process of this run died, and have no record yet."""
         self.in_flight: InFlight | None = None
@@ -190,7 +176,7 @@ class Execution:
         final = (Status.Completed,) if retry_failed else ()
         done = {key for key in records.keys(*final) if key in self.keys}
         self.tally.add_all(decode(r) for r in records.each(*final) if key_of(r) in done)
-        self.failed = self.tally.failed
+        self.early.failed = self.tally.failed
         if not self.executor.is_isolated:
             at_death = InFlight.read(self.folder / IN_FLIGHT)
             self.suspects = {key for key in at_death if key in self.keys and key not in done}
@@ -199,16 +185,7 @@ class Execution:
         return (line for line in lines if line.key not in done), len(lines) - len(done)
 
     def _begin(self, todo: int) -> None:
-        self.run = self.run.model_copy(
-            update={
-                "status": Status.Running,
-                "created": self.run.created or time.time(),
-                "started": time.time(),
-                "ended": None,
-                "error": None,
-                "pid": os.getpid(),
-            }
-        )
+        self.run = begun(self.run)
         self._save()
         self._began = time.monotonic()
         self.log(f"{todo} of {len(self.prepared.lines)} lines to run, {self.run.concurrency} in flight")
@@ -222,7 +199,7 @@ class Execution:
             self.stop.ask(failure.code)
         limit = self.run.batch_timeout_s
         loop = asyncio.get_running_loop()
-        timer = None if limit is None else loop.call_later(limit, self.stop.ask, _BATCH_TIMEOUT)
+        timer = None if limit is None else loop.call_later(limit, self.stop.ask, BATCH_TIMEOUT)
         try:
             async with asyncio.timeout(None) as self.deadline:
                 if self.stop.reason is not None:
@@ -250,13 +227,11 @@ class Execution:
     async def _keep(self, result: LineResult) -> None:
         """Write the result of a line down, and look what it means for the others."""
         await self.journal.add(self.account.charge(result))
-        self.failed += result.error is not None
-        failure = spent_up(self.run, self.account.spent) or self._too_many_failed()
+        failure = self.early.after(result, self.account.spent)
         if failure is not None:
             self.stop.ask(failure.code)
         if self.in_flight is not None:
             self.in_flight.end((result.line_number or 0, result.repeat))
-        self._look_at_first(result)
 
     async def _execute_suspects(self) -> None:
         """The lines that this run's process may have died of: where they can kill no more than a worker."""
@@ -284,37 +259,8 @@ class Execution:
 
     def _ended_early(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
-        error = self._too_many_failed() or spent_up(self.run, self.tally.usage) or self._too_long()
+        error = self.early.reason(self.tally.usage, self.stop.reason)
         return self._end(Status.Canceled if error is None else Status.Failed, error)
-
-    def _too_many_failed(self) -> Failure | None:
-        limit = self.run.error_threshold
-        if limit is None:
-            return self.hopeless
-        if not 0 <= limit < self.failed:
-            return None
-        return Failure("error-threshold", f"{self.failed} lines failed; error_threshold is {limit}")
-
-    def _too_long(self) -> Failure | None:
-        if self.stop.reason != _BATCH_TIMEOUT:
-            return None
-        message = f"the lines took longer than {self.run.batch_timeout_s:g} s"
-        return Failure(_BATCH_TIMEOUT, f"{message}; pf run resume {self.run.name}  goes on")
-
-    def _look_at_first(self, result: LineResult) -> None:
-        """A wrong key fails every line alike: the first few say so, before they are safe, for calls cost."""
-        if len(self.first) == _FIRST_LINES or self.run.error_threshold is not None:
-            return
-        self.first.append(result.error.code if result.error else "")
-        enough = len(self.first) == min(_FIRST_LINES, len(self.prepared.lines))
-        if enough and _HOPELESS.issuperset(self.first):
-            code = self.first[0]
-            message = (
-                f"the first {len(self.first)} lines failed with {code}, which no other line would escape"
-            )
-            hint = f"mend it, then  pf run resume {self.run.name} --retry-failed"
-            self.hopeless = Failure(code, f"{message}; {hint}")
-            self.stop.ask(code)
 
     async def _finish(self) -> Run:
         write_outputs(self.folder, self.journal.records, self.keys, self.store.disk)
@@ -330,7 +276,7 @@ class Execution:
             result = dataclasses.replace(result, metrics=metrics)
         write_json(self.folder / "metrics.json", result.metrics, self.store.disk)
         self.run = self.run.model_copy(update={"metrics": result.metrics})
-        error = result.error or self._too_many_failed()
+        error = result.error or self.early.too_many_failed()
         return self._end(Status.Completed if error is None else Status.Failed, error)
 
     async def _aggregate(self) -> AggregationResult:
@@ -346,15 +292,8 @@ class Execution:
         return AggregationResult(metrics)
 
     def _end(self, status: Status, error: Failure | None = None) -> Run:
-        self.run = self.run.model_copy(
-            update={
-                "status": status,
-                "ended": time.time(),
-                "seconds": self.run.seconds + time.monotonic() - self._began,
-                "error": self._redacted(error),
-                "pid": None,
-            }
-        )
+        seconds = time.monotonic() - self._began
+        self.run = ended(self.run, status, self._redacted(error), seconds=seconds)
         self._save()
         self.log(f"{status}: {self.run.lines.completed} completed, {self.run.lines.failed} failed")
         return self.run
@@ -364,19 +303,12 @@ class Execution:
         return loads(self.redact(dumps(value)))
 
     def _save(self) -> None:
-        usage = self.tally.usage
-        self.run = self.run.model_copy(
-            update={
-                "lines": LineCounts(
-                    total=len(self.prepared.lines) + len(self.prepared.skipped),
-                    completed=self.tally.completed - self.unscored,
-                    failed=self.tally.failed,
-                    skipped=len(self.prepared.skipped) + self.unscored,
-                ),
-                "failures": dict(self.tally.reasons.most_common()),
-                "usage": _counts(usage),
-                "cost": usage.cost,
-                "prices": sorted({*self.run.prices, *self.account.sources}),
-            }
+        self.run = counted(
+            self.run,
+            self.tally,
+            lines=len(self.prepared.lines),
+            skipped=len(self.prepared.skipped),
+            unscored=self.unscored,
+            sources=self.account.sources,
         )
         self.store.save(self.run)
