@@ -21,7 +21,10 @@ __all__ = ["document"]
 Redact = Callable[[bytes], bytes]
 
 _STATIC = Path(__file__).with_name("static")
-_SCRIPTS = ("dom", "format", "drawing", "figures", "charts", "diff", "trace", "line", "table", "main")
+_SCRIPTS = (
+    *("japanese", "dom", "format", "drawing", "figures", "charts"),
+    *("diff", "trace", "line", "table", "main"),
+)
 """The parts of the script, in order: each uses only what stands before it."""
 
 

@@ -202,3 +202,19 @@ def test_every_picture_and_control_has_a_name(browser: Browser, pages: dict[str,
     with opened(browser, pages["two"]) as page:
         assert page.evaluate(nameless) == []
         assert page.evaluate("document.querySelectorAll('svg[role=img][aria-label]').length") > 5
+
+
+def test_the_page_speaks_japanese_to_a_japanese_browser_and_leaves_what_was_said(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["two"], locale="ja-JP") as page:
+        assert page.locator("#comparison h2").inner_text() == "比較"
+        assert page.locator("html").get_attribute("lang") == "ja"
+        page.get_by_role("button", name="改善 38 行").click()
+        assert names(page)[:4] == ["6", "8", "16", "17"]
+        page.locator("a.open").first.click()
+        page.get_by_role("button", name="閉じる").wait_for()
+        assert page.locator("dialog header button").all_inner_texts() == ["前へ", "次へ", "閉じる"]
+        assert "It arrives on" in page.locator("dialog").inner_text()
+    with opened(browser, pages["two"], locale="de-DE") as page:
+        assert page.locator("#comparison h2").inner_text() == "Comparison"

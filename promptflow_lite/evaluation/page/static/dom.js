@@ -9,7 +9,11 @@ const HAN = /[\u3400-\u9fff\uf900-\ufaff]/;
 /** Whether Han characters are Japanese ones here: some text of the page has kana. */
 const IS_JAPANESE = DATA.texts.some((text) => KANA.test(text));
 
-/** A node; `facts` are attributes, or listeners as `onclick`; children are nodes or become text. */
+/** Attributes that are read out or shown. */
+const SPOKEN = new Set(["aria-label", "placeholder", "data-label"]);
+
+/** A node; `facts` are attributes, or listeners as `onclick`; children are nodes or become text,
+    in the reader's language unless `dir` says that a stranger wrote it. */
 function h(tag, facts, ...children) {
   return fill(document.createElement(tag), facts, children);
 }
@@ -23,9 +27,10 @@ function fill(node, facts, children) {
   for (const [name, value] of Object.entries(facts ?? {})) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : SPOKEN.has(name) ? words(value) : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  const isSaid = facts?.dir === "auto" || /^(del|ins|title)$/i.test(node.tagName);
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined).map((child) => (isSaid ? child : words(child))));
   return node;
 }
 

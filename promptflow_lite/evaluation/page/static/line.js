@@ -43,7 +43,7 @@ function conversation(line, names) {
 function underTurn(turn) {
   const [given, made] = turn.tokens;
   return h("div", { class: "scores" }, Object.entries(turn.scores).map(([metric, value]) => badge("dim", said(metric), ` ${number(value)}`)),
-    h("small", {}, [seconds(turn.seconds), given + made ? `${number(given)}+${number(made)} tokens` : null].filter(Boolean).join(" · ")));
+    h("small", {}, [seconds(turn.seconds), given + made ? `${number(given)}+${number(made)} tokens` : null].filter(Boolean).map(words).join(" · ")));
 }
 
 function showLine(line) {
@@ -120,7 +120,7 @@ function runOfLine(line, name, isAlone) {
   return h("section", { class: "of-run", "aria-label": name },
     isAlone ? [h("h3", {}, found.turns ? "Conversation" : "Answer"), found.turns ? conversation(line, [name]) : null, found.error ? errorBlock(found.error) : null, h("div", { class: "scores" }, scoresOf(line, name, name)), values(null, others(found))] : null,
     h("h3", {}, isAlone ? "Trace" : ["Trace of ", runName(name)], " ", badge(STATUS[found.status] ?? "dim", found.status)),
-    h("p", { class: "note" }, [seconds(found.seconds), found.tokens[0] + found.tokens[1] ? `${number(found.tokens[0])} tokens in, ${number(found.tokens[1])} out` : null, found.cost === undefined ? null : dollars(found.cost), found.reused ? "from the cache" : null].filter(Boolean).join(" · ")),
+    h("p", { class: "note" }, [seconds(found.seconds), found.tokens[0] + found.tokens[1] ? `${number(found.tokens[0])} tokens in, ${number(found.tokens[1])} out` : null, found.cost === undefined ? null : dollars(found.cost), found.reused ? "from the cache" : null].filter(Boolean).map(words).join(" · ")),
     timeline(found, `Timeline of ${name}`),
     found.evaluations.map((one) => h("details", { class: "evaluation" },
       h("summary", {}, "Evaluation ", said(one.run), " ", Object.entries(one.outputs ?? {}).filter(([name, index]) => index !== null && name !== "turns").map(([key, index]) => badge("dim", said(key), " ", said(brief(text(index)))))),

@@ -9,7 +9,7 @@ const CUSTOM = h("span", { class: "custom" });
 
 function linesSection() {
   const search = h("input", { id: "search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "words in inputs, answers, errors", oninput: later(() => ask({ words: plain(search.value).split(/\s+/).filter(Boolean) }), 120) });
-  const metric = h("select", { id: "metric", onchange: (event) => ask({ metric: event.target.value }) }, METRICS.map((name) => h("option", { value: name, selected: name === asked.metric }, name)));
+  const metric = h("select", { id: "metric", onchange: (event) => ask({ metric: event.target.value }) }, METRICS.map((name) => h("option", { value: name, selected: name === asked.metric, dir: "auto" }, name)));
   return h("section", { id: "lines", "aria-labelledby": "lines-title" }, h("h2", { id: "lines-title" }, "Lines"),
     h("div", { class: "controls", role: "search" },
       h("label", { for: "search" }, "Search ", search),
@@ -78,8 +78,8 @@ function more(count = SLICE) {
   asked.shown = Math.min(asked.shown + count, LISTED.length);
   const left = LISTED.length - asked.shown;
   MORE.hidden = !left;
-  MORE.textContent = `Show ${Math.min(SLICE, left)} more of ${number(left)}`;
-  COUNT.textContent = LISTED.length ? `${number(LISTED.length)} of ${number(DATA.lines.length)} lines` : "No line is like that.";
+  MORE.textContent = words(`Show ${Math.min(SLICE, left)} more of ${number(left)}`);
+  COUNT.textContent = words(LISTED.length ? `${number(LISTED.length)} of ${number(DATA.lines.length)} lines` : "No line is like that.");
 }
 
 function top() {
