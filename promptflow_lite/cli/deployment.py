@@ -110,20 +110,36 @@ def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OU
     table(columns, [[d[column] for column in columns] for d in found])
 
 
-@app.command("get-logs", examples="pf deployment get-logs --name blue --endpoint-name support --lines 100")
+@app.command(
+    "get-logs",
+    examples="""
+    pf deployment get-logs --name blue --endpoint-name support --lines 100
+    pf deployment get-logs --name blue --endpoint-name support --follow
+    """,
+)
 def get_logs(
     name: Annotated[str, _NAME],
     endpoint_name: Annotated[str, _ENDPOINT],
     lines: Annotated[int, typer.Option("--lines", "-l", help="How many of the last lines.", min=1)] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Print what a deployment's processes printed, what failed there, and when they came and went."""
+    """Print what a deployment's processes printed, what failed there, and when they came and went.
+
+    Where there are several processes, each has its number before its lines.
+    """
     from promptflow_lite.cli import endpoints
 
-    text = endpoints.log_of(endpoints.get(endpoint_name), name, lines)
+    kept = endpoints.get(endpoint_name)
+    text = endpoints.log_of(kept, name, lines)
     if text:
         emit(neutral(text))
-    else:
+    elif not follow:
         say("nothing is logged yet")
+    if follow:
+        for more in endpoints.log_goes_on(kept, name):
+            emit(neutral(more))
 
 
 @app.command("delete", examples="pf deployment delete --name blue --endpoint-name support --yes")

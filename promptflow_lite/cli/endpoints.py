@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from promptflow_lite.cli.console import emit, neutral, say, table
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
 from promptflow_lite.serving.endpoints.files import Asked
-from promptflow_lite.serving.endpoints.logs import tail
+from promptflow_lite.serving.endpoints.logs import follow, tail
 from promptflow_lite.serving.endpoints.spec import EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
 from promptflow_lite.serving.keys import Keys
@@ -30,6 +31,7 @@ __all__ = [
     "get",
     "invoke",
     "kept_endpoints",
+    "log_goes_on",
     "log_of",
     "regenerate",
     "say_shares",
@@ -40,6 +42,7 @@ __all__ = [
     "update",
 ]
 
+_LOOK_S = 0.25
 _LONGEST_S = 86_400.0
 """The endpoint itself ends a request in time; 24 hours are the most it may allow."""
 
@@ -167,6 +170,11 @@ def log_of(kept: Kept, name: str, lines: int) -> str:
     if not kept.log(name).exists():
         described_deployment(kept, name)
     return tail(kept.log(name), lines)
+
+
+def log_goes_on(kept: Kept, name: str) -> Iterator[str]:
+    """What is added to a deployment's log from now on."""
+    return follow(kept.log(name), lambda: time.sleep(_LOOK_S))
 
 
 def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:

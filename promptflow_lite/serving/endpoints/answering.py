@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from io import TextIOWrapper
 from traceback import format_exc
 from typing import Any
 
@@ -29,6 +30,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Answer until the endpoint says that it is enough, or is gone."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what is printed is in the log when it is printed
     asyncio.run(_serve(attach()))
 
 

@@ -43,6 +43,8 @@ class Process:
         """What it was asked and has not answered."""
         self.is_retired = False
         """Whether its end was asked for."""
+        self.is_gone = False
+        """Whether it says nothing any more."""
         self._child = child
         self._numbers = count(1)
         self._pongs: dict[int, asyncio.Future[None]] = {}
@@ -126,6 +128,7 @@ class Process:
                     pong = self._pongs.pop(number)
                     if not pong.done():
                         pong.set_result(None)
+        self.is_gone = True  # before its exit is waited for: nobody may ask it meanwhile
         for asked in self.in_flight.values():
             asked.settle({})
         return await self.ended()

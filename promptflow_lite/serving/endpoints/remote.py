@@ -63,7 +63,8 @@ class Remote:
             init=spec.init,
             timeout_s=self._timeout_s,
         )
-        self._instances = [_Instance(plan, spec, log, changed) for _ in range(spec.instance_count)]
+        labels = [f"[{n}] " for n in range(spec.instance_count)] if spec.instance_count > 1 else [""]
+        self._instances = [_Instance(plan, spec, log, changed, label) for label in labels]
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self, group: asyncio.TaskGroup) -> None:
@@ -92,7 +93,8 @@ class Remote:
             InputError: an input is missing or of the wrong type.
             Refusal: 502, 503 or 504, the process is gone, is being started, or is silent.
         """
-        ready = [p for i in self._instances if (p := i.process) is not None and i.is_ready]
+        held = [i.process for i in self._instances if i.is_ready]
+        ready = [process for process in held if process is not None and not process.is_gone]
         if not ready:
             seconds = max(1, math.ceil(min(i.pause for i in self._instances)))
             message = f"deployment {self.name!r} is not ready"
@@ -148,7 +150,7 @@ class Remote:
 class _Instance:
     """The place of one process; when that ends unasked, another takes it."""
 
-    def __init__(self, plan: Plan, spec: DeploymentSpec, log: Log, changed: Changed) -> None:
+    def __init__(self, plan: Plan, spec: DeploymentSpec, log: Log, changed: Changed, label: str) -> None:
         self.process: Process | None = None
         self.is_ready = False
         self.is_retired = False
@@ -163,6 +165,7 @@ class _Instance:
         self._spec = spec
         self._log = log
         self._changed = changed
+        self._label = label
 
     async def keep(self) -> None:
         """Keep a process in the place."""
@@ -183,9 +186,11 @@ class _Instance:
     async def _live(self) -> None:
         """One process, from its start to its end."""
         loop = asyncio.get_running_loop()
+        printed = self._log.printed(self._label)
         try:
-            process, notes = await Process.start(self._plan, self._log.write)
+            process, notes = await Process.start(self._plan, printed.write)
         except (PromptflowError, OSError) as error:
+            printed.end()
             self.message = str(error)
             self._log.note(f"did not start: {error}")
             if not self.tried.done():
@@ -193,8 +198,8 @@ class _Instance:
                 self.tried.exception()  # whoever waits hears it; nobody need
             return
         for note in notes:
-            self._log.note(note)
-        self._log.note(f"process {process.pid} is ready")
+            self._log.note(f"{self._label}{note}")
+        self._log.note(f"{self._label}process {process.pid} is ready")
         began = loop.time()
         self.process, self.is_ready, self.message = process, True, ""
         if not self.tried.done():
@@ -206,12 +211,13 @@ class _Instance:
         finally:
             probing.cancel()
             self.is_ready = False
+            printed.end()
         self.process = None
         if loop.time() - began > _STABLE_S:
             self.pause = _FIRST_PAUSE_S
         if not self.is_retired:
             self.message = f"its process ended with {how}"
-            self._log.note(f"process {process.pid} ended with {how}; another takes its place")
+            self._log.note(f"{self._label}process {process.pid} ended with {how}; another takes its place")
 
     async def _probe(self, process: Process) -> None:
         """Ask both probes' questions for as long as the process lives."""

@@ -226,7 +226,7 @@ def test_callers_need_one_of_two_keys_which_are_kept_as_hashes(desk: Desk, tmp_p
 
 def test_several_processes_answer_for_one_deployment(desk: Desk, tmp_path: Path) -> None:
     tool = SLOW.replace("await asyncio.sleep(1.5)", "await asyncio.sleep(0.3)").replace(
-        'return "slow"', "import os; return str(os.getpid())"
+        'return "slow"', "import os; os.write(1, b'to no console\\n'); return str(os.getpid())"
     )
     source = write(tmp_path / "blue", dag=ECHO, echo__py=tool)
     desk.deploy("blue", source, "--all-traffic", body="instance_count: 2\n")
@@ -236,6 +236,26 @@ def test_several_processes_answer_for_one_deployment(desk: Desk, tmp_path: Path)
     pids = {str(pid) for pid in _shown("show", "--name", "blue")["processes"]}
     assert len(pids) == 2
     assert {text for _, text in answers} == pids
+    logs = run("deployment", "get-logs", "--name", "blue", "--endpoint-name", "my-endpoint", "--lines", "500")
+    assert {line[:4] for line in logs.splitlines() if line.endswith("to no console")} == {"[0] ", "[1] "}
+
+
+def test_the_last_words_of_a_process_are_logged_and_followed(desk: Desk, tmp_path: Path) -> None:
+    dies = 'import os, sys; sys.__stdout__.write("first\\n")\n        os.write(1, b"last words"); os._exit(3)'
+    tool = ECHO_TOOL.replace('raise ValueError("cannot echo that")', dies)
+    desk.deploy("blue", write(tmp_path / "blue", dag=ECHO, echo__py=tool), "--all-traffic")
+    at = ("--name", "blue", "--endpoint-name", "my-endpoint")
+    command = [sys.executable, "-m", "promptflow_lite", "deployment", "get-logs", *at, "--follow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert "is ready" in following.stdout.readline()
+        assert desk.score("bad")[0] == 502
+        said = [following.stdout.readline().rstrip() for _ in range(3)]
+        following.send_signal(signal.SIGINT)
+        assert following.wait(20) == 130
+    assert said[:2] == ["first", "last words"]
+    assert said[2].endswith("ended with exit code 3; another takes its place")
+    assert "last words" in run("deployment", "get-logs", *at)
 
 
 def test_too_many_requests_hear_so_in_time(desk: Desk, tmp_path: Path) -> None:
