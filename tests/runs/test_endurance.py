@@ -118,13 +118,19 @@ async def test_what_trying_again_cannot_mend_is_the_lines_failure_with_the_provi
     assert run.failures == {code: 1 for code in codes.values() if code}
 
 
-async def test_a_wrong_key_stops_the_run_on_its_first_lines(tmp_path: Path) -> None:
-    with ModelServer(api_key="another") as server:
+@pytest.mark.parametrize(
+    ("status", "said", "code"),
+    [(401, "invalid_api_key", "auth"), (429, "insufficient_quota", "quota"), (403, None, "auth")],
+)
+async def test_what_no_line_can_get_over_stops_the_run_on_its_first_lines(
+    tmp_path: Path, status: int, said: str | None, code: str
+) -> None:
+    with ModelServer(trouble=lambda body, now: Fault.error(status, said, "no")) as server:
         run, _ = await run_over(server, tmp_path, [f"t{number}" for number in range(100)], concurrency=2)
         assert server.count < 12
     assert run.status is Status.Failed
     assert run.error is not None
-    assert run.error["code"] == "auth"
+    assert run.error["code"] == code
     assert "pf run resume it" in run.error["message"]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -218,7 +221,58 @@ async def test_what_may_pass_is_tried_again(server: ModelServer, fault: Fault) -
     assert len(server.requests) == 2
 
 
-async def test_an_answer_that_drips_ends_at_the_deadline(server: ModelServer) -> None:
+@pytest.mark.parametrize("sent", [b"", b"x"], ids=["stalls", "drips"])
+async def test_a_body_that_stalls_or_drips_ends_at_the_deadline(sent: bytes) -> None:
+    done = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{")
+        with suppress(ConnectionError):
+            is_open = True
+            while is_open:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        is_open = bool(await reader.read(4096))
+                writer.write(sent)
+                await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        done.set()
+
+    async with await asyncio.start_server(slow, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        base = f"http://127.0.0.1:{port}/v1"
+        endpoint = await endpoint_of(OpenAIConnection("mine", api_key=KEY, base_url=base, timeout=0.5))
+        with pytest.raises(ModelError) as caught:
+            async with asyncio.timeout(5):
+                await only_once(endpoint)
+        async with asyncio.timeout(2):
+            await done.wait()
+    assert (caught.value.code, caught.value.retryable) == ("timeout", True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full backlog drops calls there")
+async def test_an_endpoint_that_takes_no_connection_is_given_up_after_five_seconds() -> None:
+    with ExitStack() as open_sockets:
+        deaf = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):  # its backlog is full: what comes now is not answered
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        await asyncio.sleep(0.1)
+        base = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(ModelError, match="no connection within 5 s") as caught:
+            async with asyncio.timeout(20):
+                await only_once(await endpoint_of(OpenAIConnection("deaf", api_key=KEY, base_url=base)))
+    assert loop.time() - began >= 4.5
+    assert caught.value.retryable
+
+
+async def test_an_answer_that_is_late_ends_at_the_deadline(server: ModelServer) -> None:
     server.faults.append(Fault(delay_s=5))
     endpoint = await endpoint_of(open_ai(server, timeout=0.2))
     with pytest.raises(ModelError) as caught:
