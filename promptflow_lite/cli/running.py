@@ -57,6 +57,7 @@ class Session:
         log_format: str = "text",
     ) -> None:
         self.store = showing.store()
+        self.log_format = log_format
         self._report = report_of(log_format, each_line=each_line)
         self._as_json = as_json
         self._trackers: Sequence[Tracker] = ()
@@ -81,6 +82,10 @@ class Session:
             ),
             asked.name,
         )
+
+    def log(self, text: str) -> None:
+        """Tell something, as progress is told."""
+        self._report.log(neutral(text))
 
     def sweep(self, planned: Sweep, foreseen: Forecast) -> int:
         """Execute a new sweep; the exit code."""
@@ -231,6 +236,7 @@ class Session:
                 self._report.begin(event.run, event.todo)
             case RunEnded():
                 self._report.end()
+                self._report.ended(event.run)
             case LineEnded():
                 self._report.line(event.result)
             case Throttled():

@@ -40,19 +40,36 @@ def create(asked: Run, session: Session, *, only_estimate: bool, yes: bool, as_j
     if only_estimate and as_json:
         emit_json(_estimated(sweep, found))
         return 0
-    _show_forecast(sweep, found, aside=not only_estimate)
     if only_estimate:
+        _show_forecast(sweep, found, aside=False)
         return 0
+    if session.log_format == "json":
+        _log_forecast(sweep, found, session)
+    else:
+        _show_forecast(sweep, found, aside=True)
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
         typer.confirm(f"start these {len(sweep.children)} runs?", default=True, abort=True, err=True)
     return session.sweep(sweep, found)
 
 
-def _show_forecast(sweep: Sweep, found: Forecast, *, aside: bool) -> None:
+def _head(sweep: Sweep, found: Forecast) -> str:
     count = len(sweep.children)
     runs = f"{count} combinations" if count != 1 else "1 combination"
-    sent = "" if aside else "; nothing was sent"
-    say(neutral(f"{sweep.parent.name}: {runs}, {found.lines:,} lines in all{sent}"))
+    return f"{sweep.parent.name}: {runs}, {found.lines:,} lines in all"
+
+
+def _log_forecast(sweep: Sweep, found: Forecast, session: Session) -> None:
+    """For programs that read what is told line by line."""
+    names = ("calls", "tokens in", "tokens out", "cost")
+    figures = zip(names, estimate_row("", found.total)[1:], strict=True)
+    session.log("; ".join([_head(sweep, found), *(f"{name}: {text}" for name, text in figures if text)]))
+    for note in found.notes:
+        session.log(f"note: {note}")
+
+
+def _show_forecast(sweep: Sweep, found: Forecast, *, aside: bool) -> None:
+    count = len(sweep.children)
+    say(neutral(f"{_head(sweep, found)}{'' if aside else '; nothing was sent'}"))
     rows = [
         (child.name, label(child.choice), f"{one.lines:,}", *estimate_row("", one.total)[1:])
         for child in islice(sweep.children, _SHOWN)

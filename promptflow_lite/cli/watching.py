@@ -15,8 +15,8 @@ from promptflow_lite.cli.showing import exit_code, store
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs import lock
-from promptflow_lite.runs.family import together, usage_of
-from promptflow_lite.runs.follow import Following
+from promptflow_lite.runs.family import together
+from promptflow_lite.runs.follow import FollowingAll
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL
 
@@ -50,7 +50,8 @@ def watch(name: str, *, as_json: bool, log_format: str = "text", each_line: bool
 
 def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bool) -> None:
     """Report until nobody executes the run any more."""
-    following = Following(folder / JOURNAL)
+    names = store().load(name).children or [name]
+    following = FollowingAll(store().root / one / JOURNAL for one in names)
     log.show()
     run: Run | None = None
     while lock.holder(folder) is not None:
@@ -60,11 +61,8 @@ def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bo
         for result in following.read():
             if each_line:
                 report.ended_line(result)
-        if run is not None and run.children:
-            so_far = together(run, store())
-            report.counts(so_far, usage_of(so_far))
-        elif run is not None:
-            counts = {"completed": following.completed, "failed": len(following.failed)}
+        if run is not None:
+            counts = {"completed": following.completed, "failed": following.failed}
             so_far = run.model_copy(update={"lines": run.lines.model_copy(update=counts)})
             report.counts(so_far, following.usage)
         time.sleep(_LOOK_EVERY_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.runs.records import Key, decode, key_of, loads
 from promptflow_lite.tools.scope import Usage
 
-__all__ = ["Following"]
+__all__ = ["Following", "FollowingAll"]
 
 
 @dataclass
@@ -57,3 +57,37 @@ class Following:
             self.failed.discard(key)
         else:
             self.failed.add(key)
+
+
+class FollowingAll:
+    """The records that the growing journals of several runs have so far, such as those of a sweep.
+
+    Args:
+        paths: the journals; none need be there yet.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._each = [Following(path) for path in paths]
+
+    def read(self) -> Iterator[LineResult]:
+        """Go on to the end of each journal, record by record."""
+        for one in self._each:
+            yield from one.read()
+
+    @property
+    def completed(self) -> int:
+        """Lines that completed."""
+        return sum(one.completed for one in self._each)
+
+    @property
+    def failed(self) -> int:
+        """Lines whose last record says that they failed."""
+        return sum(len(one.failed) for one in self._each)
+
+    @property
+    def usage(self) -> Usage:
+        """What models counted."""
+        total = Usage()
+        for one in self._each:
+            total.add(one.usage)
+        return total

@@ -215,6 +215,20 @@ def test_a_node_that_is_varied_is_asked_in_each_run_though_it_asks_the_same(
     assert _prompts(server) == {"sort": LINES, "short": 4 * LINES}
 
 
+def test_worker_processes_share_too(asked: list[str], server: ModelServer) -> None:
+    assert pf(*asked, "--matrix", "answer=*", "--workers", "2") == 0
+    assert _prompts(server) == {"sort": LINES, "short": LINES, "long": LINES}
+
+
+def test_programs_are_told_how_each_run_goes(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert pf(*asked, "--matrix", "answer=*", "--log-format", "json") == 0
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert said[0]["message"].startswith("s: 2 combinations, 12 lines in all; calls: 18; ")
+    told = [(one["event"], one["run"]) for one in said if one["event"] in ("started", "ended")]
+    runs = [(event, run) for run in ("s-short", "s-long") for event in ("started", "ended")]
+    assert told == [*runs, ("ended", "s")]
+
+
 def test_no_cache_shares_nothing(asked: list[str], server: ModelServer) -> None:
     assert pf(*asked, "--matrix", "answer=*", "--no-cache") == 0
     assert _prompts(server) == {"sort": 2 * LINES, "short": LINES, "long": LINES}
@@ -522,7 +536,7 @@ def test_a_sweep_is_watched_and_stopped_from_elsewhere(
     server.latency_s = 0.1
     process = started(*asked, "--matrix", "answer=*", "-c", "1")
     _wait_for(home / "runs" / "s-short" / "lines.jsonl", 1)
-    watching = started("run", "stream", "s")
+    watching = started("run", "stream", "s", "--lines")
     time.sleep(1)
     found = shown("run", "cancel", "s")
     assert found["status"] == "Canceled"
@@ -531,6 +545,7 @@ def test_a_sweep_is_watched_and_stopped_from_elsewhere(
     _, said = watching.communicate(timeout=20)
     assert watching.returncode == 1
     assert "1 of 2: answer=short" in said
+    assert "line 0 Completed" in said
     assert found["lines"]["completed"] < 2 * LINES
 
 
