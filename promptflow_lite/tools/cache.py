@@ -97,7 +97,7 @@ class Cache:
         row = (
             key,
             time.time(),
-            endpoint.base_url,
+            endpoint.address,
             str(request.get("model") or ""),
             tokens_of(answer),
             orjson.dumps(request),
@@ -216,7 +216,7 @@ def key_of(endpoint: Endpoint, operation: str, body: Mapping[str, Any]) -> str:
     apart, as they would be by a run of its own.
     """
     scope = current.get()
-    asked = [endpoint.base_url, operation, body, scope.repeat if scope is not None else 0]
+    asked = [endpoint.address, operation, body, scope.repeat if scope is not None else 0]
     if isinstance(shared := answers.get(), SharedAnswers) and scope is not None:
         asked += [scope.line_number, scope.node, shared.nodes.get(scope.node)]
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -66,6 +66,11 @@ class Endpoint:
     tokens: TokenSource | None = None
 
     @property
+    def address(self) -> str:
+        """What its answers are told by: `local` for the embedded model, whose port is another each time."""
+        return self.base_url if self.model is None else "local"
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """What two connections share if they are one and the same endpoint and account."""
         return (self.base_url, self.secrets)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 from promptflow_lite.connections.kinds import OpenAIConnection
 from promptflow_lite.errors import PromptflowError
 from promptflow_lite.tools.answer import of_chat, text_parts
-from promptflow_lite.tools.cache import FILE, Cache
+from promptflow_lite.tools.cache import FILE, Cache, key_of
 from promptflow_lite.tools.clients import embed
-from promptflow_lite.tools.endpoint import endpoint_of
+from promptflow_lite.tools.endpoint import Endpoint, endpoint_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.scope import NodeScope, caching, current
 from promptflow_lite.tools.wire import ask, stream
@@ -188,6 +189,15 @@ def test_processes_may_write_at_the_same_time(tmp_path: Path) -> None:
     cache = Cache(path)
     assert len(list(cache.each())) == 400
     cache.close()
+
+
+def test_the_embedded_models_answers_are_found_again_at_its_next_port() -> None:
+    def key(base_url: str, model: str | None) -> str:
+        where = Endpoint("x", base_url, {}, (), timedelta(seconds=1), model=model)
+        return key_of(where, "chat/completions", {"model": "m"})
+
+    assert key("http://127.0.0.1:1/v1", "qwen") == key("http://127.0.0.1:2/v1", "qwen")
+    assert key("http://127.0.0.1:1/v1", None) != key("http://127.0.0.1:2/v1", None)
 
 
 def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
