@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.engine.events import NodeEnded
 from promptflow_lite.errors import MissingExtra
-from promptflow_lite.serving.call import Call, Limits, Message, Receive, Scope, Send
+from promptflow_lite.serving.call import Call, Limits, Message, Receive, Scope, Send, check_value
 from promptflow_lite.serving.chat import roles_of, text_of
 from promptflow_lite.serving.deployment import Endpoint
 from promptflow_lite.serving.refusal import Refusal
@@ -85,12 +85,15 @@ class App:
         running: AbstractAsyncContextManager[None] = self._manager.run()
         async with running:
             yield
+        self._manager = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = Call.of(scope)
         if scope["method"] != "POST":  # nothing is pushed, and there is no session to end
             raise Refusal(405, "method-not-allowed", "MCP takes POST here", headers=[(b"allow", b"POST")])
+        if self._manager is None:
+            raise Refusal(503, "not-ready", "the application's lifespan has not begun, or is over")
         body = await call.raw(receive)
         await self._manager.handle_request(scope, _again(body, receive), send)
 
@@ -176,6 +179,7 @@ class _Tool:
         deployment = self._endpoint.choose(call.headers)
         deployment.gate.check()
         flow = deployment.flow
+        check_value(inputs, dumps(inputs))  # over stdin too: what calls the tool is a model
         check_inputs(flow, inputs)
         done = 0
 

@@ -13,7 +13,7 @@ import orjson
 
 from promptflow_lite.serving.refusal import Refusal
 
-__all__ = ["Call", "Limits", "Message", "Receive", "Scope", "Send", "call_of"]
+__all__ = ["Call", "Limits", "Message", "Receive", "Scope", "Send", "call_of", "check_value"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -103,9 +103,7 @@ class Call:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise Refusal(400, "bad-json", f"the body is no JSON: {str(error)[:200]}") from None
-        if body.count(b"[") + body.count(b"{") > _DEEPEST:
-            _check_depth(value)
-        _check_images(value, body)
+        check_value(value, body)
         return value
 
     async def raw(self, receive: Receive) -> bytes:
@@ -157,6 +155,21 @@ class Call:
 
     def _too_large(self) -> Refusal:
         return Refusal(413, "body-too-large", f"a body may have {self.limits.body_bytes:,} bytes")
+
+
+def check_value(value: Any, text: bytes) -> None:
+    """Refuse what a stranger's JSON may not hold, whichever way it came.
+
+    Args:
+        value: parsed.
+        text: of which it was.
+
+    Raises:
+        Refusal: 400, it is nested too deep, or names a file of ours as an image.
+    """
+    if text.count(b"[") + text.count(b"{") > _DEEPEST:
+        _check_depth(value)
+    _check_images(value, text)
 
 
 def call_of(scope: Scope, limits: Limits) -> Call:

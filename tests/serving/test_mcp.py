@@ -41,6 +41,10 @@ async def client(server: Served, key: str = "") -> AsyncIterator[Any]:
             yield made
 
 
+def _deep(levels: int) -> Any:
+    return [_deep(levels - 1)] if levels else 1
+
+
 async def test_a_client_finds_the_flow_with_its_schema_and_calls_it(echo: Path) -> None:
     with Served(echo, mcp=True) as server:
         async with client(server) as made:
@@ -85,6 +89,10 @@ async def test_errors_are_the_tools_and_say_nothing_of_the_server(tmp_path: Path
             missing = await made.call_tool("echo", {})
             assert missing.is_error
             assert "text" in missing.content[0].text
+            for value in ({"data:image/png;path": "/etc/hostname"}, [{"image_file": "x.png"}], _deep(70)):
+                refused = await made.call_tool("echo", {"text": "hi", "more": value})
+                assert refused.is_error
+                assert refused.content[0].text.startswith(("image-by-path", "too-deep"))
             with pytest.raises(mcp.MCPError):
                 await made.call_tool("ech", {"text": "hi"})
     with Served(write(tmp_path / "broken", dag=ECHO, echo__py=BROKEN), mcp=True) as server:
