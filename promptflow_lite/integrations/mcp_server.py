@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["App", "app", "over_stdio"]
 
 _PATH = "/mcp"
+_ANY_SIZE = 1 << 40
 _NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -80,7 +81,11 @@ class App:
         # Hosts, origins and the size of bodies are the door's.
         security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         self._manager = StreamableHTTPSessionManager(
-            self._server, stateless=True, security_settings=security, session_idle_timeout=None
+            self._server,
+            stateless=True,
+            security_settings=security,
+            session_idle_timeout=None,
+            max_request_body_size=_ANY_SIZE,
         )
         running: AbstractAsyncContextManager[None] = self._manager.run()
         async with running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,11 +18,29 @@ from promptflow_lite.serving.keys import hashed
 from tests.flows_of import ECHO, ECHO_TOOL, write
 from tests.model_server import ModelServer
 from tests.serving.served import Served, chat_flow
+from tests.serving.traffic.test_collecting import until
 
 mcp = pytest.importorskip("mcp")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 BROKEN = ECHO_TOOL.replace("text * times", 'int("/a/path/of/the/server")')
+
+
+SLOW = """\
+import asyncio
+from pathlib import Path
+from promptflow_lite import tool
+
+
+@tool
+async def echo(text: str, times: int) -> str:
+    try:
+        await asyncio.sleep(20)
+    except asyncio.CancelledError:
+        Path(MARK).write_text("cancelled")
+        raise
+    return "slow"
+"""
 
 
 @pytest.fixture
@@ -117,6 +136,21 @@ async def test_the_door_is_the_same_for_mcp(echo: Path) -> None:
         assert server.call("POST", "/mcp", b"{}", plain)[0].status == 415
     with Served(echo) as server:
         assert server.call("POST", "/mcp", {})[0].status == 404
+
+
+def test_a_caller_that_leaves_cancels_the_run(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    slow = SLOW.replace("MARK", repr(str(mark)))
+    call = {"name": "echo", "arguments": {"text": "a"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+    head = "POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json, text/event-stream\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with Served(write(tmp_path / "echo", dag=ECHO, echo__py=slow), mcp=True) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(head.encode() + body)
+            until(lambda: b'in_flight{deployment="echo"} 1.0' in server.call("GET", "/metrics")[1])
+        until(mark.exists)
+    assert mark.read_text() == "cancelled"
 
 
 async def test_a_client_starts_the_flow_itself_over_stdio(tmp_path: Path) -> None:
