@@ -317,7 +317,13 @@ def serve(
     ] = False,
     sampling_rate: Annotated[
         float,
-        typer.Option("--sampling-rate", help="Which part of the requests that is.", min=0.0, max=1.0),
+        typer.Option(
+            "--sampling-rate",
+            help="Which part of the requests is kept and traced.",
+            min=0.0,
+            max=1.0,
+            metavar="PART",
+        ),
     ] = 1.0,
     skip_open_browser: Annotated[
         bool, typer.Option("--skip-open-browser", help="Open no browser at the start.")
