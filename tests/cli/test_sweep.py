@@ -536,17 +536,20 @@ def test_a_sweep_is_watched_and_stopped_from_elsewhere(
     server.latency_s = 0.1
     process = started(*asked, "--matrix", "answer=*", "-c", "1")
     _wait_for(home / "runs" / "s-short" / "lines.jsonl", 1)
+    server.latency_s = 2.0  # so that it still goes on once somebody watches
     watching = started("run", "stream", "s", "--lines")
-    time.sleep(1)
+    assert watching.stderr is not None
+    said = ""
+    while "line 0 Completed" not in said and (line := watching.stderr.readline()):
+        said += line
+    assert "1 of 2: answer=short" in said
     found = shown("run", "cancel", "s")
     assert found["status"] == "Canceled"
+    assert found["lines"]["completed"] < 2 * LINES
     process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM
-    _, said = watching.communicate(timeout=20)
+    watching.communicate(timeout=20)
     assert watching.returncode == 1
-    assert "1 of 2: answer=short" in said
-    assert "line 0 Completed" in said
-    assert found["lines"]["completed"] < 2 * LINES
 
 
 def test_the_value_of_a_secret_is_not_kept_and_asked_for_again(
