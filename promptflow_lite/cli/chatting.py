@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from promptflow_lite.cli.console import neutral, paint, say
 from promptflow_lite.cli.failures import show_failure
@@ -14,24 +14,11 @@ from promptflow_lite.cli.trying import Trial, given_inputs
 from promptflow_lite.engine.events import Chunk, Event
 from promptflow_lite.engine.results import LineResult, Status
 from promptflow_lite.errors import UserError
+from promptflow_lite.flow.conversation import Roles, roles_of
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.types import coerce
 
 __all__ = ["converse"]
-
-
-class _Roles(NamedTuple):
-    question: str
-    answer: str
-    history: str | None
-    as_messages: bool = False
-    """Whether the history is of messages with roles, and not of inputs and outputs."""
-
-    def turn(self, question: str, answer: Any) -> list[dict[str, Any]]:
-        """A question and its answer, as the history has them."""
-        if self.as_messages:
-            return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return [{"inputs": {self.question: question}, "outputs": {self.answer: answer}}]
 
 
 def converse(trial: Trial, given: Sequence[str] | None) -> int:
@@ -65,7 +52,7 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
                 say("\n(stopped)")
                 continue
             if line.status is Status.Completed:
-                history += roles.turn(question, line.outputs.get(roles.answer))
+                history += roles.said(question, line.outputs)
             else:
                 failed = True
         runner.run(trial.loaded.aclose())
@@ -73,33 +60,22 @@ def converse(trial: Trial, given: Sequence[str] | None) -> int:
     return 1 if failed and not sys.stdin.isatty() else 0
 
 
-def _roles_of(flow: Flow) -> _Roles:
-    """Who says what. A prompt or a class that has a history and one other input needs no marks.
-
-    Theirs is a history of messages, which a prompt writes as `{{item.role}}:` and `{{item.content}}`.
-    """
-    question, answer = flow.chat_input, flow.chat_output
-    is_prompt = any(node.type == "prompty" for node in flow.nodes)
-    is_code = any(node.type == "flex" for node in flow.nodes)
-    if question is None and flow.chat_history and (is_prompt or is_code):
-        others = {name: spec for name, spec in flow.inputs.items() if name != flow.chat_history}
-        needed = [name for name, spec in others.items() if spec.default is None and not spec.optional]
-        question = (needed or [*others])[0] if len(needed or others) == 1 else None
-        is_prompt = question is not None
+def _roles_of(flow: Flow) -> Roles:
+    roles = roles_of(flow)
+    if roles is not None:
+        return roles
     missing = [
         text
         for text, found in (
-            ("an input with 'is_chat_input: true'", question),
-            ("an output with 'is_chat_output: true'", answer),
+            ("an input with 'is_chat_input: true'", flow.chat_input),
+            ("an output with 'is_chat_output: true'", flow.chat_output),
         )
         if not found
     ]
-    if question is None or answer is None:
-        raise UserError(
-            f"--interactive: {flow.name!r} is no chat flow; it lacks {' and '.join(missing)}",
-            code="no-chat-flow",
-        )
-    return _Roles(question, answer, flow.chat_history, as_messages=is_prompt)
+    raise UserError(
+        f"--interactive: {flow.name!r} is no chat flow; it lacks {' and '.join(missing)}",
+        code="no-chat-flow",
+    )
 
 
 def _ask() -> str | None:
@@ -121,7 +97,7 @@ def _ask() -> str | None:
             interrupted = True
 
 
-async def _answer(trial: Trial, roles: _Roles, inputs: Mapping[str, Any]) -> LineResult:
+async def _answer(trial: Trial, roles: Roles, inputs: Mapping[str, Any]) -> LineResult:
     out, streamed = sys.stdout, False
 
     def show(event: Event) -> None:
