@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import subprocess  # our own interpreter with our own module
 import sys
 from collections.abc import Mapping, Sequence
@@ -46,6 +46,10 @@ __all__ = [
 
 _LARGEST_BODY = 1024 * 1024
 """Of a request that is no data."""
+_ALONE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+    "from promptflow_lite.serving.batch.scoring import alone; alone()"
+)
 
 
 def kept_endpoints() -> BatchEndpoints:
@@ -165,7 +169,7 @@ def _with_settings(deployment: BatchDeploymentSpec, typed: Mapping[str, str]) ->
 
 def _start(job: Job) -> None:
     """Execute a job in a process of its own, which outlives this one and its terminal."""
-    command = [sys.executable, "-P", "-m", "promptflow_lite.serving.batch.scoring", str(job.folder)]
+    command = [sys.executable, "-P", "-c", _ALONE, str(job.folder), json.dumps(sys.path)]
     with job.log.open("ab") as log:
         subprocess.run(  # noqa: S603  our own interpreter, as nobody's child
             ["/bin/sh", "-c", 'exec "$0" "$@" &', *command],
@@ -174,7 +178,6 @@ def _start(job: Job) -> None:
             stderr=log,
             start_new_session=True,
             check=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
 
 

@@ -31,6 +31,7 @@ from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
 from promptflow_lite.serving.page import Docs
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import send_json
+from promptflow_lite.serving.running import log
 
 __all__ = ["create_app"]
 
@@ -38,6 +39,7 @@ _JSON = "application/json"
 _FORM = "multipart/form-data"
 _CHUNK = 256 * 1024
 _LISTED = 100
+_LATER = (b"retry-after", b"60")
 _UNLOCKED = {"/health"}
 
 
@@ -159,8 +161,13 @@ class _Jobs:
         try:
             path, sent = await intake.receive_file(call, receive, home / "data", spec.jobs.max_upload_bytes)
             return await asyncio.to_thread(changes.ask, self._kept, deployment, path, name=name, shown=sent)
-        except BaseException:
+        except BaseException as error:
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+            if isinstance(error, OSError):
+                log.error("a file cannot be kept: %s", error)
+                raise Refusal(
+                    503, "no-room", "the file cannot be kept; come back later", headers=[_LATER]
+                ) from None
             raise
 
     async def _of_path(self, body: Any, spec: BatchEndpointSpec, deployment: BatchDeploymentSpec) -> Job:

@@ -175,7 +175,7 @@ def _refused(*codes: str) -> dict[str, Any]:
 
 def _bodies() -> dict[str, Any]:
     """The forms of data that is sent itself."""
-    file = {"type": "string", "format": "binary"}
+    file = {"type": "string", "minLength": 1, "description": "the rows, as a file or as text (JSON Lines)"}
     form = fields(["data"], data=file)
     rows = {**_STRING, "minLength": 1}
     return {"multipart/form-data": {"schema": form}, **{kind: {"schema": rows} for kind in KINDS}}

@@ -25,6 +25,8 @@ from promptflow_lite.serving.refusal import Refusal
 __all__ = ["Queue"]
 
 _LOOK_S = 0.25
+_PAUSE_S = 5.0
+"""After the disk has refused."""
 _TIDY_S = 3600.0
 _STOP_S = 15.0
 """What a job gets at the end of the service: lines in flight have 10 seconds."""
@@ -84,11 +86,15 @@ class Queue:
     async def keep(self) -> None:
         """Start what waits as room comes free; until it is cancelled."""
         while True:
-            await asyncio.to_thread(self._look)
-            self._start()
-            if time.monotonic() - self._tidied > _TIDY_S:
-                self._tidied = time.monotonic()
-                await asyncio.to_thread(self._tidy)
+            try:
+                await asyncio.to_thread(self._look)
+                self._start()
+                if time.monotonic() - self._tidied > _TIDY_S:
+                    self._tidied = time.monotonic()
+                    await asyncio.to_thread(self._tidy)
+            except OSError as error:  # a full disk shall not end the service
+                self._say(f"{error.filename or self._kept.folder}: {error.strerror}")
+                await asyncio.sleep(_PAUSE_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._changed.wait()

@@ -1,7 +1,7 @@
 """A job's process: it executes the run of one job, or goes on with it, and keeps what comes of it.
 
 The endpoint that is served starts it (`runs.spawned`), and it ends with that. Where none is served a command
-starts it alone: `python -m promptflow_lite.serving.batch.scoring FOLDER`.
+starts it, alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from promptflow_lite.serving.batch.job import Job, JobStatus
 from promptflow_lite.serving.deployment import flow_of
 from promptflow_lite.settings import settings
 
-__all__ = ["job_store", "main"]
+__all__ = ["alone", "job_store", "main"]
 
 _TELL_S = 0.5
 _OF_DATA = frozenset(
@@ -59,6 +59,11 @@ def main() -> None:
     """Execute a job for the endpoint that is served, and end with it."""
     attach().close()
     _execute(Path(sys.argv[4]))
+
+
+def alone() -> None:
+    """Execute a job for a command that has ended by now."""
+    _execute(Path(sys.argv[1]))
 
 
 def job_store() -> RunStore:
@@ -262,7 +267,3 @@ class _Scoring:
             return {"code": code, "message": "the deployment cannot run it; its owner's log says why"}
         asked = self._job.asked
         return {"code": code, "message": message.replace(asked["data"], asked["shown"])}
-
-
-if __name__ == "__main__":
-    _execute(Path(sys.argv[1]).absolute())

@@ -84,7 +84,7 @@ class BatchDesk(Desk):
         assert response.status == 200, text
         return dict(json.loads(text)["properties"])
 
-    def until(self, name: str, *statuses: str, seconds: float = 40) -> dict[str, Any]:
+    def until(self, name: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
         """The job, once it is in one of the states."""
         end = time.monotonic() + seconds
         while (found := self.job(name))["status"] not in statuses:
