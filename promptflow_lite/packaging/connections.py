@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from promptflow_lite.connections.files import Body
@@ -61,6 +62,7 @@ def needed(
             if isinstance(node.settings, Prompt) and isinstance(node.settings.configuration, Mapping):
                 for variable, key in _variables(node.settings.configuration):
                     found.variables[variable] = f"{key} of the model that {flow.name!r} names"
+                found.notes.extend(_written_out(flow, node.settings.configuration))
     if None in names:
         chosen, why = default_connection(connections)
         names[chosen.name or _LOCAL] = None
@@ -113,6 +115,16 @@ def _variables(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _variables(value)
         elif isinstance(value, str):
             yield from ((name, key) for name in _VARIABLE.findall(value))
+
+
+def _written_out(flow: Flow, configuration: Mapping[str, Any]) -> Iterator[str]:
+    """What a flow's own file says of secrets that stand in it as they are: it goes along as it is."""
+    for key, value in configuration.items():
+        if key.endswith("_key") and isinstance(value, str) and value and not _VARIABLE.search(value):
+            yield (
+                f"{Path(flow.document.file).name} holds the {key} itself, for all who have the package: "
+                f"write ${{env:NAME}} instead, or name a connection"
+            )
 
 
 def _named(

@@ -264,6 +264,21 @@ def test_what_cannot_be_deployed_is_told_and_changes_nothing(tmp_path: Path, sto
     assert json.loads(pf("deployment", "list", "-e", "my-endpoint", "-o", "json")) == []
 
 
+def test_a_model_that_points_out_of_its_folder_is_not_deployed(model: Path, tmp_path: Path) -> None:
+    from promptflow_lite.integrations.mlflow_model.fetch import source_of
+
+    outside = echo(tmp_path / "outside") / "flow.dag.yaml"
+    copied = tmp_path / "model"
+    shutil.copytree(model, copied)
+    text = (copied / "MLmodel").read_text(encoding="utf-8")
+    assert source_of(copied, "models:/a/1").endswith("flow.dag.yaml")
+    for lie in (str(outside), "../outside/flow.dag.yaml", "nothing.yaml"):
+        said = text.replace("artifacts/flow/flows/many/flow.dag.yaml", lie)
+        (copied / "MLmodel").write_text(said, encoding="utf-8")
+        with pytest.raises(UserError, match="holds no flow"):
+            source_of(copied, "models:/a/1")
+
+
 def test_a_registry_that_is_away_is_told(
     tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,6 +179,29 @@ def test_a_connection_that_is_not_here_is_told_not_invented(
     assert "MY_AZURE_API_KEY=\n" in (out / ".env.example").read_text(encoding="utf-8")
 
 
+def test_a_key_in_a_prompty_is_told_and_its_variables_are_listed(
+    tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    front = (
+        "model:\n  api: chat\n  configuration:\n    type: azure_openai\n    azure_deployment: gpt\n"
+        "    azure_endpoint: ${env:THEIR_ENDPOINT}\n    api_key: KEY\n"
+    )
+    file = tmp_path / "flow" / "ask.prompty"
+    file.parent.mkdir()
+    file.write_text(f"---\n{front.replace('KEY', SECRET)}---\nuser:\nhello\n", encoding="utf-8")
+    out = build(file, tmp_path / "dist", wheel)
+    said = capsys.readouterr().err
+    assert "ask.prompty holds the api_key itself" in said and SECRET not in said
+    assert "THEIR_ENDPOINT=\n" in (out / ".env.example").read_text(encoding="utf-8")
+    (command,) = [json.loads(text) for word, text in instructions(out / "Dockerfile") if word == "CMD"]
+    assert command[command.index("--source") + 1] == "flows/flow/ask.prompty"
+    assert "xllamacpp" not in packages(out)  # it says itself where its model is
+    file.write_text(f"---\n{front.replace('KEY', '${env:THEIR_KEY}')}---\nuser:\nhello\n", encoding="utf-8")
+    build(file, out, wheel)
+    assert "holds the api_key" not in capsys.readouterr().err
+    assert "THEIR_KEY=\n" in (out / ".env.example").read_text(encoding="utf-8")
+
+
 def test_includes_stand_where_the_flow_finds_them(tmp_path: Path, wheel: Path) -> None:
     write(tmp_path / "code" / "shared", words__py="WORD = 'hello'\n")
     flow = echo(tmp_path / "code" / "flow")

@@ -18,7 +18,7 @@ from promptflow_lite.serving.models import Fetched
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "source_of"]
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _LOGGED = re.compile(r"models:/m-[0-9a-f]+|runs:/[^/]+/.+")
@@ -98,14 +98,18 @@ def _downloaded(store: Store, uri: str, into: Path) -> str:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise _missing(store, uri) from error
-        source = _source(local, uri)
+        source = source_of(local, uri)
         shutil.copytree(local, into)
     into.chmod(0o700)
     return os.fspath(into / source)
 
 
-def _source(model: Path, uri: str) -> str:
-    """Where in the model its flow is; what MLmodel says is a stranger's, and stays inside the folder."""
+def source_of(model: Path, uri: str) -> str:
+    """Where in a model's folder its flow is; what its MLmodel says is a stranger's, and stays inside.
+
+    Raises:
+        UserError: there is none (`no-flow`).
+    """
     from mlflow.models import Model
 
     metadata: Any = Model.load(os.fspath(model)).metadata or {}
