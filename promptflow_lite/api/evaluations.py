@@ -106,7 +106,7 @@ def evaluate(
         produced = set(load_flow(flow_path(target)).outputs)
         if base.status is not Status.Completed or not base.lines.completed:
             return Evaluation({}, _joined(base, {}), runs)
-        if any(TURNS in (detail["outputs"] or {}) for detail in base.details):
+        if TURNS not in produced and any(TURNS in (detail["outputs"] or {}) for detail in base.details):
             produced -= PARTS.keys()  # each turn has its own
     scores: dict[str, FinishedRun] = {}
     for name, path in paths.items():

@@ -414,3 +414,16 @@ def test_an_estimate_counts_the_calls_of_every_turn_and_the_answers_that_they_he
     assert (total.calls.low, total.calls.high) == (4, 4)
     # The second turn of a line hears one answer, the third two: of up to 256 tokens each.
     assert total.prompt_tokens.high == total.prompt_tokens.low + 3 * 256
+
+
+def test_a_flow_with_an_output_of_that_name_is_scored_as_before(tmp_path: Path, judge: Path) -> None:
+    dag = TALK.replace(
+        "  heard:",
+        "  turns: {type: int, reference: 7}\n  answer: {reference: '${answer.output.reply}'}\n  heard:",
+    )
+    flow = write(tmp_path / "own", dag=dag, answer__py=ANSWER)
+    rows = [{"said": "a", "ground_truth": "plain a"}]
+    assert pf.evaluate(rows, {"judge": judge}, target=flow).metrics["judge.right"] == 1
+    with pytest.raises(InputError) as caught:
+        pf.run(flow, [{"turns": ["a"]}])
+    assert caught.value.code == "bad-turns"
