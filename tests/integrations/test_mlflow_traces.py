@@ -331,3 +331,20 @@ def test_a_store_of_files_keeps_traces_too(work: Work, monkeypatch: pytest.Monke
     assert not work.said
     assert [span.name for span in traces["0"].data.spans] == ["shout", "shout"]
     assert given(traces["0"]) == [("score/right", 1)]
+
+
+def test_a_sweep_is_a_parent_and_its_runs_are_children(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = shout_flow(work.folder / "shout")
+    data = write_rows(work.folder / "data.jsonl", [{"text": "a"}])
+    monkeypatch.setenv("PF_HOME", str(work.folder))
+    settings.cache_clear()
+    asked = ["run", "create", "--flow", str(flow), "--data", str(data), "--name", "s"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*asked, "--matrix", "shout.times=1,3"])
+    sweep, *children = (work.store.load(name) for name in ("s", *work.store.load("s").children))
+    found = [work.client.get_run(run.tracking["mlflow_run_id"]).data for run in children]
+    assert {one.tags["mlflow.parentRunId"] for one in found} == {sweep.tracking["mlflow_run_id"]}
+    assert [one.params["choice.shout.times"] for one in found] == ["1", "3"]
+    parent = work.client.get_run(sweep.tracking["mlflow_run_id"]).data
+    assert parent.params["matrix.shout.times"] == '["1", "3"]'
+    assert [work.traces(run)["0"].info.response_preview for run in children] == ["A", "AAA"]
