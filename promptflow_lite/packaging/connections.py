@@ -10,7 +10,7 @@ from typing import Any
 
 from promptflow_lite.connections.files import Body
 from promptflow_lite.connections.kinds import KINDS
-from promptflow_lite.connections.store import Connections, default_connection
+from promptflow_lite.connections.store import AZURE_NAME, OPENAI_NAME, Connections, default_connection
 from promptflow_lite.errors import ConnectionNotFound
 from promptflow_lite.flow.prompty import Prompt
 from promptflow_lite.flow.spec import Flow, Node
@@ -20,6 +20,11 @@ __all__ = ["Needed", "needed"]
 _VARIABLE = re.compile(r"\$\{env:([^}]*)\}")
 _FIELD = re.compile(r"\$\{([^.{}]+)\.([^{}]+)\}")
 _LOCAL = "local"
+_USUAL = {
+    OPENAI_NAME: ("OPENAI_API_KEY",),
+    AZURE_NAME: ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
+}
+"""The variables that make a connection of these names wherever they are set (`connections.store`)."""
 _NO_ADDRESS = ("type", "name", "connection", "model", "azure_deployment")
 """What a prompty's configuration may say without saying where the model is (`tools.configured`)."""
 
@@ -77,11 +82,10 @@ def _add(found: Needed, name: str, connections: Connections) -> None:
     try:
         body, where = connections.describe(name)
     except ConnectionNotFound:
-        key = re.sub(r"[^A-Z0-9]", "_", f"{name}_API_KEY".upper())
-        found.variables[key] = f"api_key of the connection {name!r}"
-        found.notes.append(
-            f"no connection {name!r} is kept here: set {key}, and {name}'s other fields, there"
-        )
+        usual = _USUAL.get(name, (re.sub(r"[^A-Z0-9]", "_", f"{name}_API_KEY".upper()),))
+        found.variables.update({variable: f"of the connection {name!r}" for variable in usual})
+        more = "" if name in _USUAL else f", and {name}'s other fields,"
+        found.notes.append(f"no connection {name!r} is kept here: set {', '.join(usual)}{more} there")
         return
     if body.get("auth_mode") == "meid_token":
         found.is_entra = True

@@ -177,6 +177,9 @@ def test_a_connection_that_is_not_here_is_told_not_invented(
     out = build(flow, tmp_path / "dist", wheel)
     assert "no connection 'my_azure' is kept here: set MY_AZURE_API_KEY" in capsys.readouterr().err
     assert "MY_AZURE_API_KEY=\n" in (out / ".env.example").read_text(encoding="utf-8")
+    write(flow, dag=dag.replace("my_azure", "open_ai_connection"))
+    build(flow, out, wheel)
+    assert "\nOPENAI_API_KEY=\n" in (out / ".env.example").read_text(encoding="utf-8")
 
 
 def test_a_key_in_a_prompty_is_told_and_its_variables_are_listed(
