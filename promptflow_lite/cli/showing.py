@@ -20,6 +20,7 @@ from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import dumps, key_text, loads
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import JOURNAL, RunStore
+from promptflow_lite.settings import settings
 
 __all__ = [
     "COLUMNS",
@@ -148,7 +149,9 @@ def _tokens(run: Run) -> str:
         parts.append(f"{cached:,} of the prompts kept by the provider")
     told = f"{usage['total_tokens']:,} in {usage['calls']:,} model calls ({', '.join(parts)})"
     reused = usage.get("reused")
-    return f"{told}; {reused:,} answers from the cache" if reused else told
+    is_shared = run.cache is None and (run.children or run.parent) and not settings().caching
+    where = "asked for by another run of the sweep" if is_shared else "from the cache"
+    return f"{told}; {reused:,} answers {where}" if reused else told
 
 
 def dollars(amount: float) -> str:

@@ -199,13 +199,19 @@ def test_there_is_a_run_for_every_combination_under_one_parent(
 
 
 def test_what_nodes_upstream_were_asked_is_asked_once_for_each_line(
-    asked: list[str], server: ModelServer, shown: Callable[..., Any]
+    asked: list[str],
+    server: ModelServer,
+    shown: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = shown(*asked, "--matrix", "answer=*", "polish=none,loud")
     # Two of the six lines ask the same: each line is asked for by itself, as in a run of its own.
     assert _prompts(server) == {"sort": LINES, "short": LINES, "long": LINES}
     assert found["usage"]["calls"] == 3 * LINES
     assert found["usage"]["reused"] == 3 * LINES + 2 * LINES
+    capsys.readouterr()
+    assert pf("run", "show", "s", "--output", "table") == 0
+    assert "30 answers asked for by another run of the sweep" in capsys.readouterr().out
 
 
 def test_a_node_that_is_varied_is_asked_in_each_run_though_it_asks_the_same(
