@@ -83,7 +83,7 @@ def _add(found: Needed, name: str, connections: Connections) -> None:
         body, where = connections.describe(name)
     except ConnectionNotFound:
         usual = _USUAL.get(name, (re.sub(r"[^A-Z0-9]", "_", f"{name}_API_KEY".upper()),))
-        found.variables.update({variable: f"of the connection {name!r}" for variable in usual})
+        found.variables.update(dict.fromkeys(usual, f"of the connection {name!r}"))
         more = "" if name in _USUAL else f", and {name}'s other fields,"
         found.notes.append(f"no connection {name!r} is kept here: set {', '.join(usual)}{more} there")
         return
