@@ -184,6 +184,7 @@ class _Jobs:
                 shown=wanted.uri,
                 literals=wanted.literals,
                 about=wanted.about,
+                folders=spec.data_folders,
             )
         except UserError as error:
             raise Refusal(400, error.code or "wrong-input", error.message, param="InputData") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,7 @@ def ask(
     shown: str | None = None,
     literals: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
+    folders: Sequence[str] = (),
 ) -> Job:
     """A job over the data; it begins when the endpoint has room.
 
@@ -168,6 +169,7 @@ def ask(
         shown: what the sender calls the data.
         literals: inputs that are the same for all rows.
         about: `display_name`, `description`, `tags`, for people.
+        folders: those that a stranger's path must lie in; none for the owner's.
 
     Raises:
         InputError: a literal is no input of the flow, or would be read as a reference.
@@ -190,6 +192,7 @@ def ask(
         shown=shown or str(data),
         literals=given,
         about=about or {},
+        folders=folders,
     )
 
 

@@ -17,7 +17,7 @@ from promptflow_lite.serving.batch.form import FIELD_BYTES, Form, new_file, too_
 from promptflow_lite.serving.call import Call, Receive
 from promptflow_lite.serving.refusal import Refusal
 
-__all__ = ["KINDS", "path_of", "receive_file"]
+__all__ = ["KINDS", "is_still_inside", "path_of", "receive_file"]
 
 KINDS = {
     "application/jsonl": ".jsonl",
@@ -58,11 +58,24 @@ def path_of(uri: Any, folders: Iterable[str], *, is_folder: bool) -> Path:
     if is_folder != found.is_dir():
         expected = "a folder" if is_folder else "a file"
         raise Refusal(404, "data-not-found", f"Uri: expected {expected}")
-    for at, inside in enumerate(found.rglob("*") if is_folder else [found]):
+    _check(found, roots)
+    return found
+
+
+def is_still_inside(path: Path, folders: Iterable[str]) -> bool:
+    """Whether what `path_of` gave a while ago still lies in the folders: others may write there."""
+    try:
+        _check(path, [Path(folder) for folder in folders])
+    except Refusal:
+        return False
+    return True
+
+
+def _check(path: Path, roots: list[Path]) -> None:
+    for at, inside in enumerate(path.rglob("*") if path.is_dir() else [path]):
         if at > _MOST_FILES:
             raise Refusal(400, "too-many-files", f"a folder may hold {_MOST_FILES:,} files")
         _check_inside(inside, roots)
-    return found
 
 
 def _path_text(uri: Any) -> str:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from enum import StrEnum
@@ -152,6 +152,7 @@ def create(
     shown: str,
     literals: Mapping[str, Any],
     about: Mapping[str, Any],
+    folders: Sequence[str] = (),
 ) -> Job:
     """A new job, to be started by whoever sees it.
 
@@ -164,6 +165,7 @@ def create(
         shown: what its sender calls it.
         literals: inputs that are the same for all rows.
         about: `display_name`, `description`, `tags`, for people.
+        folders: those that a stranger's path must lie in; none for the owner's.
 
     Raises:
         InputError: the name is none, or taken (code `job-exists`).
@@ -180,6 +182,7 @@ def create(
         "shown": shown,
         "literals": dict(literals),
         "about": dict(about),
+        "folders": list(folders),
         "created": time.time(),
     }
     DISK.write_file(folder / "job.json", [pretty(body)])

@@ -30,7 +30,7 @@ from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import JOURNAL, RunStore
 from promptflow_lite.serving import log as serving_log
-from promptflow_lite.serving.batch import predictions
+from promptflow_lite.serving.batch import intake, predictions
 from promptflow_lite.serving.batch.job import Job, JobStatus
 from promptflow_lite.serving.deployment import flow_of
 from promptflow_lite.settings import settings
@@ -125,6 +125,9 @@ class _Scoring:
     async def _run(self) -> Run:
         """The run of the job, begun or gone on with; failed rows are run again as often as they may."""
         name, retries = self._job.name, self._deployment.settings.retry_settings.max_retries
+        folders, data = self._job.asked["folders"], self._job.asked["data"]
+        if folders and not intake.is_still_inside(Path(data), folders):
+            raise UserError(f"{data}: it does not lie there any more", code="data-not-found")
         if name in self._store.names():
             run = await self._resume(name)
         else:

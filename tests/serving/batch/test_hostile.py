@@ -110,6 +110,19 @@ def test_a_folder_with_a_link_out_of_it_is_refused(desk: BatchDesk) -> None:
     assert _refused(desk, by_path("part")) == (404, "data-not-found")
 
 
+def test_a_file_that_becomes_a_link_while_its_job_waits_is_not_read(desk: BatchDesk) -> None:
+    file = desk.folder / "incoming" / "changing.jsonl"
+    file.write_bytes(rows("inside"))
+    before = [desk.ask_for(rows("a")) for _ in range(2)]
+    name = desk.ask_for(by_path("changing.jsonl"))
+    file.unlink()
+    file.symlink_to(desk.folder / "outside.jsonl")
+    job = desk.over(name)
+    assert (job["status"], job["error"]["code"]) == ("Failed", "data-not-found")
+    assert job["error"]["message"].startswith("changing.jsonl: ")
+    assert [desk.over(other)["status"] for other in before] == ["Completed", "Completed"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
