@@ -332,6 +332,21 @@ def test_more_jobs_than_may_wait_are_told_to_come_back(desk: BatchDesk, tmp_path
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=16")
 
 
+def test_what_ended_long_ago_is_removed_with_its_run(desk: BatchDesk) -> None:
+    name = desk.ask_for(rows("a"))
+    desk.over(name)
+    run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=0.00001")
+    time.sleep(1)
+    desk.stop()
+    desk.start()
+    end = time.monotonic() + 20
+    while desk.call("GET", f"/jobs/{name}")[0].status != 404:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=30")
+    assert not (desk.folder / "home/runs" / name).exists()
+
+
 def test_deployments_are_changed_shown_and_deleted(desk: BatchDesk, tmp_path: Path) -> None:
     at = ("--endpoint-name", "my-endpoint")
     run("batch-deployment", "update", "-n", "green", *at, "--set", "settings.mini_batch_size=3")
