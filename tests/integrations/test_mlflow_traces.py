@@ -251,7 +251,7 @@ def test_a_confusion_matrix_is_a_table_and_a_picture(work: Work) -> None:
     assert work.traces(base)["3"].info.assessments[0].rationale == "wrong"
     report = work.artifact(run_id, "report.html").read_text()
     assert "kinds" in report
-    assert "classification" in report
+    assert "graded" in report
 
 
 def test_a_gate_s_verdict_is_told_now_or_later(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,3 +348,29 @@ def test_a_sweep_is_a_parent_and_its_runs_are_children(work: Work, monkeypatch: 
     parent = work.client.get_run(sweep.tracking["mlflow_run_id"]).data
     assert parent.params["matrix.shout.times"] == '["1", "3"]'
     assert [work.traces(run)["0"].info.response_preview for run in children] == ["A", "AAA"]
+
+
+def test_sync_tells_every_run_that_was_not_told(
+    work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PF_HOME", str(work.folder))
+    settings.cache_clear()
+    flow = shout_flow(work.folder / "shout")
+    data = write_rows(work.folder / "data.jsonl", [{"text": "a"}])
+    for name in ("one", "two"):
+        work.run(Run(name=name, flow=str(flow), data=str(data)))
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "sync"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit, match="1"):
+        main(["run", "sync", "--all"])
+    assert work.store.load("one").tracking == {}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", work.uri)
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "sync", "--all", "--output", "json"])
+    assert [run["name"] for run in json.loads(capsys.readouterr().out)] == ["one", "two"]
+    assert all(set(work.traces(work.store.load(name))) == {"0"} for name in ("one", "two"))
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "sync", "--all"])
+    assert "every Completed run" in capsys.readouterr().err
