@@ -123,6 +123,7 @@ def _run(flow: Path, data: Path, home: Path, workers: int | None) -> Taken:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
+        start_new_session=True,  # as workers have: a busy Linux shares its time among sessions
         env={**os.environ, "PF_HOME": str(home)},
     )
     _, status, usage = os.wait4(process.pid, 0)
@@ -156,6 +157,7 @@ def _plain(flow: Path, lines: int, count: int) -> float:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         for share in shares
     ]
