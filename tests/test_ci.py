@@ -174,7 +174,6 @@ def test_a_prompt_that_is_as_good_passes(repository: Path, server: ModelServer) 
         "grade no worse than the baseline by 0.1",
         "accuracy at least 0.5",
         "failure_rate at most 0.02",
-        "total_tokens no worse than the baseline by 100",  # four more, surely, and within the margin
     ]
     assert not [*job.gate.iter("failure"), *job.gate.iter("skipped")]
     assert "| grade |" in job.summary
