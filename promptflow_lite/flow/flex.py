@@ -17,7 +17,8 @@ from promptflow_lite.errors import Diagnostic, FlowError, near_miss
 from promptflow_lite.flow.entry import Entry, Signature, read_entry
 from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.includes import locate
-from promptflow_lite.flow.parse import Complaints, Kind
+from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, MAPPING, TEXT, TEXTS, Kind, one_of
+from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import Document, KeyPath, read_text
 from promptflow_lite.flow.spec import Flow, FlowInput, FlowOutput, Node, Source
@@ -31,45 +32,29 @@ AGGREGATION = "__aggregate__"
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _VALUES = ("string", "int", "double", "bool", "list", "object")
 
-_ANY = Kind("anything", lambda value: True)
-_TEXT = Kind("a string", lambda value: isinstance(value, str))
-_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 _SAMPLE = Kind("a mapping with inputs and init, or ${file:...}", lambda value: isinstance(value, dict | str))
-_TEXTS = Kind(
-    "a list of strings", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)
-)
-_KINDS = ("standard", "chat", "evaluation")
 
 _FLOW = {
-    "$schema": _ANY,
-    "id": _ANY,
-    "version": _ANY,
-    "name": _TEXT,
-    "display_name": _TEXT,
-    "description": _TEXT,
-    "type": Kind(f"one of {', '.join(_KINDS)}", lambda value: value in _KINDS, _KINDS),
-    "language": _TEXT,
-    "entry": _TEXT,
-    "code": _TEXT,
-    "inputs": _MAPPING,
-    "outputs": _MAPPING,
-    "init": _MAPPING,
+    "$schema": ANY,
+    "id": ANY,
+    "version": ANY,
+    "name": TEXT,
+    "display_name": TEXT,
+    "description": TEXT,
+    "type": one_of("standard", "chat", "evaluation"),
+    "language": TEXT,
+    "entry": TEXT,
+    "code": TEXT,
+    "inputs": MAPPING,
+    "outputs": MAPPING,
+    "init": MAPPING,
     "sample": _SAMPLE,
-    "environment": _MAPPING,
-    "environment_variables": _MAPPING,
-    "additional_includes": _TEXTS,
-    "tags": _MAPPING,
+    "environment": MAPPING,
+    "environment_variables": MAPPING,
+    "additional_includes": TEXTS,
+    "tags": MAPPING,
 }
-_PORT = {
-    "type": _TEXT,
-    "default": _ANY,
-    "description": _TEXT,
-    "is_chat_input": _FLAG,
-    "is_chat_history": _FLAG,
-    "is_chat_output": _FLAG,
-    "enum": Kind("a list", lambda value: isinstance(value, list)),
-}
+_PORT = {**INPUT, "is_chat_output": FLAG}
 
 
 def flow_of_entry(document: Document, folder: Path, default_name: str) -> tuple[Flow, list[Diagnostic]]:
@@ -88,7 +73,7 @@ def flow_of_entry(document: Document, folder: Path, default_name: str) -> tuple[
         if not home.is_dir():
             complaints.add("source-not-found", f"there is no folder {data['code']!r}", ("code",))
     sample = with_files(data.get("sample"), folder, ("sample",), complaints.add)
-    sample = complaints.fields(sample, {"inputs": _MAPPING, "init": _MAPPING}, ("sample",), "a sample")
+    sample = complaints.fields(sample, {"inputs": MAPPING, "init": MAPPING}, ("sample",), "a sample")
     flow = Flow(
         name=data.get("name") or default_name,
         display_name=data.get("display_name"),

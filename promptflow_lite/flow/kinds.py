@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ANY", "FLAG", "INPUT", "LIST", "MAPPING", "TEXT", "Kind", "one_of"]
+__all__ = ["ANY", "FLAG", "INPUT", "LIST", "MAPPING", "TEXT", "TEXTS", "Kind", "one_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ TEXT = Kind("a string", lambda value: isinstance(value, str))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
+TEXTS = Kind(
+    "a list of strings", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)
+)
 
 INPUT = {
     "type": TEXT,
@@ -37,4 +40,4 @@ INPUT = {
     "is_chat_history": FLAG,
     "enum": LIST,
 }
-"""The keys of an input, in a flow file and in the front matter of a .prompty."""
+"""The keys of an input, in a flow file, a flex file and in the front matter of a .prompty."""

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from promptflow_lite.errors import Diagnostic, near_miss
 from promptflow_lite.flow.environment import is_forbidden, text_of
-from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, LIST, MAPPING, TEXT, Kind, one_of
+from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, LIST, MAPPING, TEXT, TEXTS, Kind, one_of
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import Document, KeyPath
 from promptflow_lite.flow.spec import (
@@ -32,9 +32,6 @@ _REFUSED_NODE_TYPES = {"csharp": "C#", "action": "action"}
 
 
 _SCALAR = Kind("a string", lambda value: isinstance(value, str | int | float) and not isinstance(value, bool))
-_TEXTS = Kind(
-    "a list of strings", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)
-)
 _SECONDS = Kind(
     "a positive number of seconds",
     lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf,
@@ -57,7 +54,7 @@ _FLOW = {
     "node_variants": MAPPING,
     "environment": MAPPING,
     "environment_variables": MAPPING,
-    "additional_includes": _TEXTS,
+    "additional_includes": TEXTS,
     "message_format": one_of("basic", "openai-vision"),
     "tags": MAPPING,
 }
