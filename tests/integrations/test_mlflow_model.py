@@ -13,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,14 @@ def model(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of a registry of this test's own, which the commands find by `MLFLOW_TRACKING_URI`."""
     import mlflow
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    yield mlflow.MlflowClient(tracking_uri=uri)
-    mlflow.set_tracking_uri("")
+    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def build(flow: Path, wheel: Path, *args: object) -> str:
@@ -258,7 +256,6 @@ def test_what_cannot_be_deployed_is_told_and_changes_nothing(tmp_path: Path, sto
     assert "there is no such model in MLflow" in refused("models:/nobody/1")
     assert "is no address of a model" in refused("models:/nobody")
     assert "expected the address of a model in MLflow" in refused("azureml:nobody:1")
-    mlflow.set_tracking_uri(store.tracking_uri)
     other = mlflow.pyfunc.log_model(name="other", python_model=_echo, pip_requirements=[])
     assert "is a model, and holds no flow" in refused(other.model_uri)
     assert json.loads(pf("deployment", "list", "-e", "my-endpoint", "-o", "json")) == []

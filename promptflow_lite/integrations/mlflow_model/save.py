@@ -196,18 +196,19 @@ def _logged_model(store: Store, flow: Flow) -> tuple[str, str]:
 
 def _register(store: Store, asked: Asked, model_id: str) -> str:
     """The address of the new version."""
-    import mlflow
+    from mlflow.exceptions import MlflowException
 
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(store.uri)
+    name = str(asked.register)
     try:
-        found = mlflow.register_model(f"models:/{model_id}", str(asked.register))
-    finally:
-        mlflow.set_tracking_uri(before[0])
+        store.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found = store.client.create_model_version(name, f"models:/{model_id}", model_id=model_id)
     if asked.alias is not None:
-        store.client.set_registered_model_alias(found.name, asked.alias, found.version)
-        return f"models:/{found.name}@{asked.alias}"
-    return f"models:/{found.name}/{found.version}"
+        store.client.set_registered_model_alias(name, asked.alias, found.version)
+        return f"models:/{name}@{asked.alias}"
+    return f"models:/{name}/{found.version}"
 
 
 @contextmanager
