@@ -7,6 +7,7 @@ spans and these are one trace.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import random
@@ -121,7 +122,7 @@ class ServedTraces:
             self._tell_opinions()
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if not self._pause:
-                _log.warning("MLflow is not told of requests: %s", _reason(error))
+                _log.warning("MLflow is not told of requests, and tried again: %s", _reason(error))
             self._pause = min(_LONGEST_PAUSE_S, 2 * self._pause or 1.0)
             self._not_before = time.monotonic() + self._pause
         else:
@@ -256,9 +257,10 @@ def _trace_of(seen: Seen, experiment: str, text: Callable[[Any], str]) -> tuple[
 
 
 def _identity(seen: Seen) -> tuple[int, int | None]:
-    """The id of the trace, and of the caller's span in it."""
+    """The id of the trace, the same when it is told again, and of the caller's span in it."""
     if seen.traceparent is None:
-        return random.getrandbits(128) or 1, None
+        told = f"{seen.endpoint}\n{seen.request_id}\n{seen.time!r}".encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:16], "big"), None
     _, trace, span, _ = seen.traceparent.split("-")
     return int(trace, 16), int(span, 16)
 
@@ -320,5 +322,10 @@ def _assessments_of(line: Mapping[str, Any], clean: Callable[[str], str]) -> lis
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """What matters of an error of MLflow's, which quotes those of three packages below it."""
+    text = str(error)
+    system = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+    if system:
+        return system[1]
+    lines = text.strip().splitlines() or [type(error).__name__]
     return re.sub(r"(?<=://)[^/@\s]*@", "", lines[0])[:300]
