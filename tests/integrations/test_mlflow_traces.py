@@ -60,6 +60,33 @@ def tidy(text: str) -> str:
 """
 
 
+JUDGE = """\
+type: evaluation
+inputs:
+  answer: {type: string}
+outputs:
+  score: {type: int, reference: "${read.output.score}"}
+  reason: {type: string, reference: "${read.output.reason}"}
+nodes:
+- name: ask
+  type: llm
+  source: {type: code, path: ask.jinja2}
+  connection: open
+  api: chat
+  inputs: {model: gpt-4o-mini, answer: "${inputs.answer}"}
+- name: read
+  type: python
+  source: {type: code, path: read.py}
+  inputs: {text: "${ask.output}"}
+"""
+READ = """\
+from promptflow_lite import tool
+
+
+@tool
+def read(text: str) -> dict:
+    return {"score": 4, "reason": text}
+"""
 KIND = """\
 inputs:
   given: {type: string}
@@ -217,6 +244,41 @@ def test_scores_are_assessments_on_the_traces_of_the_run_that_was_scored(work: W
     assert assessment.run_id == score.tracking["mlflow_run_id"]
     linked = work.traces(score)
     assert {trace.info.trace_id for trace in linked.values()} == {t.info.trace_id for t in traces.values()}
+
+
+def test_a_judge_gives_its_reason_and_leaves_a_trace_that_is_no_line_of_a_run(work: Work) -> None:
+    base = shouted(work, "a")
+    flow = work.folder / "judge"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(JUDGE)
+    (flow / "ask.jinja2").write_text("user:\nRate {{answer}}\n")
+    (flow / "read.py").write_text(READ)
+    mapping = {"answer": "${run.outputs.shout}"}
+    with ModelServer("because") as server:
+        connection = OpenAIConnection(name="open", api_key=SECRET, base_url=server.url)
+        asked = Run(name="judged", flow=str(flow), run="base", column_mapping=mapping)
+        run = work.tell(work.tell(work.run(asked, connection)))
+    (assessment,) = work.traces(base)["0"].info.assessments
+    assert (assessment.name, assessment.rationale) == ("judge/score", "because")
+    assert assessment.source.source_type == "LLM_JUDGE"
+    lines = work.traces(run)
+    assert lines["0"].info.tags["promptflow_lite.run"] == "base"
+    assert assessment.metadata is not None
+    judging = work.client.get_trace(assessment.metadata["mlflow.assessment.scorerTraceId"])
+    assert judging.info.tags["mlflow.trace.sourceScorer"] == "judge"
+    assert "mlflow.sourceRun" not in judging.info.trace_metadata
+    assert [span.name for span in judging.data.spans] == ["judge", "ask", "read"]
+
+
+def test_what_a_person_said_is_theirs(work: Work) -> None:
+    base = shouted(work, "a")
+    mapping = {"answer": "${run.outputs.shout}", "truth": "${data.text}"}
+    flow = str(score_flow(work.folder / "score"))
+    work.tell(
+        work.run(Run(name="ann", flow=flow, run="base", column_mapping=mapping, tags={"scored_by": "ann"}))
+    )
+    (assessment,) = work.traces(base)["0"].info.assessments
+    assert (assessment.source.source_type, assessment.source.source_id) == ("HUMAN", "ann")
 
 
 def test_an_evaluation_has_each_metric_by_its_aggregations(work: Work) -> None:

@@ -29,6 +29,8 @@ _LINKS = 100
 """Traces that one call links to a run."""
 _SOURCE_RUN = "mlflow.assessment.sourceRunId"
 _SCORER_TRACE = "mlflow.assessment.scorerTraceId"
+_PERSON_TAG = "scored_by"
+"""A tag of ours, of an evaluation that only passes on what somebody said: the name of that person."""
 _STARTED = "promptflow_lite.started"
 """When the evaluation of the line began: another value is another try."""
 
@@ -50,7 +52,8 @@ class Scores:
         self._run_id = run_id
         self._run = run
         self._records = records
-        self._kind = "LLM_JUDGE" if asks_models(records) else "CODE"
+        self._person = run.tags.get(_PERSON_TAG)
+        self._kind = "HUMAN" if self._person else "LLM_JUDGE" if asks_models(records) else "CODE"
 
     def tell(self, base: Run, base_id: str, *, scorer_traces: Mapping[str, str], emit: RunEmit) -> None:
         """Attach the scores that are missing; take back those of lines that were scored again.
@@ -108,7 +111,7 @@ class Scores:
 
         name = flow_name(self._run)
         told: dict[str, Any] = {
-            "source": AssessmentSource(source_type=self._kind, source_id=name),
+            "source": AssessmentSource(source_type=self._kind, source_id=self._person or name),
             "metadata": dict(metadata),
             "create_time_ms": round((record["started"] + record["seconds"]) * 1000),
         }
