@@ -129,7 +129,6 @@ class ServedTraces:
             self._pause = 0.0
 
     def _tell_traces(self) -> None:
-        from mlflow.exceptions import RestException
         from mlflow.tracing.client import TracingClient
 
         client = TracingClient(self._uri)
@@ -138,14 +137,12 @@ class ServedTraces:
             group = [self._waiting[at] for at in range(min(_GROUP, len(self._waiting)))]
             made = [_trace_of(seen, experiment, self._text) for seen in group]
             for seen, (info, _) in zip(group, made, strict=True):
-                try:
-                    client.start_trace(info)
-                except RestException as error:
-                    if error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]  # mlflow's
-                        raise
+                if not _taken(client.start_trace, info):
                     # The caller's trace has another request of ours, or was begun by the caller.
-                    client.set_trace_tag(info.trace_id, f"{_REQUEST_TAG}{seen.request_id}", "yes")
-            client.log_spans(experiment, [span for _, spans in made for span in spans])
+                    _taken(client.set_trace_tag, info.trace_id, f"{_REQUEST_TAG}{seen.request_id}", "yes")
+            if not _taken(client.log_spans, experiment, [span for _, spans in made for span in spans]):
+                for seen in group:
+                    self._lost(seen)
             for _ in group:
                 self._waiting.popleft()
 
@@ -203,6 +200,23 @@ class ServedTraces:
     def _clean(self, text: str) -> str:
         """Text without secrets."""
         return scrub(self._redact(text.encode("utf-8", "replace")))[0].decode()
+
+
+def _taken(tell: Callable[..., object], *told: Any) -> bool:
+    """Whether the server took what it was told; one that is away, or broken, raises."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    try:
+        tell(*told)
+    except RestException as error:
+        if error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]  # mlflow's
+            raise
+        return False
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            raise
+        return False
+    return True
 
 
 def _trace_of(seen: Seen, experiment: str, text: Callable[[Any], str]) -> tuple[TraceInfo, list[Span]]:

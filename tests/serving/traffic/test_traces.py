@@ -76,6 +76,22 @@ def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_two_requests_of_one_callers_trace_are_told_both(echo: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with Served(echo, mlflow=uri) as server:
+        server.score({"text": "one"}, x_request_id="first", traceparent=PARENT)
+        until(lambda: len(traces(uri)) == 1, 60)
+        server.score({"text": "two"}, x_request_id="second", traceparent=PARENT)
+        server.call("POST", "/feedback", {"request_id": "second", "score": 1})
+        server.score({"text": "three"}, x_request_id="third")
+        until(lambda: len(traces(uri)) == 2, 60)
+        until(lambda: any(trace.info.assessments for trace in traces(uri)), 60)
+    (shared,) = [trace for trace in traces(uri) if trace.info.trace_id == f"tr-{TRACE}"]
+    assert len(shared.data.spans) == 4
+    assert [one.value for one in shared.info.assessments] == [1]
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_an_mlflow_that_is_away_costs_traces_and_no_request(echo: Path) -> None:
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
