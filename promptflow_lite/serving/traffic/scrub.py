@@ -56,7 +56,8 @@ _NAMES = (
     "secret",
     "secret_key",
 )
-_ENDS = tuple(name.encode() + b'":' for name in _NAMES)
+_ENDS = (b'key":', b'token":', b'secret":', b'string":', b"passw", b'authorization":')
+"""One of them stands wherever one of the names does: six searches, not fifteen."""
 _FIELD = re.compile(
     rb'("(?:[a-z0-9]+[_-]){0,9}(?:' + "|".join(_NAMES).encode() + rb')":\s*)"(?:[^"\\]|\\.)+"',
     re.IGNORECASE,
