@@ -188,6 +188,24 @@ def test_worker_processes_have_the_prompt_of_their_run(
     assert "Hello Ann!" in (home / "runs/base/outputs.jsonl").read_text()
 
 
+def test_a_packed_flow_has_its_prompts_and_needs_no_registry(
+    registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register("Hello {{ who }}!")
+    wheel = registry.folder / "promptflow_lite-9.9-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    asked = ("flow", "build", "--source", registry.flow(), "--output", "dist", "--wheel", wheel)
+    code, _, err = pf(capsys, *asked)
+    assert code == 0
+    assert "prompts:/greeting@prod is prompts:/greeting/1 and stays so here" in err
+    assert "mlflow==" not in (registry.folder / "dist/requirements.txt").read_text()
+    registry.register("Goodbye {{ who }}!")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "Hello Ann!" in pf(capsys, "flow", "test", "--flow", "dist/flows/flow")[1]
+    assert pf(capsys, *asked[:-4], "--output", "other", "--wheel", wheel)[0] == 2
+    assert not (registry.folder / "other").exists()
+
+
 def test_a_flows_prompts_are_registered_once_for_each_text(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
