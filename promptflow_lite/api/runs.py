@@ -208,6 +208,7 @@ def run(
         cache=cache,
         max_cost=max_cost,
         max_tokens=max_tokens,
+        tracked=tracking is not None,
     )
     store = run_store()
     reuse = store.load(_name_of(resume_from)) if resume_from is not None else None

@@ -232,7 +232,7 @@ def _of_earlier(fields: dict[str, Any], earlier: Run) -> dict[str, Any]:
             f"a run that resumes from another asks for the same: leave out {', '.join(given)}",
             code="bad-option",
         )
-    keys = (*_OF_THE_EARLIER, "environment_variables", "init", "concurrency")
+    keys = (*_OF_THE_EARLIER, "environment_variables", "init", "concurrency", "tracked", "traced")
     same = {key: getattr(earlier, key) for key in keys}
     return {**{key: value for key, value in same.items() if value is not None}, **fields}
 

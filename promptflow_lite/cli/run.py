@@ -212,6 +212,9 @@ def create(
         log_format=log_format.value,
     )
     asked, reuse = request(options, session.store)
+    asked = asked.model_copy(
+        update={"tracked": asked.tracked and not no_tracking, "traced": asked.traced and not no_traces}
+    )
     if is_sweep(asked, session.store):
         from promptflow_lite.cli.sweeping import create as create_sweep
 
@@ -279,6 +282,8 @@ def resume(
         "cache": cache,
         "max_cost": max_cost,
         "max_tokens": max_tokens,
+        "tracked": False if no_tracking else None,
+        "traced": False if no_traces else None,
     }
     return session.resume(
         one_of(name, named),

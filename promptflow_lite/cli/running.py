@@ -41,8 +41,8 @@ class Session:
 
     Args:
         each_line: say how each line ended.
-        tracking: tell the tracker, unless the settings say no.
-        traces: tell it a trace for each line, as many as the settings say.
+        tracking: tell the tracker, unless the run or the settings say no.
+        traces: tell it a trace for each line, as many as the settings say, unless the run says no.
         as_json: write the run as JSON in place of the summary.
         log_format: `text` for people, or `json`.
     """
@@ -60,9 +60,8 @@ class Session:
         self.log_format = log_format
         self._report = report_of(log_format, each_line=each_line)
         self._as_json = as_json
-        self._trackers: Sequence[Tracker] = ()
-        if tracking and settings().tracking:
-            self._trackers = (Registry("trackers").get("mlflow")(None if traces else 0),)
+        self._tracking = tracking and settings().tracking
+        self._traces = traces
         self._stop = Stop()
         self._signal: int | None = None
         self._name = ""
@@ -131,7 +130,7 @@ class Session:
 
     def sync(self, names: Sequence[str]) -> int:
         """Tell the tracker of runs, one after the other; the exit code."""
-        if not self._trackers:
+        if not self._tracking:
             say("tracking is off (PF_TRACKING)")
             return 1
         told: list[Run] = []
@@ -143,7 +142,7 @@ class Session:
                     say(f"{name} is {run.status}; only Completed runs are told")
                     code = 1
                     continue
-                now = self._tell(run)
+                now = self._tell(run, traces=self._traces)  # whatever was asked for when it was made
                 if now is run:  # the store is away, and would be for the next one
                     return 1
                 told.append(now)
@@ -189,10 +188,10 @@ class Session:
             self._write(run)
             self._say_how_to_resume()
             return 128 + (self._signal or signal.SIGINT)
-        if self._trackers and run.status is Status.Completed:
-            self._report.log("telling MLflow ...")
         try:
-            run = self._tell(run)
+            if self._tracking and run.tracked and run.status is Status.Completed:
+                self._report.log("telling MLflow ...")
+                run = self._tell(run, traces=self._traces and run.traced)
         except KeyboardInterrupt:
             self._report.log(f"MLflow was not told all of it; the rest:  pf run sync {run.name}")
             self._signal = signal.SIGINT
@@ -244,9 +243,10 @@ class Session:
             case Log():
                 self._report.log(neutral(event.text), event.level)
 
-    def _tell(self, run: Run) -> Run:
+    def _tell(self, run: Run, *, traces: bool) -> Run:
+        tracker: Tracker = Registry("trackers").get("mlflow")(None if traces else 0)
         tell = sweep.tell_sweep if run.children else batch.tell
-        return tell(run, self.store, self._trackers, self._listen)
+        return tell(run, self.store, (tracker,), self._listen)
 
     def _write(self, run: Run) -> None:
         self._report.end()

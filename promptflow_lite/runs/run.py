@@ -128,5 +128,9 @@ class Run(BaseModel):
     error: dict[str, Any] | None = None
     pid: int | None = None
     """The process that executes the run, while it is Running."""
+    tracked: bool = True
+    """Whether a tracker is told once it is Completed; `--no-tracking` holds when it is resumed, too."""
+    traced: bool = True
+    """Whether it is told a trace for each line."""
     tracking: dict[str, str] = Field(default_factory=dict)
     """What a tracker gave back: `mlflow_run_id`, `mlflow_tracking_uri`, ..."""

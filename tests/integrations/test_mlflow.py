@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
+from promptflow_lite.cli.main import main
 from promptflow_lite.engine.events import Log
 from promptflow_lite.engine.results import Status
 from promptflow_lite.integrations.mlflow import MlflowTracker
@@ -198,3 +199,37 @@ def test_a_server_that_never_answers_is_given_up_on(
         assert "pf run sync base" in said[0]
         for connection in held:
             connection.close()
+
+
+def _pf(*args: str) -> object:
+    """The exit code of `pf`."""
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    return ended.value.code
+
+
+def test_a_run_that_was_not_to_be_told_is_not_told_when_it_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.delenv("PF_TRACKING", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    shout_flow(tmp_path / "shout")
+    write_rows(tmp_path / "data.jsonl", [{"text": "a"}, {"text": "bad"}])
+    store = RunStore(tmp_path / "home" / "runs")
+    asked = ["run", "create", "--flow", "shout", "--data", "data.jsonl"]
+    assert _pf(*asked, "--name", "a", "--no-tracking") == 3
+    assert _pf(*asked, "--name", "b", "--no-traces") == 3
+    first = store.load("b").tracking["mlflow_run_id"]
+    for name in "ab":
+        assert _pf("run", "resume", name, "--retry-failed") == 3
+    assert _pf("run", "create", "--resume-from", "a", "--name", "c") == 3
+    assert [bool(store.load(name).tracking) for name in "abc"] == [False, True, False]
+    client = MlflowClient()
+    experiment = client.get_run(first).info.experiment_id
+    assert client.search_traces(locations=[experiment]) == []
+    assert _pf("run", "sync", "a") == 0
+    assert store.load("a").tracking
+    assert len(client.search_traces(locations=[experiment])) == 2
