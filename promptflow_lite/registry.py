@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.errors import PluginNotFound, ToolError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["Registry"]
 
@@ -46,4 +48,6 @@ class Registry:
 
 @lru_cache(maxsize=32)
 def _points(group: str) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  # heavy: a flow without plugins needs none
+
     return {point.name: point for point in entry_points(group=group)}

@@ -214,7 +214,7 @@ def open_shouting(connection: object, folder: Path, connections: object, *, word
 def test_a_plugin_declares_its_settings_and_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("shouting", f"{__name__}:open_shouting", "promptflow_lite.retrievers")
     points: Sequence[EntryPoint] = [point]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     registry._points.cache_clear()
     try:
         flow = flow_of(tmp_path, '{word: oi, query: "q", loud: "true", top_k: 1}', tool="shouting")
