@@ -20,6 +20,9 @@ def report(grades: list, predictions: list, ground_truths: list, labels: list) -
     log_metric("balanced_accuracy", found.balanced_accuracy())
     log_metric("cohen_kappa", found.cohen_kappa())
     log_metric("matthews", found.matthews())
+    for how in ("macro", "weighted", "micro"):
+        log_metric(f"{how}_precision", found.average(how).precision)
+        log_metric(f"{how}_recall", found.average(how).recall)
     for label in found.seen:
         score = found.of_class(label)
         log_metric(f"f1/{label}", score.f1)

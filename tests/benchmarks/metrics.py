@@ -40,7 +40,7 @@ from scipy.spatial import distance
 
 from promptflow_lite.evaluation import agreement
 from promptflow_lite.evaluation.metrics import ranking, text
-from promptflow_lite.evaluation.metrics.classification import confusion
+from promptflow_lite.evaluation.metrics.classification import Average, confusion
 from promptflow_lite.evaluation.metrics.meteor import meteor
 from promptflow_lite.evaluation.metrics.ngrams import bleu, chrf, corpus_bleu, corpus_chrf, gleu
 from promptflow_lite.evaluation.metrics.similarity import cosine, edit_similarity
@@ -92,6 +92,7 @@ class NoSynonyms:
 
 STEMMER = PorterStemmer(PorterStemmer.ORIGINAL_ALGORITHM)
 LEVELS: tuple[agreement.Level, ...] = ("nominal", "ordinal", "interval")
+AVERAGES: tuple[Average, ...] = ("macro", "weighted", "micro")
 WEIGHTS: tuple[agreement.Weights | None, ...] = (None, "linear", "quadratic")
 ROUGES = ("rouge1", "rouge2", "rougeL")
 
@@ -333,9 +334,11 @@ def label_figures(truth: list[str], predicted: list[str]) -> dict[str, float]:
         "precision of a class": one.precision,
         "recall of a class": one.recall,
         "F1 of a class": one.f1,
-        "F1, macro": found.macro_f1(),
-        "F1, micro": found.micro_f1(),
-        "F1, weighted": found.weighted_f1(),
+        **{
+            f"{figure}, {how}": getattr(found.average(how), figure.lower())
+            for how in AVERAGES
+            for figure in ("precision", "recall", "F1")
+        },
         "balanced accuracy": found.balanced_accuracy(),
         "Cohen's kappa": found.cohen_kappa(),
         "Matthews correlation": found.matthews(),
@@ -344,15 +347,21 @@ def label_figures(truth: list[str], predicted: list[str]) -> dict[str, float]:
 
 def their_label_figures(truth: list[str], predicted: list[str]) -> dict[str, float]:
     """The same of scikit-learn."""
-    precision, recall, f1, support = sk.precision_recall_fscore_support(truth, predicted, zero_division=0)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(truth, predicted, zero_division=0)
     return {
         "accuracy": sk.accuracy_score(truth, predicted),
         "precision of a class": precision[0],
         "recall of a class": recall[0],
         "F1 of a class": f1[0],
-        "F1, macro": f1.mean(),
-        "F1, micro": sk.f1_score(truth, predicted, average="micro"),
-        "F1, weighted": float(np.average(f1, weights=support)),
+        **{
+            f"{figure}, {how}": value
+            for how in AVERAGES
+            for figure, value in zip(
+                ("precision", "recall", "F1"),
+                sk.precision_recall_fscore_support(truth, predicted, average=how, zero_division=0)[:3],
+                strict=True,
+            )
+        },
         "balanced accuracy": sk.balanced_accuracy_score(truth, predicted),
         "Cohen's kappa": sk.cohen_kappa_score(truth, predicted),
         "Matthews correlation": sk.matthews_corrcoef(truth, predicted),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from promptflow_lite.evaluation.metrics.classification import INVALID, Confusion, confusion
+from promptflow_lite.evaluation.metrics.classification import INVALID, Average, Confusion, confusion
 
 LABELS = ("alpha", "beta", "gamma", "日本")
 _pairs = st.lists(
@@ -34,13 +34,14 @@ def test_the_figures_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> 
             score = found.of_class(label)
             assert [score.precision, score.recall, score.f1, score.support] == pytest.approx(expected)
         assert found.accuracy() == pytest.approx(sk.accuracy_score(truth, predicted))
-        for name, value in (
-            ("macro", found.macro_f1()),
-            ("weighted", found.weighted_f1()),
-            ("micro", found.micro_f1()),
-        ):
-            expected = sk.f1_score(truth, predicted, labels=seen, average=name, zero_division=0.0)
-            assert value == pytest.approx(expected), name
+        averages: tuple[Average, ...] = ("macro", "weighted", "micro")
+        for how in averages:
+            score = found.average(how)
+            expected = sk.precision_recall_fscore_support(
+                truth, predicted, labels=seen, average=how, zero_division=0.0
+            )
+            assert [score.precision, score.recall, score.f1] == pytest.approx(list(expected[:3])), how
+        assert found.macro_f1() == found.average("macro").f1
         assert found.balanced_accuracy() == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
         assert found.matthews() == pytest.approx(sk.matthews_corrcoef(truth, predicted))
         if len(seen) > 1:  # scikit-learn gives NaN where chance alone explains everything

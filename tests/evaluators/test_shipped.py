@@ -50,6 +50,12 @@ def test_classification_grades_lines_and_reports_the_run() -> None:
         "balanced_accuracy": pytest.approx(1 / 3),
         "cohen_kappa": pytest.approx(1 / 7),
         "matthews": pytest.approx(1 / 6**0.5 / 6**0.5),
+        "macro_precision": pytest.approx(1 / 3),
+        "macro_recall": pytest.approx(1 / 3),
+        "weighted_precision": pytest.approx(1 / 3),
+        "weighted_recall": pytest.approx(1 / 3),
+        "micro_precision": pytest.approx(1 / 2),
+        "micro_recall": pytest.approx(1 / 3),
         **{
             f"{figure}/{label}": 0.0
             for figure in ("precision", "recall", "f1")

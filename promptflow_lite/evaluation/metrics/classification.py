@@ -11,8 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
+from typing import Literal
 
-__all__ = ["INVALID", "ClassScore", "Confusion", "confusion"]
+__all__ = ["INVALID", "Average", "ClassScore", "Confusion", "confusion"]
+
+Average = Literal["macro", "weighted", "micro"]
+"""Each class counts the same; each counts as often as it is true; all lines are counted together."""
 
 INVALID = "(invalid)"
 """The column of a confusion matrix that holds the predictions which are no known label."""
@@ -20,13 +24,13 @@ INVALID = "(invalid)"
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """Precision, recall and F1 of one class; 0.0 where a figure is undefined."""
+    """Precision, recall and F1 of one class, or of all on average; 0.0 where a figure is undefined."""
 
     precision: float
     recall: float
     f1: float
     support: int
-    """How many lines truly have the label."""
+    """How many lines truly have the label; of an average, all lines."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,39 @@ class Confusion:
             support=true,
         )
 
+    def average(self, how: Average) -> ClassScore:
+        """Precision, recall and F1 of all classes that are true or predicted somewhere.
+
+        F1 is the average of the classes' F1, not that of the averages, as scikit-learn has it.
+        """
+        if how == "micro":
+            given = self.total - self.invalid
+            f1 = _ratio(2 * self.correct, self.total + given)
+            return ClassScore(_ratio(self.correct, given), self.accuracy(), f1, self.total)
+        scores = [self.of_class(label) for label in self.seen]
+        weights = [1 if how == "macro" else score.support for score in scores]
+
+        def mean(figures: Iterable[float]) -> float:
+            return _ratio(sum(w * x for w, x in zip(weights, figures, strict=True)), sum(weights))
+
+        return ClassScore(
+            mean(score.precision for score in scores),
+            mean(score.recall for score in scores),
+            mean(score.f1 for score in scores),
+            self.total,
+        )
+
     def macro_f1(self) -> float:
         """The mean of the classes' F1, each class counting the same."""
-        return _mean(self.of_class(label).f1 for label in self.seen)
+        return self.average("macro").f1
 
     def weighted_f1(self) -> float:
         """The mean of the classes' F1, each class counting as often as it is true."""
-        return _ratio(sum(self.of_class(label).f1 * self._true[label] for label in self.seen), self.total)
+        return self.average("weighted").f1
 
     def micro_f1(self) -> float:
         """F1 over all lines together; equals accuracy unless predictions are invalid."""
-        return _ratio(2 * self.correct, 2 * self.total - self.invalid)
+        return self.average("micro").f1
 
     def balanced_accuracy(self) -> float:
         """The mean recall of the labels that are true somewhere (Brodersen et al. 2010)."""
