@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,9 +64,13 @@ class Feedback:
         await send_json(send, 200, {"status": "Feedback received."})
 
     def _keep(self, text: bytes) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab", buffering=0) as file:  # one write: lines of several workers stay whole
-            file.write(text + b"\n")
+        """Append a line that nobody but the server's user can read, as the requests that are kept."""
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, text + b"\n")  # one write: lines of several workers stay whole
+        finally:
+            os.close(handle)
 
 
 def _check(body: Mapping[str, Any]) -> None:
