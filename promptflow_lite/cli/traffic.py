@@ -103,12 +103,14 @@ def _tell(asked: Asked, found: Dataset, went: Read) -> None:
         counts: dict[str, Any] = asdict(found)
         rows = len(counts.pop("rows"))
         file = str(asked.output) if rows else None
-        emit_json({"file": file, "rows": rows, **counts, "broken_lines": went.broken})
+        counts |= {"mirrored": went.mirrored, "broken_lines": went.broken}
+        emit_json({"file": file, "rows": rows, **counts})
         return
     left_out = [
         (found.duplicates, "duplicates"),
         (found.unrated, "without feedback"),
         (found.without_inputs, "without inputs"),
+        (went.mirrored, "mirrored"),
         (went.broken, "broken lines"),
     ]
     reasons = ", ".join(f"{count:,} {what}" for count, what in left_out if count)

@@ -42,6 +42,7 @@ from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.server import Server, allow_connections
 from promptflow_lite.serving.traffic.collector import Collection, Collector
 from promptflow_lite.serving.traffic.told import traffic_of
+from promptflow_lite.serving.traffic.watch import Traffic
 from promptflow_lite.settings import settings
 
 __all__ = ["Front", "OwnersKeys", "Way", "serve"]
@@ -161,15 +162,7 @@ class Front:
                 feedback=self._kept.feedback,
                 only=settings().response_fields,
                 mcp=way.mcp,
-                traffic=traffic_of(
-                    self._kept.name,
-                    [Collector(self._kept.collected, self._redact, metrics, self._collection_of)],
-                    self._rate_of,
-                    mlflow=way.mlflow,
-                    redact=self._redact,
-                    metrics=metrics,
-                    observing=self._split.observing,
-                ),
+                traffic=self._traffic(metrics),
             ),
             closing=closing,
             metrics=metrics,
@@ -192,6 +185,20 @@ class Front:
                 await self._split.close()
                 for remote in [*self._leaving]:
                     await remote.close()
+
+    def _traffic(self, metrics: Metrics) -> Traffic | None:
+        """Who is told of requests, and of their copies."""
+        traffic = traffic_of(
+            self._kept.name,
+            [Collector(self._kept.collected, self._redact, metrics, self._collection_of)],
+            self._rate_of,
+            mlflow=self._way.mlflow,
+            redact=self._redact,
+            metrics=metrics,
+            observing=self._split.observing,
+        )
+        self._split.mirror.told = traffic.mirrored if traffic is not None else None
+        return traffic
 
     def _collection_of(self, name: str) -> Collection | None:
         """What is kept of a deployment's requests now; `None` for nothing."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
+from promptflow_lite.engine.results import LineResult
 from promptflow_lite.errors import InputError
 from promptflow_lite.serving.endpoints.remote import Remote
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import Refusal, of_failure
+from promptflow_lite.serving.traffic.seen import MIRRORED
 
 __all__ = ["Mirror"]
 
@@ -20,11 +22,14 @@ _MOST = 64
 
 
 class Mirror:
-    """Sends copies of requests, whose answers are counted and dropped.
+    """Sends copies of requests, whose answers are counted, kept where the deployment says so, and dropped.
 
     Args:
         metrics: where they are counted, under the path `mirror`.
     """
+
+    told: Callable[[Remote, Mapping[str, Any], LineResult], None] | None = None
+    """Is told of each answer."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -33,7 +38,7 @@ class Mirror:
     def send(self, remote: Remote, inputs: Mapping[str, Any]) -> None:
         """Copy a request to `remote`, unless that is busy, or too many copies are on their way."""
         if len(self._running) >= _MOST or remote.gate.queued or not remote.gate.has_room:
-            self._metrics.answered(remote.name, "mirror", 429, "too-many-requests", 0.0)
+            self._metrics.answered(remote.name, MIRRORED, 429, "too-many-requests", 0.0)
             return
         task = asyncio.create_task(self._run(remote, inputs))
         self._running.add(task)
@@ -46,6 +51,8 @@ class Mirror:
             async with remote.gate:
                 line = await remote.answer(inputs)
             self._metrics.spent(remote.name, line)
+            if self.told is not None:
+                self.told(remote, inputs, line)
             if line.error is not None:
                 refusal = of_failure(line.error)
                 status, code = refusal.status, refusal.code
@@ -58,7 +65,7 @@ class Mirror:
         except RuntimeError as error:
             status, code = 500, "internal"
             _log.error("mirrored: %s", error, extra=about)
-        self._metrics.answered(remote.name, "mirror", status, code, perf_counter() - began)
+        self._metrics.answered(remote.name, MIRRORED, status, code, perf_counter() - began)
 
     async def close(self) -> None:
         """Give up what is on its way."""

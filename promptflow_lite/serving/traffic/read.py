@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.errors import UserError
+from promptflow_lite.serving.traffic.seen import MIRRORED
 
 __all__ = ["FEEDBACK", "Opinion", "Read", "opinions", "records"]
 
@@ -24,6 +25,8 @@ class Read:
     files: int = 0
     broken: int = 0
     """Lines that are no record: cut short by a power loss, or not ours."""
+    mirrored: int = 0
+    """Copies of requests that another deployment answered; left out."""
 
 
 @dataclass
@@ -40,7 +43,8 @@ def records(folder: Path, went: Read, *, deployment: str | None = None) -> Itera
     Args:
         folder: where a collector keeps them.
         went: is told of files and broken lines.
-        deployment: only its requests.
+        deployment: only its requests, also those that were mirrored to it; without it those are left out, for
+            their callers were answered by another.
 
     Raises:
         UserError: there is no such folder (code `no-traffic`).
@@ -57,6 +61,8 @@ def records(folder: Path, went: Read, *, deployment: str | None = None) -> Itera
                 record = _record(line)
                 if record is None:
                     went.broken += 1
+                elif deployment is None and record.get("path") == MIRRORED:
+                    went.mirrored += 1
                 elif deployment is None or record["deployment"] == deployment:
                     yield record
 

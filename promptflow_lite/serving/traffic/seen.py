@@ -11,7 +11,10 @@ from promptflow_lite.engine.results import LineResult
 from promptflow_lite.flow import images
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["Seen", "record_of", "utc"]
+__all__ = ["MIRRORED", "Seen", "record_of", "utc"]
+
+MIRRORED = "mirror"
+"""Instead of a path, where a request is the copy of another deployment's."""
 
 
 @dataclass(slots=True)

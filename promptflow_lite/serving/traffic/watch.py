@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from promptflow_lite.engine.results import LineResult
 from promptflow_lite.serving.call import Call
 from promptflow_lite.serving.deployment import Deployment
-from promptflow_lite.serving.traffic.seen import Seen
+from promptflow_lite.serving.reply import dumps
+from promptflow_lite.serving.traffic.seen import MIRRORED, Seen
 
 __all__ = ["Taker", "Traffic"]
 
@@ -60,9 +62,7 @@ class Traffic:
         self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], line: LineResult
     ) -> None:
         """A request was answered, well or not."""
-        rate = self._rate_of(deployment.name) if self._takers else 0.0
-        is_drawn = rate > 0 and random.random() < rate  # noqa: S311  no secret
-        takers = (self._takers if is_drawn else ()) + self._always
+        takers = (self._takers if self._is_drawn(deployment) else ()) + self._always
         if not takers:
             return
         seen = Seen(
@@ -77,11 +77,21 @@ class Traffic:
             line,
             call.size,
         )
-        for take in takers:
-            try:
-                take(seen)
-            except Exception:  # a plugin's: what watches requests must not fail one
-                _log.exception("a request was not taken note of")
+        _tell(takers, seen)
+
+    def mirrored(self, deployment: Deployment, inputs: Mapping[str, Any], line: LineResult) -> None:
+        """The copy of a request was answered: a request of its own, of which nobody will say anything.
+
+        Those who are told of every request are not told of copies.
+        """
+        if self._is_drawn(deployment):
+            name, size = uuid.uuid4().hex, len(dumps(inputs))
+            about = (self._endpoint, deployment.name, MIRRORED, name, None, deployment.flow)
+            _tell(self._takers, Seen(time.time(), *about, inputs, line, size))
+
+    def _is_drawn(self, deployment: Deployment) -> bool:
+        rate = self._rate_of(deployment.name) if self._takers else 0.0
+        return rate > 0 and random.random() < rate  # noqa: S311  no secret
 
     def rated(self, feedback: Mapping[str, Any]) -> None:
         """Somebody said how good an answer was; may wait."""
@@ -92,3 +102,11 @@ class Traffic:
         """Let all of them write what they have; may wait."""
         for taker in (*self._takers, *self._always):
             taker.close()
+
+
+def _tell(takers: Sequence[Taker], seen: Seen) -> None:
+    for take in takers:
+        try:
+            take(seen)
+        except Exception:  # a plugin's: what watches requests must not fail one
+            _log.exception("a request was not taken note of")

@@ -43,8 +43,10 @@ def echo(tmp_path: Path) -> Path:
 
 
 def test_a_request_is_kept_with_its_answer_and_nothing_of_its_headers(echo: Path, tmp_path: Path) -> None:
-    with Served(echo, collect=str(tmp_path / "kept"), keys=()) as server:
+    said = str(tmp_path / "kept" / "feedback.jsonl")
+    with Served(echo, collect=str(tmp_path / "kept"), feedback=said, keys=()) as server:
         status, answer = server.score({"text": "hi"}, x_request_id="r-1", api_key="a-key-of-the-caller")
+        server.call("POST", "/feedback", {"request_id": "r-1", "score": 1, "comment": "for the owner only"})
     assert status == 200
     (record,) = kept(tmp_path / "kept")
     assert (record["request_id"], record["path"], record["status"]) == ("r-1", "/score", "Completed")
@@ -54,7 +56,9 @@ def test_a_request_is_kept_with_its_answer_and_nothing_of_its_headers(echo: Path
     assert record["seconds"] >= 0
     texts = b"".join(file.read_bytes() for file in (tmp_path / "kept").rglob("*.jsonl"))
     assert b"a-key-of-the-caller" not in texts
-    assert all(file.stat().st_mode & 0o077 == 0 for file in (tmp_path / "kept").rglob("*.jsonl"))
+    files = [*(tmp_path / "kept").rglob("*.jsonl")]
+    assert len(files) == 2
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
 
 
 def test_a_failed_run_is_kept_with_its_code_and_a_streamed_one_with_tokens(
@@ -151,6 +155,30 @@ def test_a_deployment_says_itself_what_is_kept_of_it(tmp_path: Path) -> None:
     assert "outputs" not in record
     shown = json.loads(run("deployment", "show", "-n", "blue", "-e", "my-endpoint", "-o", "json"))
     assert shown["data_collector"]["collections"]["model_inputs"] == {"enabled": True}
+
+
+def test_a_mirrored_copy_is_kept_as_what_it_is_and_taken_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    body = "data_collector: {sampling_rate: 1, collections: {%s}}\n"
+    both = body % "model_inputs: {enabled: true}, model_outputs: {enabled: true}"
+    folder = settings().home / "endpoints" / "my-endpoint" / "collected"
+    with Desk(tmp_path) as desk:
+        desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic", body=both)
+        desk.deploy("green", flow(tmp_path / "green", "green"), body=both)
+        desk.update("--mirror-traffic", "green=50")
+        for number in range(40):  # one in 10**12 has none of its requests copied
+            assert desk.score("hi", x_request_id=f"r{number}") == (200, {"text": "blue"})
+        until(lambda: {record["deployment"] for record in kept(folder)} == {"blue", "green"})
+    copies = [record for record in kept(folder) if record["deployment"] == "green"]
+    assert {record["path"] for record in copies} == {"mirror"}
+    assert all(record["outputs"] == {"text": "green"} for record in copies)
+    assert not {record["request_id"] for record in copies} & {f"r{number}" for number in range(40)}
+
+    make = ("data", "from-traffic", "--endpoint", "my-endpoint", "--yes", "--format", "json", "-o")
+    summary = json.loads(run(*make, str(tmp_path / "all.jsonl")))
+    assert (summary["requests"], summary["mirrored"]) == (40, len(copies))
+    assert json.loads((tmp_path / "all.jsonl").read_text())["outputs.text"] == "blue"
+    run(*make, str(tmp_path / "green.jsonl"), "--deployment", "green")
+    assert json.loads((tmp_path / "green.jsonl").read_text())["outputs.text"] == "green"
 
 
 def test_what_a_data_collector_cannot_be_is_said_with_its_place(tmp_path: Path) -> None:
