@@ -22,6 +22,7 @@ from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.integrations.mlflow.confusion import matrices
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
+from promptflow_lite.tools.parameters import MODEL_NAMES
 
 __all__ = [
     "aggregates",
@@ -97,7 +98,10 @@ def params(run: Run, flow: Flow | None, records: Records) -> dict[str, str]:
 
 
 def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
-    """Variants in use, and what the llm nodes were told: by parameter, by node too where several are."""
+    """Variants in use, and what the llm nodes were told: by parameter, by node too where several are.
+
+    Of a sweep what it varies is left to its runs: the flow's own value was in use in none of them, or in one.
+    """
     if flow is None:
         return {}
     nodes = [node for node in flow.nodes if node.type in ("llm", "prompty")]
@@ -105,10 +109,11 @@ def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
     found = {
         f"variant.{name}": chosen.get(name, variants.default_variant_id)
         for name, variants in flow.node_variants.items()
+        if name not in run.matrix
     }
     for node in flow.nodes:
         path = node.source.path if node.source is not None else None
-        if path in run.prompts:
+        if path in run.prompts and node.name not in run.matrix:
             found[f"{node.name}.prompt"] = run.prompts[path]
     for node in nodes:
         own = node.inputs
@@ -116,9 +121,20 @@ def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
             own = {"model": node.settings.model, **node.settings.parameters}
         inputs = {**own, **run.connections.get(node.name, {})}
         for key in _PARAMETERS:
+            if _is_varied(run, node.name, key):
+                continue
             if inputs.get(key) is not None and not isinstance(inputs[key], Ref):
                 found[f"{node.name}.{key}" if len(nodes) > 1 else key] = str(inputs[key])
     return found
+
+
+def _is_varied(run: Run, node: str, parameter: str) -> bool:
+    """Whether a sweep's runs differ in the node, or in this parameter of it."""
+    names = MODEL_NAMES if parameter in MODEL_NAMES else (parameter,)
+    return any(
+        key == node or (key.startswith((f"{node}.", "init.")) and key.rpartition(".")[2] in names)
+        for key in run.matrix
+    )
 
 
 def of_the_lines(run: Run, records: Records) -> dict[str, float]:
