@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +44,8 @@ class LocalServer:
     model: str
     parallel: int
     """How many calls it works on at a time."""
+    key: Hashable
+    """Its weights and how it is served."""
     holder: Alone | Shared = field(repr=False)
     """What keeps it alive."""
 
@@ -102,6 +104,8 @@ def serve(connection: Connection, model: str, together: Path | None = None) -> L
         key = (found.path, int(connection.get("n_ctx") or 4096), threads, parallel)
         server = _SERVERS.get(key)
         if server is None or not server.is_running:
+            if server is not None:
+                server.close()
             server = _SERVERS[key] = _served(found, key, together)
         return server
 
@@ -109,7 +113,7 @@ def serve(connection: Connection, model: str, together: Path | None = None) -> L
 def _served(found: weights.Weights, key: _Key, together: Path | None) -> LocalServer:
     if together is None or not can_share():
         said, process = _start(found, *key[1:])
-        return _server(said, Alone(process))
+        return _server(said, key, Alone(process))
 
     def start(pipe: Path) -> tuple[dict[str, Any], Callable[[], None]]:
         said, process = _start(found, *key[1:], lifeline=pipe)
@@ -123,11 +127,12 @@ def _served(found: weights.Weights, key: _Key, together: Path | None) -> LocalSe
         return said, let_go
 
     shared = join(together, key, start)
-    return _server(shared.said, shared)
+    return _server(shared.said, key, shared)
 
 
-def _server(said: dict[str, Any], holder: Alone | Shared) -> LocalServer:
-    return LocalServer(f"{said['address']}/v1", Secret(said["key"]), said["model"], said["parallel"], holder)
+def _server(said: dict[str, Any], key: _Key, holder: Alone | Shared) -> LocalServer:
+    address, secret = f"{said['address']}/v1", Secret(said["key"])
+    return LocalServer(address, secret, said["model"], said["parallel"], key, holder)
 
 
 def _pull(name: str, folder: Path) -> weights.Weights:

@@ -33,18 +33,20 @@ class Shared:
 
     def __init__(self, said: dict[str, Any], pipe: int) -> None:
         self.said = said
-        self._pipe = pipe
+        self._pipe: int | None = pipe
         self._end = select.poll()
         self._end.register(pipe, 0)
 
     @property
     def is_running(self) -> bool:
         """Whether the server still has its end."""
-        return not self._end.poll(0)
+        return self._pipe is not None and not self._end.poll(0)
 
     def close(self) -> None:
         """Let go of it; it ends with the last who does."""
-        os.close(self._pipe)
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None  # another file may have its number next
 
 
 def can_share() -> bool:

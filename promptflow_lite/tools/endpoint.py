@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from promptflow_lite.tools.shared import shared_here
 __all__ = [
     "OPENAI_EMBEDDING_MODEL",
     "OPENAI_MODEL",
+    "Embedded",
     "Endpoint",
     "address_of",
     "endpoint_of",
@@ -37,6 +38,17 @@ OPENAI_MODEL = "gpt-4o-mini"
 OPENAI_EMBEDDING_MODEL = "text-embedding-3-small"
 """The same for embeddings."""
 _OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The process of an embedded model, which may die."""
+
+    key: Hashable
+    """Which model, and how it is served; another process of the same has the same."""
+    is_running: Callable[[], bool]
+    again: Callable[[], Awaitable[Endpoint]]
+    """The endpoint of a process of the same that lives, started if need be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class Endpoint:
     model: str | None = None
     """Of `local`: the name of the embedded model."""
     tokens: TokenSource | None = None
+    embedded: Embedded | None = None
+    """Of `local`: the process behind it."""
 
     @property
     def address(self) -> str:
@@ -73,7 +87,7 @@ class Endpoint:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What two connections share if they are one and the same endpoint and account."""
-        return (self.base_url, self.secrets)
+        return (self.base_url, self.secrets) if self.embedded is None else (self.embedded.key,)
 
     def url(self, operation: str, body: Mapping[str, Any]) -> str:
         """The address of an operation."""
@@ -182,6 +196,7 @@ async def _local(connection: Connection, model: str | None) -> Endpoint:
         max_in_flight=server.parallel,
         stops_if_streaming=True,
         model=server.model,
+        embedded=Embedded(server.key, lambda: server.is_running, lambda: _local(connection, model)),
     )
 
 

@@ -6,19 +6,19 @@ Path, authorization and body are the same: `tests/tools/test_wire.py` sends each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from promptflow_lite.tools.cache import Cache, cache_in_use, key_of
+from promptflow_lite.tools.cache import cache_in_use, key_of
 from promptflow_lite.tools.endpoint import Endpoint
 from promptflow_lite.tools.failure import ModelError, seconds_of
 from promptflow_lite.tools.limit import Limit
+from promptflow_lite.tools.lookup import Lookup, each, is_whole, unpaid
 from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.patience import Patience
+from promptflow_lite.tools.revival import reviving
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.shared import Shared, shared_here
 from promptflow_lite.tools.transport import EventStream, Header, connect, post
@@ -48,18 +48,17 @@ async def ask(
     shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
-    url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
-
     patience = _patience(shared, endpoint, body)
+    asked = reviving(
+        endpoint, lambda there: post(_client(shared), there, there.url(operation, body), payload)
+    )
     overdue = 0
 
     async def tried() -> tuple[T, dict[str, Any]]:
         nonlocal overdue
         try:
-            answer, header = await patience.wait(
-                lambda: post(_client(shared), endpoint, url, payload), overdue=overdue, name=endpoint.name
-            )
+            answer, header = await patience.wait(asked, overdue=overdue, name=endpoint.name)
         except ModelError as error:
             overdue += bool(error.details.get("overdue"))
             raise
@@ -70,9 +69,9 @@ async def ask(
     cache = cache_in_use()
     if cache is None:
         return (await pacer.call(tried))[0]
-    async with _Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
+    async with Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
         if kept.answer is not None:
-            with _unpaid():
+            with unpaid():
                 return understand(kept.answer)
         value, answer = await pacer.call(tried)
         cache.put(kept.key, endpoint, body, answer)
@@ -103,9 +102,9 @@ async def stream(
         async for event in _streamed(endpoint, operation, body):
             yield event
         return
-    async with _Lookup(shared_here(), cache, key_of(endpoint, operation, body)) as kept:
+    async with Lookup(shared_here(), cache, key_of(endpoint, operation, body)) as kept:
         if kept.answer is not None:
-            with _unpaid():
+            with unpaid():
                 pass
             for event in kept.answer:
                 yield {name: value for name, value in event.items() if name != "usage"}
@@ -114,7 +113,7 @@ async def stream(
         async for event in _streamed(endpoint, operation, body):
             events.append(event)
             yield event
-        if _is_whole(events):
+        if is_whole(events):
             cache.put(kept.key, endpoint, body, events)
 
 
@@ -124,16 +123,15 @@ async def _streamed(
     shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
-    url = endpoint.url(operation, body)
     pacer = _pacer(shared, endpoint, body)
 
-    async def opened() -> EventStream:
-        events = await EventStream.open(_client(shared), endpoint, url, payload)
+    async def opened(there: Endpoint) -> EventStream:
+        events = await EventStream.open(_client(shared), there, there.url(operation, body), payload)
         _observe(pacer.limit, events.header)
         return events
 
     async with pacer.slot():
-        events = await pacer.tried(opened)
+        events = await pacer.tried(reviving(endpoint, opened))
         try:
             async for event in events:
                 yield event
@@ -161,10 +159,9 @@ async def gather(
     shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
-    url = endpoint.url(operation, body)
 
-    async def tried() -> tuple[str, list[dict[str, Any]]]:
-        stream = await EventStream.open(_client(shared), endpoint, url, payload)
+    async def gathered(there: Endpoint) -> tuple[str, list[dict[str, Any]]]:
+        stream = await EventStream.open(_client(shared), there, there.url(operation, body), payload)
         events: list[dict[str, Any]] = []
 
         async def noted() -> AsyncIterator[dict[str, Any]]:
@@ -178,66 +175,17 @@ async def gather(
             await stream.close()
 
     pacer = _pacer(shared, endpoint, body)
+    tried = reviving(endpoint, gathered)
     cache = cache_in_use()
     if cache is None:
         return (await pacer.call(tried))[0]
-    async with _Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
+    async with Lookup(shared, cache, key_of(endpoint, operation, body)) as kept:
         if kept.answer is not None:
-            with _unpaid():
-                return "".join([part async for part in parts(_each(kept.answer))])
+            with unpaid():
+                return "".join([part async for part in parts(each(kept.answer))])
         text, events = await pacer.call(tried)
         cache.put(kept.key, endpoint, body, events)
         return text
-
-
-class _Lookup:
-    """What is kept under a key, once nobody else on this loop is asking for the same."""
-
-    def __init__(self, shared: Shared, cache: Cache, key: str) -> None:
-        self.key = key
-        self.answer: Any = None
-        self._under_way = shared.under_way
-        self._cache = cache
-        self._is_first = False
-
-    async def __aenter__(self) -> _Lookup:
-        while (other := self._under_way.get(self.key)) is not None:
-            await other.wait()
-        self.answer = self._cache.get(self.key)
-        if self.answer is None:
-            self._under_way[self.key] = asyncio.Event()
-            self._is_first = True
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._is_first:
-            self._under_way.pop(self.key).set()
-
-
-@contextmanager
-def _unpaid() -> Iterator[None]:
-    """Count what is understood within as one answer of the cache, and none of its tokens."""
-    scope = current.get()
-    paid = None if scope is None else replace(scope.usage)
-    try:
-        yield
-    finally:
-        if scope is not None and paid is not None:
-            paid.reused += 1
-            scope.usage.take_over(paid)
-
-
-async def _each(events: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    for event in events:
-        yield event
-
-
-def _is_whole(events: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a streamed answer ended as answers do, and not for a filter or a refusal."""
-    choices = [choice for event in events for choice in event.get("choices") or ()]
-    if any((choice.get("delta") or {}).get("refusal") for choice in choices):
-        return False
-    return any(choice.get("finish_reason") not in (None, "content_filter") for choice in choices)
 
 
 def _note(endpoint: Endpoint) -> None:

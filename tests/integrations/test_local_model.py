@@ -19,7 +19,7 @@ from promptflow_lite.connections.weights import find
 from promptflow_lite.engine.line import run_line
 from promptflow_lite.errors import UserError
 from promptflow_lite.flow.load import load_flow
-from promptflow_lite.integrations.local_model import serve
+from promptflow_lite.integrations.local_model import Alone, LocalServer, serve
 from promptflow_lite.tools.bind import bind
 from promptflow_lite.tools.clients import embed, openai_client
 from promptflow_lite.tools.endpoint import endpoint_of
@@ -39,6 +39,11 @@ ASKED: dict[str, Any] = {
 needs_weights = pytest.mark.skipif(
     find(SMALL, MODELS) is None, reason=f"the weights of {SMALL} are not in {MODELS}; 'pf model pull {SMALL}'"
 )
+
+
+def kill(server: LocalServer) -> None:
+    assert isinstance(server.holder, Alone)
+    server.holder.process.kill()
 
 
 def text(answer: dict[str, Any]) -> str:
@@ -106,6 +111,21 @@ class TestWithWeights:
 
     def test_one_server_serves_all_callers_of_a_model(self) -> None:
         assert serve(CONNECTION, SMALL) is serve(LocalConnection("other", n_ctx=1024), SMALL)
+
+    async def test_a_process_that_was_killed_costs_no_call(self) -> None:
+        connection = LocalConnection("local", model=SMALL, n_ctx=900)
+        endpoint = await endpoint_of(connection)
+        kill(serve(connection, SMALL))
+        assert await ask(endpoint, "chat/completions", ASKED, text)
+        long = asyncio.create_task(
+            ask(endpoint, "chat/completions", {**ASKED, "max_tokens": 300, "ignore_eos": True}, text)
+        )
+        await asyncio.sleep(0.5)
+        kill(serve(connection, SMALL))
+        assert await long
+        other = serve(connection, SMALL)
+        assert other.base_url != endpoint.base_url
+        other.close()
 
     def test_it_is_quiet_and_lets_the_process_end(self) -> None:
         code = (
