@@ -40,6 +40,7 @@ __all__ = [
     "serve",
     "show",
     "show_keys",
+    "start",
     "undeploy",
     "update",
 ]
@@ -152,7 +153,7 @@ def invoke(
         raise UserError(f"a job named {name!r} exists", code="job-exists")
     job = ask(kept, deployment, path, name=name, shown=str(data), literals=literals)
     if kept.served() is None:
-        _start(job)
+        start(job)
     return job
 
 
@@ -167,7 +168,7 @@ def _with_settings(deployment: BatchDeploymentSpec, typed: Mapping[str, str]) ->
     return replace(deployment, settings=made.settings)
 
 
-def _start(job: Job) -> None:
+def start(job: Job) -> None:
     """Execute a job in a process of its own, which outlives this one and its terminal."""
     command = [sys.executable, "-P", "-c", _ALONE, str(job.folder), json.dumps(sys.path)]
     with job.log.open("ab") as log:
@@ -215,6 +216,7 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
         "name": name,
         "endpoint_name": kept.name,
         "is_default": spec.default == name,
+        "model": deployment.model,
         **shown,
         "column_mapping": deployment.column_mapping,
         "resources": body["resources"],

@@ -10,7 +10,7 @@ import typer
 from promptflow_lite.cli.console import Group, emit, emit_json, say
 from promptflow_lite.cli.endpoint import OUTPUT, Output
 
-app = Group("Jobs of batch endpoints: see, follow, end, fetch.")
+app = Group("Jobs of batch endpoints: see, follow, go on with, end, fetch.")
 
 _NAME = typer.Option("--name", "-n", help="The job's name.", metavar="NAME")
 
@@ -41,6 +41,14 @@ def stream(name: Annotated[str, _NAME], output: Annotated[Output, OUTPUT] = Outp
     from promptflow_lite.cli import jobs
 
     return jobs.stream(jobs.get(name), as_json=output is Output.json)
+
+
+@app.command("resume", examples="pf job resume --name batchjob-0123")
+def resume(name: Annotated[str, _NAME]) -> None:
+    """Go on with a job whose process died while nobody serves its endpoint; what is done is kept."""
+    from promptflow_lite.cli import jobs
+
+    jobs.resume(jobs.get(name))
 
 
 @app.command("cancel", examples="pf job cancel --name batchjob-0123")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.cli.batches import kept_endpoints
+from promptflow_lite.cli.batches import kept_endpoints, start
 from promptflow_lite.cli.console import emit, emit_json, neutral, progress, say, table
 from promptflow_lite.cli.showing import when
 from promptflow_lite.errors import UserError
@@ -18,7 +18,7 @@ from promptflow_lite.serving.batch.job import Job, JobStatus
 from promptflow_lite.serving.batch.predictions import SUMMARY
 from promptflow_lite.serving.batch.scoring import job_store
 
-__all__ = ["cancel", "described", "download", "get", "show", "show_all", "stream"]
+__all__ = ["cancel", "described", "download", "get", "resume", "show", "show_all", "stream"]
 
 _LOOK_S = 0.25
 _CANCEL_S = 20.0
@@ -59,6 +59,8 @@ def show(job: Job) -> None:
     if about["seconds"] is not None:
         facts["time"] = f"{about['seconds']:.1f} s"
     facts["created"] = when(job.asked["created"])
+    if _is_orphaned(job):
+        facts["waits for"] = _who_would(job)
     if job.output is not None:
         facts["output"] = str(job.output)
     facts["log"] = str(job.log)
@@ -129,12 +131,43 @@ def _follow(job: Job) -> None:
             if now is not JobStatus.Queued:
                 orphaned = time.monotonic()
             elif time.monotonic() - orphaned > _PATIENCE_S:
-                say(f"it waits for  pf batch-endpoint serve {job.asked['endpoint']}")
+                say(f"it waits for  {_who_would(job)}")
                 orphaned = float("inf")
             time.sleep(_LOOK_S)
     finally:
         if bar is not None:
             bar.__exit__(None, None, None)
+
+
+def _is_orphaned(job: Job) -> bool:
+    """Whether nobody executes a job, nor will: its process died, or its endpoint is served no more."""
+    is_fresh = job.asked["created"] > time.time() - _PATIENCE_S
+    return not is_fresh and job.status is JobStatus.Queued and _served(job) is None
+
+
+def _served(job: Job) -> dict[str, Any] | None:
+    return kept_endpoints().job(job.name)[0].served()
+
+
+def _who_would(job: Job) -> str:
+    return f"pf batch-endpoint serve {job.asked['endpoint']}  or  pf job resume --name {job.name}"
+
+
+def resume(job: Job) -> None:
+    """Go on with a job that nobody executes, in a process of its own.
+
+    Raises:
+        UserError: it has ended already (code `job-over`), or is being executed (`run-busy`).
+    """
+    if job.ended is not None:
+        raise UserError(f"job {job.name} has ended: it is {job.status}", code="job-over")
+    if (pid := job.pid) is not None:
+        raise UserError(f"the process {pid} executes {job.name}", code="run-busy")
+    if _served(job) is not None:
+        say(f"job {job.name} waits for its turn: {job.asked['endpoint']} is served")
+        return
+    start(job)
+    say(f"job {job.name}: goes on;  pf job stream --name {job.name}  follows it")
 
 
 def cancel(job: Job) -> None:
@@ -151,7 +184,7 @@ def cancel(job: Job) -> None:
         if time.monotonic() > until:
             raise UserError(f"the process {job.pid} still executes {job.name}", code="run-busy")
         time.sleep(_LOOK_S)
-    if job.ended is None and kept_endpoints().job(job.name)[0].served() is None:
+    if job.ended is None and _served(job) is None:
         job.end(JobStatus.Canceled)
     while job.ended is None and time.monotonic() < until:
         time.sleep(_LOOK_S)

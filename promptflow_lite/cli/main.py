@@ -36,7 +36,7 @@ GROUPS = {
     "deployment": "Deployments of endpoints: a flow each, in processes of its own.",
     "batch-endpoint": "Batch endpoints: a flow over whole files, asked for as jobs.",
     "batch-deployment": "Deployments of batch endpoints: a flow each, and how its jobs go.",
-    "job": "Jobs of batch endpoints: see, follow, end, fetch.",
+    "job": "Jobs of batch endpoints: see, follow, go on with, end, fetch.",
     "index": "Search indexes over your documents.",
     "data": "Data sets: made of the traffic of what is served.",
 }

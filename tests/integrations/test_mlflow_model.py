@@ -77,12 +77,22 @@ def model(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with nothing in it: MLflow takes seconds to make one."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{file}").search_registered_models()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def store(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of a registry of this test's own, which the commands find by `MLFLOW_TRACKING_URI`."""
     import mlflow
 
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = f"sqlite:///{shutil.copy(empty, tmp_path / 'mlflow.db')}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return mlflow.MlflowClient(tracking_uri=uri)
@@ -231,6 +241,38 @@ def test_a_deployment_follows_an_alias_when_it_is_updated(tmp_path: Path, wheel:
         pf(*["deployment", "update", "-n", "blue", "-e", "my-endpoint", "--set", "model=models:/talker/1"])
         assert desk.score() == (200, {"text": "first"})
     assert int(store.get_model_version_by_alias("talker", "champion").version) == 2
+
+
+def test_jobs_run_a_model_and_mlflow_is_told_of_them(tmp_path: Path, wheel: Path, store: Any) -> None:
+    source = saying(tmp_path / "flow", "first")
+    registering = ("--register", "talker", "--alias", "champion")
+    build(source, wheel, *registering)
+    data = tmp_path / "rows.jsonl"
+    data.write_bytes(b'{"id": "r0", "text": "a"}\n')
+    pf("batch-endpoint", "create", "--name", "my-batch")
+    at = ("-n", "blue", "-e", "my-batch")
+    model = "model=models:/talker@champion"
+    pf("batch-deployment", "create", *at, "--set", model, "settings.tracking=true")
+    asking = ("batch-endpoint", "invoke", "-n", "my-batch", "--input", str(data), "--stream", "-o", "json")
+    job = json.loads(pf(*asking))
+    written = Path(job["outputs"], "predictions.csv").read_text(encoding="utf-8")
+    assert written.splitlines()[1:] == ["0,r0,first,"]
+    saying(tmp_path / "flow", "second")
+    build(source, wheel, *registering)
+    pf("batch-deployment", "update", *at)
+    shown = json.loads(pf("batch-deployment", "show", *at, "-o", "json"))
+    assert (shown["flow"], shown["model"]) == ("models:/talker/2", "models:/talker@champion")
+    both = ("--set", f"flow={tmp_path / 'flow'}", model)
+    assert "a flow or a model, not both" in pf("batch-deployment", "update", *at, *both, code=2)
+    until = time.monotonic() + 60
+    while _told(store) != {job["name"]: "FINISHED"}:
+        assert time.monotonic() < until, Path(job["log"]).read_text(encoding="utf-8")
+        time.sleep(0.1)
+
+
+def _told(store: Any) -> dict[str, str]:
+    experiments = [experiment.experiment_id for experiment in store.search_experiments()]
+    return {run.info.run_name: run.info.status for run in store.search_runs(experiments)}
 
 
 def _echo(model_input: pandas.DataFrame) -> pandas.DataFrame:

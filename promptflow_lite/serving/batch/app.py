@@ -23,6 +23,7 @@ from promptflow_lite.serving.batch import changes, intake, shown
 from promptflow_lite.serving.batch.job import Job, new_name
 from promptflow_lite.serving.batch.operations import document_of
 from promptflow_lite.serving.batch.queue import Queue
+from promptflow_lite.serving.batch.room import LATER, Room
 from promptflow_lite.serving.batch.spec import BatchDeploymentSpec, BatchEndpointSpec
 from promptflow_lite.serving.batch.store import Kept
 from promptflow_lite.serving.call import Call, Limits, Receive, Scope, Send
@@ -39,7 +40,6 @@ _JSON = "application/json"
 _FORM = "multipart/form-data"
 _CHUNK = 256 * 1024
 _LISTED = 100
-_LATER = (b"retry-after", b"60")
 _UNLOCKED = {"/health"}
 
 
@@ -118,6 +118,7 @@ class _Jobs:
     def __init__(self, kept: Kept, queue: Queue) -> None:
         self._kept = kept
         self._queue = queue
+        self._room = Room(kept.jobs_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -159,14 +160,17 @@ class _Jobs:
         name = new_name()
         home = self._kept.jobs_folder / name
         try:
-            path, sent = await intake.receive_file(call, receive, home / "data", spec.jobs.max_upload_bytes)
-            return await asyncio.to_thread(changes.ask, self._kept, deployment, path, name=name, shown=sent)
+            async with self._room.hold(intake.length_of(call), spec.jobs):
+                most = spec.jobs.max_upload_bytes
+                path, sent = await intake.receive_file(call, receive, home / "data", most)
+                ask = changes.ask
+                return await asyncio.to_thread(ask, self._kept, deployment, path, name=name, shown=sent)
         except BaseException as error:
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
             if isinstance(error, OSError):
                 log.error("a file cannot be kept: %s", error)
                 raise Refusal(
-                    503, "no-room", "the file cannot be kept; come back later", headers=[_LATER]
+                    503, "no-room", "the file cannot be kept; come back later", headers=[LATER]
                 ) from None
             raise
 

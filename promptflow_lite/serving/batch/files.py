@@ -114,6 +114,7 @@ _SETTINGS: Kinds = {
     ),
     "environment_variables": _MAPPING,
     "id_column": ("the name of a column", is_text),
+    "tracking": ("true or false", lambda v: isinstance(v, bool)),
 }
 _PARTS: dict[type, Kinds] = {
     Settings: _SETTINGS,
@@ -127,12 +128,12 @@ _PARTS: dict[type, Kinds] = {
         "max_running": _COUNT,
         "max_queued": ("a whole number from 0 to 100000", lambda v: is_whole(v, 0, 100_000)),
         "max_upload_bytes": ("a whole number of bytes from 1", lambda v: is_whole(v, 1, 2**40)),
+        "max_kept_bytes": ("a whole number of bytes from 1", lambda v: is_whole(v, 1, 2**50)),
         "keep_days": ("days above 0", lambda v: is_number(v, 1e-6, 36_500)),
     },
 }
 _NEEDED: dict[type, tuple[str, ...]] = {Defaults: ("deployment_name",)}
 _REFUSED = {
-    "model": "a deployment names the folder of its flow, as 'flow: PATH'",
     "component": "a deployment names the folder of its flow, as 'flow: PATH'",
     "job_definition": "a deployment names the folder of its flow, as 'flow: PATH'",
     "traffic": "a batch endpoint has one default: 'defaults: {deployment_name: NAME}'",
@@ -166,6 +167,10 @@ _DEPLOYMENT = Keys(
         "description": _TEXT,
         "tags": _MAPPING,
         "flow": ("the path of a flow's folder", is_text),
+        "model": (
+            "the address of a model in MLflow, as in models:/name@champion",
+            lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
+        ),
         "variants": (
             "variants by node, as in {answer: variant_1}",
             lambda v: is_mapping(v) and all(is_text(item) for item in v.values()),

@@ -17,7 +17,7 @@ from promptflow_lite.serving.batch.form import FIELD_BYTES, Form, new_file, too_
 from promptflow_lite.serving.call import Call, Receive
 from promptflow_lite.serving.refusal import Refusal
 
-__all__ = ["KINDS", "is_still_inside", "path_of", "receive_file"]
+__all__ = ["KINDS", "is_still_inside", "length_of", "path_of", "receive_file"]
 
 KINDS = {
     "application/jsonl": ".jsonl",
@@ -123,6 +123,18 @@ def _check_inside(path: Path, roots: Iterable[Path]) -> None:
         raise Refusal(404, "data-not-found", "Uri: something in that folder is no file, or leads out of it")
 
 
+def length_of(call: Call) -> int | None:
+    """How many bytes a body has, where its sender says so.
+
+    Raises:
+        Refusal: 400, it is no number.
+    """
+    text = call.headers.get(b"content-length", b"")
+    if text and not text.isdigit():
+        raise Refusal(400, "bad-length", "content-length is no number")
+    return int(text[:15]) if text else None
+
+
 async def receive_file(call: Call, receive: Receive, folder: Path, limit: int) -> tuple[Path, str]:
     """The file that a caller sends, kept in `folder`, and what the caller calls it.
 
@@ -139,13 +151,9 @@ async def receive_file(call: Call, receive: Receive, folder: Path, limit: int) -
     if call.headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Refusal(415, "encoded", "a body is taken as it is, without content-encoding")
     room = limit + (FIELD_BYTES if name == "multipart/form-data" else 0)
-    length = call.headers.get(b"content-length", b"")
-    if length and (not length.isdigit() or len(length) > 15 or int(length) > room):
-        raise (
-            too_large(limit)
-            if length.isdigit()
-            else Refusal(400, "bad-length", "content-length is no number")
-        )
+    length = length_of(call)
+    if length is not None and length > room:
+        raise too_large(limit)
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True)
     if name == "multipart/form-data":
         return await _receive_form(call, receive, folder, limit)

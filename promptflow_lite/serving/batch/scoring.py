@@ -19,8 +19,10 @@ from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import LineEnded, Log
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import PromptflowError, UserError
-from promptflow_lite.runs.batch import resume_batch, run_batch
+from promptflow_lite.registry import Registry
+from promptflow_lite.runs.batch import resume_batch, run_batch, tell
 from promptflow_lite.runs.events import RunEvent, RunStarted
+from promptflow_lite.runs.job import Tracker
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.lifeline import attach
 from promptflow_lite.runs.lock import hold
@@ -121,6 +123,13 @@ class _Scoring:
             log.info("stopped; the job goes on when it is started again")
             return
         self._finish(run)
+        if self._deployment.settings.tracking:
+            await asyncio.to_thread(self._track, run)
+
+    def _track(self, run: Run) -> None:
+        """Tell MLflow: when the job has ended, so that nobody waits for that."""
+        tracker: Tracker = Registry("trackers").get("mlflow")()
+        tell(run, self._store, [tracker], self._listen)
 
     async def _run(self) -> Run:
         """The run of the job, begun or gone on with; failed rows are run again as often as they may."""

@@ -44,6 +44,8 @@ class Settings:
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     id_column: str = "id"
     """Ours: the column of the data that a prediction is told by, beside its row's number."""
+    tracking: bool = False
+    """Ours: whether MLflow is told of a job that has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,9 @@ class BatchDeploymentSpec:
     source: str
     """The flow, as it is loaded: our copy of it."""
     flow: str
-    """Where that was copied from."""
+    """Where that was copied from; of a model, its address with its version."""
+    model: str = ""
+    """The address of the model that the flow was fetched from, as it was asked for; empty for a folder."""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +110,8 @@ class Jobs:
     """Jobs that wait; a caller who comes then is told to come back."""
     max_upload_bytes: int = 100 * 1024 * 1024
     """The largest file that a caller sends."""
+    max_kept_bytes: int = 10 * 1024 * 1024 * 1024
+    """What all files that callers have sent may take, until their jobs are removed."""
     keep_days: float = 30
     """How long a job that has ended is kept, with its data, its run and its predictions."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
@@ -60,9 +61,9 @@ class BatchDesk(Desk):
     def call(
         self, method: str, path: str, body: bytes | Any = None, headers: dict[str, str] | None = None
     ) -> tuple[HTTPResponse, bytes]:
-        """A request and its answer; what is no bytes goes as JSON."""
+        """A request and its answer; what is neither bytes nor parts of them goes as JSON."""
         sent = {"authorization": f"Bearer {self.key}", **(headers or {})}
-        if body is not None and not isinstance(body, bytes):
+        if body is not None and not isinstance(body, bytes | Iterator):
             body = json.dumps(body).encode()
             sent.setdefault("content-type", "application/json")
         with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:

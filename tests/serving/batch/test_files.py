@@ -77,7 +77,7 @@ def test_every_mistake_is_placed(tmp_path: Path) -> None:
     found = [(d.code, d.mark and (d.mark.line, d.mark.key)) for d in caught.value.diagnostics]
     assert found == [
         ("wrong-type", (1, "name")),
-        ("not-supported", (2, "model")),
+        ("wrong-type", (2, "model")),
         ("unknown-key", (3, "setings")),
         ("wrong-type", (5, "settings.mini_batch_size")),
         ("wrong-type", (6, "settings.output_file_name")),

@@ -35,6 +35,8 @@ def echo(text: str, times: int) -> str:
     time.sleep(0.15)
     return text
 """
+_ROWS = 24
+"""Two at once, in 1.8 s."""
 _COUNTING = """\
 inputs:
   text: {type: string}
@@ -186,7 +188,7 @@ def test_settings_of_one_job_go_over_the_deployments(desk: BatchDesk, tmp_path: 
 def _slow(desk: BatchDesk, tmp_path: Path) -> tuple[Path, Path, Path]:
     flow = write(tmp_path / "slow", dag=ECHO, echo__py=_SLOW)
     calls, data = tmp_path / "calls", tmp_path / "rows.jsonl"
-    data.write_bytes(rows(*(f"{n} {calls}" for n in range(40))))
+    data.write_bytes(rows(*(f"{n} {calls}" for n in range(_ROWS))))
     return flow, calls, data
 
 
@@ -214,41 +216,57 @@ def test_a_job_is_cancelled_and_keeps_what_is_done(desk: BatchDesk, tmp_path: Pa
         json.loads(desk.call("POST", f"/jobs/{waits}/cancel", b"")[1])["properties"]["status"]
         == "CancelRequested"
     )
-    while not desk.job(name)["lines"]["completed"]:
-        time.sleep(0.05)
+    _await_rows(desk, name, 1)
     assert desk.call("POST", f"/jobs/{name}/cancel", b"")[0].status == 202
     job = desk.over(name)
     assert job["status"] == "Canceled"
-    assert 0 < job["lines"]["completed"] < 40
+    assert 0 < job["lines"]["completed"] < _ROWS
     assert len(desk.output(name).splitlines()) == 1 + job["lines"]["completed"]
     assert desk.over(waits)["status"] == "Canceled"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_goes_on_where_it_was_when_the_server_comes_back(
-    desk: BatchDesk, tmp_path: Path, how: signal.Signals
-) -> None:
+def _ended_with(desk: BatchDesk, name: str, how: signal.Signals) -> int:
+    """Stop the server as told, see that the job ends with it, and is to be gone on with; the rows done."""
+    pid = _pids(desk, name)
+    desk.stop(how)
+    end = time.monotonic() + 15
+    while _is_alive(pid):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert json.loads(run("job", "show", "-n", name, "-o", "json"))["properties"]["status"] == "Queued"
+    return len(Records.read(desk.folder / "home/runs" / name / JOURNAL).entries)
+
+
+def test_a_job_goes_on_where_it_was_however_its_server_ended(desk: BatchDesk, tmp_path: Path) -> None:
     flow, calls, data = _slow(desk, tmp_path)
     desk.deploy("slow", flow, mini_batch_size=2)
     name = desk.ask_for(data.read_bytes(), azureml_model_deployment="slow")
-    desk.until(name, "Running")
-    while desk.job(name)["lines"]["completed"] < 4:
-        time.sleep(0.05)
-    pid = _pids(desk, name)
-    desk.stop(how)
-    end = time.monotonic() + 5
-    while _is_alive(pid):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    done = len(Records.read(desk.folder / "home/runs" / name / JOURNAL).entries)
-    assert 4 <= done < 40
-    assert json.loads(run("job", "show", "-n", name, "-o", "json"))["properties"]["status"] == "Queued"
-    desk.start()
-    job = desk.over(name)
-    assert (job["status"], job["lines"]["completed"]) == ("Completed", 40)
-    assert [line.split(",")[0] for line in desk.output(name).splitlines()[1:]] == [str(n) for n in range(40)]
+    try:
+        _await_rows(desk, name, 3)
+        done = _ended_with(desk, name, signal.SIGKILL)
+        assert 3 <= done < _ROWS
+        desk.start()
+        _await_rows(desk, name, done + 3)
+        assert done + 3 <= _ended_with(desk, name, signal.SIGTERM) < _ROWS
+        assert run("job", "resume", "--name", name) == ""  # nobody serves: it has a process of its own
+        ended = json.loads(run("job", "stream", "--name", name, "--output", "json"))
+        assert ended["properties"]["status"] == "Completed"
+        assert "has ended" in run("job", "resume", "--name", name, code=2)
+    finally:
+        desk.start()
+    job = desk.job(name)
+    assert (job["status"], job["lines"]["completed"]) == ("Completed", _ROWS)
+    numbers = [line.split(",")[0] for line in desk.output(name).splitlines()[1:]]
+    assert numbers == [str(n) for n in range(_ROWS)]
     again = [text for text, count in Counter(calls.read_text().splitlines()).items() if count > 1]
-    assert len(again) <= 2  # what was in flight, and nothing that was done
+    assert len(again) <= 2  # what the kill met in flight, and nothing that was done
+
+
+def _await_rows(desk: BatchDesk, name: str, count: int) -> None:
+    end = time.monotonic() + 60
+    while desk.job(name)["lines"]["completed"] < count:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_without_a_server_a_command_runs_the_job_itself(desk: BatchDesk, tmp_path: Path) -> None:
@@ -332,11 +350,27 @@ def test_more_jobs_than_may_wait_are_told_to_come_back(desk: BatchDesk, tmp_path
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=16")
 
 
+def test_what_callers_have_sent_takes_no_more_than_it_may(desk: BatchDesk) -> None:
+    jobs = desk.folder / "home/batch-endpoints/my-endpoint/jobs"
+    kept = sum(file.stat().st_size for file in jobs.glob("*/data/*"))
+    body, keep = rows("a"), ("batch-endpoint", "update", "-n", "my-endpoint", "--set")
+    run(*keep, f"jobs.max_kept_bytes={kept + len(body)}")
+    last = desk.ask_for(body)
+    for sent in (body, iter([body])):  # its length told, and not
+        response, text = desk.call("POST", "/jobs", sent, {"content-type": "application/jsonl"})
+        assert (response.status, json.loads(text)["error"]["code"]) == (503, "no-room")
+        assert int(response.getheader("retry-after") or 0) > 0
+    (desk.folder / "incoming" / "own.jsonl").write_bytes(body)
+    of_path = desk.ask_for(by_path("own.jsonl"))  # it lies where it lay
+    assert [desk.over(name)["status"] for name in (last, of_path)] == ["Completed", "Completed"]
+    run(*keep, f"jobs.max_kept_bytes={10 * 1024**3}")
+
+
 def test_what_ended_long_ago_is_removed_with_its_run(desk: BatchDesk) -> None:
     name = desk.ask_for(rows("a"))
     desk.over(name)
-    run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=0.00001")
-    time.sleep(1)
+    run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=0.000001")
+    time.sleep(0.1)
     desk.stop()
     desk.start()
     end = time.monotonic() + 20
