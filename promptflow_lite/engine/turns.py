@@ -20,7 +20,7 @@ from promptflow_lite.flow.spec import Flow
 from promptflow_lite.tools.scope import Usage
 from promptflow_lite.tools.tool import BoundFlow
 
-__all__ = ["ahead", "by_turn", "plain_inputs", "run_conversation", "run_each"]
+__all__ = ["ahead", "by_turn", "plain_inputs", "run_conversation", "run_each", "turn_of"]
 
 _OF_TURN = re.compile(r"(.+) \(turn (\d+)\)")
 
@@ -122,14 +122,24 @@ def plain_inputs(inputs: Mapping[str, Any], roles: Roles) -> tuple[dict[str, Any
     return common, list(before or [])
 
 
+def turn_of(key: str) -> tuple[str, int | None]:
+    """The node that a key of `node_runs` is of, and the number of the turn; `None` in no conversation.
+
+    >>> turn_of("reply (turn 2)"), turn_of("reply")
+    (('reply', 2), ('reply', None))
+    """
+    match = _OF_TURN.fullmatch(key)
+    return (key, None) if match is None else (match[1], int(match[2]))
+
+
 def by_turn(result: LineResult, flow: Flow) -> list[LineResult]:
     """A line's turns as lines, for what is made of all of them; a line that is no conversation as it is."""
     runs: dict[int, dict[str, NodeRun]] = {}
     for key, run in result.node_runs.items():
-        match = _OF_TURN.fullmatch(key)
-        if match is None:
+        name, number = turn_of(key)
+        if number is None:
             return [result]
-        runs.setdefault(int(match[2]), {})[match[1]] = run
+        runs.setdefault(number, {})[name] = run
     if not runs or result.error is not None:
         return [result]
     common = {name: value for name, value in result.inputs.items() if name != TURNS}

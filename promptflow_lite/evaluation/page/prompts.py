@@ -29,21 +29,32 @@ Render = Callable[[Mapping[str, Any]], Messages]
 
 
 class Prompts:
-    """The prompts of a run's nodes.
+    """The prompts of a flow's nodes.
 
     Args:
-        run: the run.
-        folder: its folder.
+        flow: its variants chosen, its registered prompts fetched; `None` where it cannot be read.
     """
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, flow: Flow | None) -> None:
         self._renders: dict[str, Render] = {}
+        if flow is None:
+            return
+        for node in flow.nodes:
+            with suppress(PromptflowError, OSError):
+                if (render := _render(node, flow)) is not None:
+                    self._renders[node.name] = render
+
+    @classmethod
+    def of_run(cls, run: Run, folder: Path) -> Prompts:
+        """Those of a run, as it had them.
+
+        Args:
+            run: the run.
+            folder: its folder.
+        """
         with suppress(PromptflowError, OSError):
-            flow = _flow(run, folder / "snapshot")
-            for node in flow.nodes:
-                with suppress(PromptflowError, OSError):
-                    if (render := _render(node, flow)) is not None:
-                        self._renders[node.name] = render
+            return cls(_flow(run, folder / "snapshot"))
+        return cls(None)
 
     def of(self, node: str, inputs: Mapping[str, Any]) -> Messages:
         """The messages of a node for these inputs: `role` and `content` each; none where not known."""

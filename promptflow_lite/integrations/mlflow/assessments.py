@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from promptflow_lite.engine.events import Log
 from promptflow_lite.engine.results import Status
 from promptflow_lite.integrations.mlflow.facts import asks_models, flow_name, score_of
+from promptflow_lite.integrations.mlflow.lines import LINE_TAG
 from promptflow_lite.integrations.mlflow.reach import Store
-from promptflow_lite.integrations.mlflow.spans import LINE_TAG
 from promptflow_lite.integrations.mlflow.traces import Progress, found
 from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records

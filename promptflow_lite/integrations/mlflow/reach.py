@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["Store", "patient", "reached", "without_password"]
+__all__ = ["Store", "patient", "reached", "reason", "without_password"]
 
 _SHORT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -76,9 +76,7 @@ def reached(default: str | None = None, *, failed: str = "was not told") -> Iter
             with _silent_loggers():
                 yield Store(uri, mlflow.MlflowClient(tracking_uri=uri))
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise ConnectionError(
-                f"MLflow at {without_password(uri)} {failed}: {without_password(_reason(error))}"
-            ) from error
+            raise ConnectionError(f"MLflow at {without_password(uri)} {failed}: {reason(error)}") from error
 
 
 def patient() -> contextlib.AbstractContextManager[None]:
@@ -91,9 +89,9 @@ def without_password(text: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What matters of an error of MLflow's, which quotes those of three packages below it."""
-    text = str(error).strip() or type(error).__name__
+    text = without_password(str(error).strip() or type(error).__name__)
     system = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
     if system:
         return system.group(1)

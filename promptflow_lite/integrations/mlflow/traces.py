@@ -18,8 +18,9 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.evaluation.page.prompts import Prompts
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.integrations.mlflow.facts import flow_name, linked_prompts
+from promptflow_lite.integrations.mlflow.lines import CREATED_TAG, RUN_TAG, Shared, Trace, trace_of
 from promptflow_lite.integrations.mlflow.reach import Store
-from promptflow_lite.integrations.mlflow.spans import CREATED_TAG, RUN_TAG, Shared, Trace, trace_of
+from promptflow_lite.integrations.mlflow.spans import Teller
 from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import Key, key_of, key_text
@@ -94,12 +95,14 @@ class Traces:
         self._run = run
         self._shared = Shared(
             run,
-            name,
+            Teller(
+                name,
+                flow,
+                Prompts.of_run(run, folder),
+                redactor(provider(settings())),  # a template has passed no journal
+            ),
             experiment,
             source_run,
-            Prompts(run, folder),
-            redactor(provider(settings())),  # a template has passed no journal
-            flow,
             tags={
                 **linked_prompts(run),
                 **({"mlflow.trace.sourceScorer": name} if source_run is None else {}),

@@ -61,6 +61,11 @@ def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
     assert len(parents) == len(first.data.spans) == 2
     assert "00f067aa0ba902b7" in parents  # the caller's span goes on in ours
     assert any((span.inputs or {}).get("text") == "one ***" for span in first.data.spans)
+    assert (second.info.request_preview, second.info.state.value) == ("two", "OK")
+    assert [(span.name, span.span_type) for span in second.data.spans] == [
+        ("echo", "CHAIN"),
+        ("echo", "TOOL"),
+    ]
     (assessment,) = second.info.assessments
     assert (assessment.name, assessment.value, assessment.rationale) == ("user_score", 1, "good")
     assert assessment.source.source_type == "HUMAN"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import random
 import re
 import time
 from collections import deque
@@ -18,16 +17,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptflow_lite.engine.results import LineResult, NodeRun, Status
-from promptflow_lite.serving.reply import dumps
+from promptflow_lite.engine.results import Status
+from promptflow_lite.evaluation.page.prompts import Prompts
+from promptflow_lite.integrations.mlflow.reach import reason
+from promptflow_lite.integrations.mlflow.spans import Ids, Teller, spans_of, usage_of
+from promptflow_lite.runs.records import dumps, loads
 from promptflow_lite.serving.traffic.aside import Aside
 from promptflow_lite.serving.traffic.scrub import scrub
 from promptflow_lite.serving.traffic.seen import Seen, record_of
-from promptflow_lite.tools.scope import Usage
 
 if TYPE_CHECKING:
     from mlflow.entities import Span, TraceInfo
-    from opentelemetry.trace import SpanContext
 
 __all__ = ["ServedTraces", "connect"]
 
@@ -42,8 +42,6 @@ _TRIES = 6
 """How often the trace of a feedback is looked for: another worker may have yet to tell it."""
 _ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _REQUEST_TAG = "promptflow_lite.request."
-_ENDED = (Status.Completed, Status.Failed, Status.Canceled)
-_TYPES = {"llm": "LLM", "prompty": "LLM", "custom_llm": "LLM", "retrieval": "RETRIEVER"}
 
 Redact = Callable[[bytes], bytes]
 
@@ -87,6 +85,7 @@ class ServedTraces:
         self._waiting: deque[Seen] = deque()
         self._said: deque[_Said] = deque()
         self._experiment: str | None = None
+        self._tellers: dict[str, Teller] = {}
         self._pause = 0.0
         self._not_before = 0.0
         self._aside = Aside("pf-mlflow", self._tell, lost, most=_MOST, most_bytes=16 * 1024 * 1024)
@@ -122,7 +121,7 @@ class ServedTraces:
             self._tell_opinions()
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if not self._pause:
-                _log.warning("MLflow is not told of requests, and tried again: %s", _reason(error))
+                _log.warning("MLflow is not told of requests, and tried again: %s", reason(error))
             self._pause = min(_LONGEST_PAUSE_S, 2 * self._pause or 1.0)
             self._not_before = time.monotonic() + self._pause
         else:
@@ -135,7 +134,7 @@ class ServedTraces:
         while self._waiting:
             experiment = self._experiment_id()
             group = [self._waiting[at] for at in range(min(_GROUP, len(self._waiting)))]
-            made = [_trace_of(seen, experiment, self._text) for seen in group]
+            made = [_trace_of(seen, experiment, self._teller(seen)) for seen in group]
             for seen, (info, _) in zip(group, made, strict=True):
                 if not _taken(client.start_trace, info):
                     # The caller's trace has another request of ours, or was begun by the caller.
@@ -193,13 +192,17 @@ class ServedTraces:
         assert self._experiment is not None  # noqa: S101  # one of both
         return self._experiment
 
-    def _text(self, value: Any) -> str:
-        """JSON without secrets."""
-        return scrub(self._redact(dumps(value)))[0].decode()
+    def _teller(self, seen: Seen) -> Teller:
+        """Of the flow that answered; an endpoint may get another one while it runs."""
+        known = self._tellers.get(seen.deployment)
+        if known is None or known.flow is not seen.flow:
+            known = Teller(seen.endpoint, seen.flow, Prompts(seen.flow), self._clean)
+            self._tellers[seen.deployment] = known
+        return known
 
-    def _clean(self, text: str) -> str:
+    def _clean(self, text: bytes) -> bytes:
         """Text without secrets."""
-        return scrub(self._redact(text.encode("utf-8", "replace")))[0].decode()
+        return scrub(self._redact(text))[0]
 
 
 def _taken(tell: Callable[..., object], *told: Any) -> bool:
@@ -219,127 +222,55 @@ def _taken(tell: Callable[..., object], *told: Any) -> bool:
     return True
 
 
-def _trace_of(seen: Seen, experiment: str, text: Callable[[Any], str]) -> tuple[TraceInfo, list[Span]]:
+def _trace_of(seen: Seen, experiment: str, teller: Teller) -> tuple[TraceInfo, list[Span]]:
     """The trace of a request: a span for it, and one for each node that ran."""
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
 
-    line, record = seen.line, record_of(seen)
-    number, parent = _identity(seen)
-    trace_id = f"tr-{number:032x}"
-    usage = _usage(line.usage)
+    line, kept = seen.line, record_of(seen)
+    record = {**loads(dumps(line)), "inputs": kept["inputs"], "outputs": kept["outputs"]}
+    ids = _ids(seen)
+    usage = usage_of(record["usage"])
     tags = {"mlflow.traceName": seen.endpoint, "promptflow_lite.deployment": seen.deployment}
     metadata = {
         "mlflow.trace_schema.version": "3",
-        **({"mlflow.trace.tokenUsage": text(usage)} if usage else {}),
+        **({"mlflow.trace.tokenUsage": teller.text(usage)} if usage else {}),
     }
     info = TraceInfo(
-        trace_id=trace_id,
+        trace_id=f"tr-{ids.trace:032x}",
         trace_location=TraceLocation.from_experiment_id(experiment),
         request_time=round(line.started * 1000),
         execution_duration=round(line.seconds * 1000),
         state=TraceState.OK if line.status is Status.Completed else TraceState.ERROR,
-        request_preview=text(record["inputs"])[:1000],
-        response_preview=text(record["outputs"])[:1000],
+        request_preview=teller.request(record["inputs"]),
+        response_preview=teller.response(record["outputs"]),
         client_request_id=seen.request_id,
         trace_metadata=metadata,
         tags=tags,
     )
     root = {
-        "mlflow.spanType": "CHAIN",
-        "mlflow.spanInputs": record["inputs"],
-        "mlflow.spanOutputs": record["outputs"] or None,
         "promptflow_lite.deployment": seen.deployment,
         "promptflow_lite.request_id": seen.request_id,
         "http.route": seen.path,
     }
-    top = random.getrandbits(64) or 1  # no secret: the id of a span
-    spans = [_span(seen.endpoint, (number, top, parent), root, line, text)]
-    nodes = {node.name: node for node in seen.flow.nodes}
-    for run in line.node_runs.values():
-        if run.started and run.status in _ENDED:
-            node = nodes.get(run.node)
-            kind = "LLM" if run.model is not None else _TYPES.get(node.type if node else "", "TOOL")
-            facts = {
-                "mlflow.spanType": kind,
-                "mlflow.spanInputs": run.inputs or None,
-                "mlflow.spanOutputs": run.output,
-                "mlflow.chat.tokenUsage": _usage(run.usage) if run.usage else None,
-                "mlflow.llm.model": run.model,
-            }
-            spans.append(_span(run.node, (number, random.getrandbits(64) or 1, top), facts, run, text))
-    return info, spans
+    return info, spans_of(record, root, ids, teller)
 
 
-def _identity(seen: Seen) -> tuple[int, int | None]:
-    """The id of the trace, the same when it is told again, and of the caller's span in it."""
+def _ids(seen: Seen) -> Ids:
+    """The ids, the same when it is told again; a caller's trace may have several requests of ours."""
+    told = hashlib.sha256(f"{seen.endpoint}\n{seen.request_id}\n{seen.time!r}".encode()).digest()
+    first = int.from_bytes(told[16:24], "big") >> 1 | 1
     if seen.traceparent is None:
-        told = f"{seen.endpoint}\n{seen.request_id}\n{seen.time!r}".encode()
-        return int.from_bytes(hashlib.sha256(told).digest()[:16], "big"), None
+        return Ids(int.from_bytes(told[:16], "big"), first)
     _, trace, span, _ = seen.traceparent.split("-")
-    return int(trace, 16), int(span, 16)
+    return Ids(int(trace, 16), first, int(span, 16))
 
 
-def _span(
-    name: str,
-    ids: tuple[int, int, int | None],
-    attributes: Mapping[str, Any],
-    of: LineResult | NodeRun,
-    text: Callable[[Any], str],
-) -> Span:
-    from mlflow.entities import Span
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
-    from opentelemetry.trace import Status as OtelStatus
-
-    number, own, within = ids
-
-    def context(at: int) -> SpanContext:
-        return SpanContext(number, at, False, TraceFlags(TraceFlags.SAMPLED))
-
-    told = {"mlflow.traceRequestId": f"tr-{number:032x}", **attributes}
-    ended = OtelStatus(StatusCode.OK) if of.error is None else OtelStatus(StatusCode.ERROR, of.error.code)
-    return Span(
-        ReadableSpan(
-            name=name,
-            context=context(own),
-            parent=None if within is None else context(within),
-            resource=Resource.get_empty(),
-            attributes={key: text(value) for key, value in told.items() if value is not None},
-            status=ended,
-            start_time=round(of.started * 1e9),
-            end_time=round((of.started + of.seconds) * 1e9),
-        )
-    )
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    """Tokens in MLflow's names; empty where none were counted."""
-    if not usage.total_tokens:
-        return {}
-    return {
-        "input_tokens": usage.prompt_tokens,
-        "output_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }
-
-
-def _assessments_of(line: Mapping[str, Any], clean: Callable[[str], str]) -> list[Any]:
+def _assessments_of(line: Mapping[str, Any], clean: Redact) -> list[Any]:
     """What a person said, as MLflow keeps it: the score, its comment the reason; or the comment alone."""
     from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
     source = AssessmentSource(source_type=AssessmentSourceType.HUMAN, source_id="caller")
-    comment = clean(line["comment"]) if line.get("comment") else None
+    comment = clean(line["comment"].encode("utf-8", "replace")).decode() if line.get("comment") else None
     if line.get("score") is not None:
         return [Feedback(name="user_score", value=line["score"], source=source, rationale=comment)]
     return [Feedback(name="user_comment", value=comment, source=source)] if comment else []
-
-
-def _reason(error: Exception) -> str:
-    """What matters of an error of MLflow's, which quotes those of three packages below it."""
-    text = str(error)
-    system = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
-    if system:
-        return system[1]
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return re.sub(r"(?<=://)[^/@\s]*@", "", lines[0])[:300]
