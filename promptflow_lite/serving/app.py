@@ -20,7 +20,7 @@ from promptflow_lite.registry import Registry
 from promptflow_lite.serving.call import Limits, Receive, Scope, Send
 from promptflow_lite.serving.completions import Completions, Models
 from promptflow_lite.serving.deployment import Endpoint
-from promptflow_lite.serving.door import Access, Closing, Door, of_routing
+from promptflow_lite.serving.door import Access, App, Closing, Door, of_routing
 from promptflow_lite.serving.feedback import Feedback
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
@@ -71,9 +71,12 @@ def create_app(
     metrics, access = metrics or Metrics(), options.access
     runs, here = Runs(metrics, options.traffic), version("promptflow_lite")
     document = _Document(endpoint, here, options)
+    answering: dict[str, App] = {
+        "/score": Score(endpoint, runs, only=options.only),
+        "/v1/chat/completions": Completions(endpoint, runs),
+    }
     routes: list[BaseRoute] = [
-        Route("/score", Score(endpoint, runs, only=options.only), methods=["POST"]),
-        Route("/v1/chat/completions", Completions(endpoint, runs), methods=["POST"]),
+        *(Route(path, app, methods=["POST"]) for path, app in answering.items()),
         Route("/v1/models", Models(endpoint), methods=["GET"]),
         Route("/v1/models/{model:path}", Models(endpoint), methods=["GET"]),
         Route("/feedback", Feedback(options.feedback, endpoint.name, options.traffic), methods=["POST"]),
@@ -118,6 +121,7 @@ def create_app(
                 metrics=metrics,
                 paths=paths,
                 unlocked=page_paths() | {"/health"},
+                straight=answering,
                 closing=closing or Closing(),
             )
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -12,6 +11,7 @@ from typing import Any
 import orjson
 
 from promptflow_lite.serving.refusal import Refusal
+from promptflow_lite.tools.clock import Clock
 
 __all__ = ["Call", "Limits", "Message", "Receive", "Scope", "Send", "call_of", "check_value"]
 
@@ -131,7 +131,7 @@ class Call:
         size, taken = 0, length or 0
         limits.take(taken)
         try:
-            async with asyncio.timeout(limits.body_s):
+            with Clock.after(limits.body_s):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":

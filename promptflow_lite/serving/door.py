@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 
@@ -18,7 +19,7 @@ from promptflow_lite.serving.refusal import ClientGone, Refusal
 from promptflow_lite.serving.reply import send as reply
 from promptflow_lite.serving.running import log
 
-__all__ = ["Access", "Closing", "Door", "of_routing"]
+__all__ = ["Access", "App", "Closing", "Door", "of_routing"]
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -62,6 +63,7 @@ class Door:
         limits: what a body may cost.
         metrics: where answers are counted.
         paths: the paths that are counted under their own name.
+        straight: who answers `POST` to a path, asked without the routing that all others go through.
         unlocked: the paths that are answered without a key: whether it serves, and the page, which asks for
             the key itself.
         closing: once it has begun, new requests are refused.
@@ -76,6 +78,7 @@ class Door:
         metrics: Metrics,
         paths: Collection[str],
         unlocked: Collection[str],
+        straight: Mapping[str, App] = MappingProxyType({}),
         closing: Closing,
     ) -> None:
         self._app = app
@@ -84,6 +87,7 @@ class Door:
         self._metrics = metrics
         self._paths = frozenset(paths)
         self._unlocked = frozenset(unlocked)
+        self._straight = dict(straight)
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +104,8 @@ class Door:
                     await reply(sent, 204, b"", b"text/plain", _PREFLIGHT)
                 else:
                     self._admit(call)
-                    await self._app(scope, receive, sent)
+                    known = self._straight.get(call.path) if scope["method"] == "POST" else None
+                    await (known or self._app)(scope, receive, sent)
             except ClientGone:
                 sent.status = 499
             except Refusal as refusal:

@@ -15,6 +15,46 @@ _LINGER_S = 10.0
 _HEAD_BYTES = 64 * 1024
 
 
+_CONTINUE = b"HTTP/1.1 100 "
+
+
+class _Joining:
+    """The transport of one answer: its head leaves in one piece with what follows at once.
+
+    uvicorn writes them apart: two calls of the system, and often two packets, for each answer.
+    """
+
+    __slots__ = ("_head", "_is_begun", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; a head waits until the loop turns."""
+        if self._is_begun or data.startswith(_CONTINUE):
+            self._send(data)
+            return
+        self._is_begun, self._head = True, data
+        self._loop.call_soon(self._send, b"")
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self._send(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def _send(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        if head or data:
+            self._transport.write(head + data)
+
+
 class Connection(HttpToolsProtocol):
     """One connection.
 
@@ -67,8 +107,12 @@ class Connection(HttpToolsProtocol):
         """The head is in time."""
         self._stop()
         self._in_message = True
-        if not self.transport.is_closing():
-            super().on_headers_complete()
+        if self.transport.is_closing():
+            return
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = _Joining(self.transport, self.loop)  # type: ignore[assignment]  # all it asks
 
     def on_body(self, body: bytes) -> None:
         """Part of a body came."""

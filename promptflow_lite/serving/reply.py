@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import orjson
 
 from promptflow_lite.serving.call import Send
 from promptflow_lite.serving.refusal import ClientGone
+from promptflow_lite.tools.clock import Clock
 from promptflow_lite.values import to_plain
 
 __all__ = ["EventStream", "dumps", "event", "send", "send_json"]
@@ -69,7 +69,7 @@ class EventStream:
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         try:
-            async with asyncio.timeout(_STALLED_S):
+            with Clock.after(_STALLED_S):
                 if not self.is_open:
                     self.is_open = True
                     await self._out({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})

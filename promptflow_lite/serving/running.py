@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 from promptflow_lite.engine.events import Chunk, Event, NodeEnded, NodeStarted
@@ -17,6 +17,7 @@ from promptflow_lite.serving.deployment import Deployment
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import ClientGone, Refusal, of_failure
 from promptflow_lite.serving.traffic.watch import Traffic
+from promptflow_lite.tools.clock import Clock
 
 __all__ = ["Part", "Runs", "log"]
 
@@ -24,6 +25,8 @@ log = logging.getLogger("promptflow_lite.serving")
 
 _BEAT_S = 15.0
 _LEAVING_S = 5.0
+_SHORT_S = 0.1
+"""A run that is over by then has nobody watch for a caller who leaves: a task costs more than such a run."""
 
 Part = Chunk | NodeStarted | NodeEnded
 Tell = Callable[[Sequence[Part]], Awaitable[None]]
@@ -51,7 +54,7 @@ class Runs:
             ClientGone: the caller left; the run is cancelled.
         """
         call.deployment = deployment.name
-        async with _while_wanted(receive):
+        with _WhileWanted(receive):
             line = await self._run(deployment, inputs)
         return self._checked(call, deployment, inputs, line)
 
@@ -73,7 +76,7 @@ class Runs:
         call.deployment = deployment.name
         began, is_first = perf_counter(), True
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        async with _while_wanted(receive):
+        with _WhileWanted(receive):
             run = asyncio.create_task(self._run(deployment, inputs, events))
             run.add_done_callback(lambda _: events.put_nowait(None))
             try:
@@ -133,7 +136,7 @@ async def _next(events: asyncio.Queue[Event | None]) -> tuple[list[Part], bool]:
     """The parts that came since the last look, at least one event; and whether none came for a while."""
     try:
         if events.empty():
-            async with asyncio.timeout(_BEAT_S):
+            with Clock.after(_BEAT_S):
                 found = [await events.get()]
         else:
             found = []
@@ -144,32 +147,47 @@ async def _next(events: asyncio.Queue[Event | None]) -> tuple[list[Part], bool]:
     return [event for event in found if isinstance(event, Chunk | NodeStarted | NodeEnded)], False
 
 
-@asynccontextmanager
-async def _while_wanted(receive: Receive) -> AsyncIterator[None]:
+class _WhileWanted:
     """Cancels what is inside when the caller leaves.
 
+    Args:
+        receive: the request's.
+
     Raises:
-        ClientGone: it did.
+        ClientGone: the caller left.
     """
-    inside = asyncio.current_task()
-    state = {"gone": False, "over": False}
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
+    __slots__ = ("_inside", "_is_gone", "_receive", "_timer", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._inside: asyncio.Task[Any] | None = None
+        self._is_gone = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        self._inside = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(_SHORT_S, self._begin)
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not state["over"] and inside is not None:
-            state["gone"] = True
-            inside.cancel()
+        if self._inside is not None:
+            self._is_gone = True
+            self._inside.cancel()
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not state["gone"]:
-            raise
-        if inside is not None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        inside, self._inside = self._inside, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._is_gone and inside is not None and isinstance(error, asyncio.CancelledError):
             inside.uncancel()
-        raise ClientGone from None
-    finally:
-        state["over"] = True
-        watcher.cancel()
+            raise ClientGone from None
