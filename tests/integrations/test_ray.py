@@ -21,7 +21,7 @@ from promptflow_lite.runs.records import decode, dumps, loads
 from promptflow_lite.tools.home import Home
 from tests.runs.flows import shout_flow
 
-ENDS_S = 120.0
+ENDS_S = 240.0
 HAS_RAY = find_spec("ray") is not None
 
 
@@ -44,7 +44,9 @@ def test_a_node_that_is_lost_costs_its_lines_in_flight_and_no_more(tmp_path: Pat
     expected = [{"line_number": number, "shout": f"T{number}T{number}"} for number in range(LINES)]
     assert found["outputs"] == expected
     assert found["metrics"]["count"] == LINES
-    assert LINES < len(found["calls"]) <= LINES + IN_FLIGHT
+    assert 0 < len(found["lost"]) < IN_FLIGHT
+    expected_calls = [f"t{number}" for number in range(LINES)] + found["lost"]
+    assert sorted(found["calls"]) == sorted(expected_calls), "what was done on the lost node stays done"
     assert "runs again elsewhere" in found["log"]
     assert found["died"] == [2, {"worker-died": 1}]
 
