@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +20,7 @@ from promptflow_lite.evaluation.scores import SECONDS, TOKENS, read
 from promptflow_lite.evaluation.side_by_side import SideBySide, figures, side_by_side
 from promptflow_lite.evaluation.statistics import Estimate
 from promptflow_lite.flow.conversation import readable
+from promptflow_lite.runs.combinations import label
 from promptflow_lite.settings import settings
 
 __all__ = ["Asked", "compare", "numbers"]
@@ -29,7 +30,11 @@ _CODES = {Outcome.passed: 0, Outcome.failed: 1, Outcome.inconclusive: 3}
 
 
 class Asked:
-    """What `pf run compare` was asked for; see its help."""
+    """What `pf run compare` was asked for; see its help.
+
+    Args:
+        notes: what was said of the runs already, on a terminal; a file has to say it too.
+    """
 
     def __init__(
         self,
@@ -40,17 +45,20 @@ class Asked:
         lower_is_better: Sequence[str] = (),
         by: str | None = None,
         gate: Path | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         if len(set(names)) < 2:
             raise InputError("a comparison needs two different runs or more", code="nothing-to-compare")
         self.gate = gates.read(gate) if gate is not None else None
-        self.found = side_by_side(
+        self.said = notes
+        found = side_by_side(
             [read(store(), name, by=by) for name in dict.fromkeys(names)],
             metrics=metrics,
             margins={**(self.gate.margins if self.gate else {}), **(margins or {})},
             lower_is_better=lower_is_better,
             is_same_data=by is None,
         )
+        self.found = replace(found, notes=[*notes, *found.notes])
 
     def results(self) -> list[Result]:
         """The gate's rules, held against every candidate; none without a gate."""
@@ -89,7 +97,7 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None, report: P
         asked: what is compared.
         how: `table`, `json` or `markdown`.
         lines: how many changed lines of each kind are shown.
-        junit: where the gate's rules go as JUnit's XML; without a gate, the comparisons.
+        junit: where the gate's rules go as JUnit's XML.
         report: where the HTML page goes.
     """
     results = asked.results()
@@ -99,7 +107,7 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None, report: P
         case "markdown":
             emit(_markdown(asked.found, results))
         case _:
-            _show(asked.found, results, lines)
+            _show(asked, results, lines)
     if junit is not None:
         junit.write_bytes(_junit(asked.found, results))
     if report is not None:
@@ -112,7 +120,8 @@ def compare(asked: Asked, *, how: str, lines: int, junit: Path | None, report: P
     return _CODES[gates.verdict(results)] if results else 0
 
 
-def _show(found: SideBySide, results: Sequence[Result], lines: int) -> None:
+def _show(asked: Asked, results: Sequence[Result], lines: int) -> None:
+    found = asked.found
     for run in found.candidates:
         name = run.run.name
         comparisons = found.of(name)
@@ -122,7 +131,7 @@ def _show(found: SideBySide, results: Sequence[Result], lines: int) -> None:
             if metric not in (SECONDS, TOKENS):
                 _show_changes(found, comparisons[metric], lines)
         emit("")
-    for note in found.notes:
+    for note in found.notes[len(asked.said) :]:
         say(neutral(note))
     for result in results:
         emit(neutral(f"{result.outcome.value:12}  {result.run}: {result.rule}: {result.why}"))
@@ -260,7 +269,11 @@ def _markdown_cell(text: str) -> str:
 
 
 def _junit(found: SideBySide, results: Sequence[Result]) -> bytes:
-    """One test case a rule; an inconclusive one is skipped, as JUnit has no third outcome."""
+    """One test case a rule; an inconclusive one is skipped, as JUnit has no third outcome.
+
+    A run of a sweep is told with its combination, which its name need not say.
+    """
+    choices = {one.run.name: label(one.run.choice) for one in found.candidates if one.run.choice}
     failed = sum(result.outcome is Outcome.failed for result in results)
     skipped = sum(result.outcome is Outcome.inconclusive for result in results)
     suite = ElementTree.Element(
@@ -271,10 +284,14 @@ def _junit(found: SideBySide, results: Sequence[Result]) -> bytes:
         skipped=str(skipped),
     )
     for result in results:
-        case = ElementTree.SubElement(suite, "testcase", classname=result.run, name=str(result.rule))
+        choice = f" ({choices[result.run]})" if result.run in choices else ""
+        name = f"{result.rule}{choice}"
+        case = ElementTree.SubElement(suite, "testcase", classname=result.run, name=name)
         if result.outcome is Outcome.passed:
             continue
         tag = "failure" if result.outcome is Outcome.failed else "skipped"
         ElementTree.SubElement(case, tag, message=result.why)
+    if found.notes:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(found.notes)
     xml: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     return xml

@@ -10,6 +10,7 @@ import typer
 
 from promptflow_lite.cli.console import Group, neutral, say
 from promptflow_lite.cli.names import run_names
+from promptflow_lite.errors import UserError
 
 app = Group("Run flows over data, and look at what came of it.")
 
@@ -68,7 +69,8 @@ def compare(
         ),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="XML", help="Where the rules go as JUnit's test cases.")
+        Path | None,
+        typer.Option("--junit", metavar="XML", help="Where the gate's rules go as JUnit's test cases."),
     ] = None,
     report: Annotated[
         Path | None,
@@ -88,6 +90,10 @@ def compare(
     from promptflow_lite.cli.showing import store
     from promptflow_lite.runs import family
 
+    if junit is not None and gate is None:
+        raise UserError(
+            "--junit writes the rules of a gate", code="bad-option", hint="--gate gate.yaml  names them"
+        )
     runs, notes = family.expanded(names, store())
     for note in notes:
         say(neutral(f"note: {note}"))
@@ -98,5 +104,6 @@ def compare(
         lower_is_better=lower_is_better or (),
         by=by,
         gate=gate,
+        notes=notes,
     )
     return comparing.compare(asked, how=output.value, lines=lines, junit=junit, report=report)

@@ -130,7 +130,7 @@ def visualize(
         raise UserError("none of these runs is Completed", code="nothing-to-compare")
     if output not in set(Output):
         html_path = _one_file(Path(output), html_path)
-    path = write_report(showing.store(), asked, html_path, limit=lines)
+    path = write_report(showing.store(), asked, html_path, limit=lines, notes=notes)
     if output == Output.json:
         emit_json({"runs": asked, "path": str(path)})
         return

@@ -24,6 +24,7 @@ def write_report(
     path: str | Path | None = None,
     *,
     limit: int = LINES,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the page of these runs; where it is.
 
@@ -35,18 +36,20 @@ def write_report(
         names: of the runs, in the order of the page.
         path: the file; `None` is `report.html` in the folder of the last run.
         limit: how many lines the page has at most.
+        notes: what else a reader must know.
 
     Raises:
         RunNotFound: no run has one of the names.
     """
-    runs, notes = _without_evaluations([read(store, name) for name in dict.fromkeys(names)])
+    runs, shown_there = _without_evaluations([read(store, name) for name in dict.fromkeys(names)])
+    told = [*notes, *shown_there]
     found = None
     if len(runs) > 1:
         try:
             found = side_by_side(runs)
         except InputError as error:
-            notes.append(f"Not compared: {error.message}.")
-    return _write(store, Shown(runs, found, notes=notes), path, limit)
+            told.append(f"Not compared: {error.message}.")
+    return _write(store, Shown(runs, found, notes=told), path, limit)
 
 
 def _without_evaluations(runs: Sequence[ScoredRun]) -> tuple[list[ScoredRun], list[str]]:

@@ -118,6 +118,13 @@ def test_a_gate_decides_the_exit_code(
     assert int(suite.attrib["skipped"]) == outcomes.count("inconclusive")
 
 
+def test_test_cases_without_a_gate_are_refused(runs: Path) -> None:
+    found = compare(runs, "weak", "strong", "--junit", "g.xml")
+    assert found.returncode == 2
+    assert "--gate" in found.stderr
+    assert not (runs / "g.xml").exists()
+
+
 def test_every_mistake_of_a_gate_file_is_told_at_once_with_its_place(runs: Path) -> None:
     (runs / "gate.yaml").write_text(
         "rules:\n- {metric: f1, at_leest: 3}\n- 3\n- {metric: f1, at_most: x}\n", encoding="utf-8"

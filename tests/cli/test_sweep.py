@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -443,12 +444,21 @@ def test_a_name_that_is_taken_is_said_before_anything_runs(
 
 
 def test_values_that_make_no_name_are_numbered_and_said_where_runs_are_compared(
-    asked: list[str], shown: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    asked: list[str], shown: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = shown(*asked, "--matrix", 'inputs.tone=["a/b", "a b"]')
     assert found["children"] == ["s-1", "s-2"]
-    assert pf("run", "compare", "s") == 0
-    assert "s-2: inputs.tone=a b" in capsys.readouterr().err
+    said = "s-2: inputs.tone=a b"
+    (tmp_path / "gate.yaml").write_text("rules:\n- {metric: completed, at_least: 0.1}\n")
+    files = ["--junit", str(tmp_path / "g.xml"), "--report", str(tmp_path / "r.html")]
+    assert pf("run", "compare", "s", "--gate", str(tmp_path / "gate.yaml"), *files) == 0
+    assert capsys.readouterr().err.count(said) == 1
+    [case] = ElementTree.parse(tmp_path / "g.xml").getroot().iter("testcase")
+    assert case.attrib["classname"] == "s-2"
+    assert case.attrib["name"].endswith("(inputs.tone=a b)")
+    assert said in (tmp_path / "g.xml").read_text()
+    assert said in (tmp_path / "r.html").read_text()
+    assert said in shown("run", "compare", "s")["notes"]
 
 
 def test_a_run_file_holds_a_matrix_or_several_variants(
