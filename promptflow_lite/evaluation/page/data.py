@@ -16,6 +16,7 @@ from promptflow_lite.evaluation.page.texts import CUT, Texts
 from promptflow_lite.evaluation.scores import LOWER_IS_BETTER, OWN, ScoredRun
 from promptflow_lite.evaluation.side_by_side import SideBySide, figures
 from promptflow_lite.evaluation.statistics import Estimate
+from promptflow_lite.runs.combinations import label
 from promptflow_lite.runs.store import RunStore
 
 __all__ = ["LINES", "Shown", "collect"]
@@ -139,6 +140,7 @@ def _facts(scored: ScoredRun, store: RunStore) -> dict[str, Any]:
         "flow": run.flow,
         "data": run.data,
         "variant": run.variant,
+        "choice": label(run.choice) or None,
         "builds_on": run.run,
         "evaluations": list(scored.evaluations),
         "created": run.created,

@@ -127,6 +127,12 @@ def test_runs_over_different_data_stand_beside_each_other(tmp_path: Path) -> Non
     ]
 
 
+def test_a_run_of_a_sweep_says_which_combination_it_is(tmp_path: Path) -> None:
+    pf.run(echo(tmp_path / "echo"), [{"text": "a"}], matrix={"inputs.times": [1, 2]}, name="s")
+    data = data_of(page_of("s-times_1", "s-times_2", folder=tmp_path))
+    assert [run["choice"] for run in data["runs"]] == ["inputs.times=1", "inputs.times=2"]
+
+
 def test_an_evaluation_that_is_named_with_its_run_is_shown_there(runs: Path) -> None:
     data = data_of(page_of("weak", "weak_grades", folder=runs))
     assert [run["name"] for run in data["runs"]] == ["weak"] and data["comparisons"] == []

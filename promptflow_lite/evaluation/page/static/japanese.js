@@ -5,7 +5,7 @@ const SPEAKS_JAPANESE = (navigator.language ?? "").toLowerCase().startsWith("ja"
 const JAPANESE = {
   "Comparison": "比較", "Figures": "指標", "Confusion": "混同行列", "Ranking": "ランキング", "Distributions": "分布", "Lines": "行",
   "Gate": "ゲート", "Gate: ": "ゲート: ", "Light or dark": "明るさを切り替え", "Parts of this report": "このレポートの内容",
-  "run": "実行", "flow": "フロー", "variant": "バリアント", "data": "データ", "builds on": "元の実行", "evaluated by": "評価",
+  "run": "実行", "flow": "フロー", "variant": "バリアント", "combination": "組み合わせ", "data": "データ", "builds on": "元の実行", "evaluated by": "評価",
   "lines": "行数", "failures": "失敗の内訳", "took": "所要時間", "a line takes": "1 行の時間", "tokens": "トークン", "cost": "費用", "made": "作成日時", "tags": "タグ",
   "Completed": "完了", "Failed": "失敗", "Canceled": "中止", "Bypassed": "スキップ", "Running": "実行中",
   "better": "改善", "no worse": "劣らない", "worse": "悪化", "inconclusive": "判定できない", "pass": "合格", "fail": "不合格",
