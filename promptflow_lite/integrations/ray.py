@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import time
 import warnings
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,23 +19,19 @@ from typing import Any
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.connections.passing import passed
 from promptflow_lite.engine.events import Emit, ignore
-from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
+from promptflow_lite.engine.results import AggregationResult, Failure, LineResult
 from promptflow_lite.errors import FlowError, MissingExtra, UserError
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.spec import Flow
+from promptflow_lite.integrations.ray_crew import NODES_LOST, Actor, Crew, first_line
+from promptflow_lite.integrations.ray_reach import bring_token, knock, said
 from promptflow_lite.integrations.ray_worker import LineWorker, Shipped
 from promptflow_lite.runs import snapshot
-from promptflow_lite.runs.drain import Done, drained
+from promptflow_lite.runs.drain import drained
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
-from promptflow_lite.runs.records import Key, decode, decode_aggregation, dumps, loads
+from promptflow_lite.runs.records import decode_aggregation, dumps, loads
 
 __all__ = ["RayExecutor"]
-
-_GRACE_S = 10.0
-"""Seconds after a line's time in which its actor may say so itself."""
-_KNOCK_S = 10.0
-_NODES_LOST = 5
-"""How often a line may lose its node before it is given up."""
 
 Log = Callable[[str], None]
 
@@ -58,7 +51,7 @@ class RayExecutor:
     def __init__(
         self, connections: ConnectionProvider, *, address: str | None = None, workers: int | None = None
     ) -> None:
-        _bring_token(address or os.environ.get("RAY_ADDRESS"))  # Ray looks for it while it is imported
+        bring_token(address or os.environ.get("RAY_ADDRESS"))  # Ray looks for it while it is imported
         try:
             import ray
         except ImportError as error:
@@ -69,8 +62,8 @@ class RayExecutor:
         self._workers = workers
         self._is_ours = False
         self._job: FlowJob
-        self._actors: list[_Actor] = []
-        self._idle: list[_Actor] = []
+        self._actors: list[Actor] = []
+        self._idle: list[Actor] = []
 
     async def open(self, job: FlowJob) -> Sequence[str]:
         """Connect, and start the first actor, which says whether the flow is sound.
@@ -99,7 +92,7 @@ class RayExecutor:
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         address = self._address or os.environ.get("RAY_ADDRESS")
         try:
-            _knock(address)
+            knock(address)
             if address is None:
                 try:
                     self._ray.init("auto", **how)
@@ -111,7 +104,7 @@ class RayExecutor:
                     self._ray.init(address, **how)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"the Ray cluster {address or 'on this machine'} cannot be reached: {_said(error)}",
+                f"the Ray cluster {address or 'on this machine'} cannot be reached: {said(error)}",
                 code="ray-unreachable",
                 hint="--executor ray://HOST:10001, or HOST:6379 from a machine of the cluster; "
                 "a cluster with tokens lets in who has its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
@@ -123,7 +116,7 @@ class RayExecutor:
 
     def run(self, lines: Iterable[Line], log: Log) -> AsyncGenerator[LineResult, None]:
         """One result for each line, as it ends. At most `job.concurrency` lines are in flight."""
-        crew = _Crew(self, iter(lines), log)
+        crew = Crew(self, iter(lines), log)
         return drained(partial(crew.work, self._count()), crew.done)
 
     async def aggregate(self, lines: Sequence[LineResult], emit: Emit = ignore) -> AggregationResult:
@@ -137,7 +130,7 @@ class RayExecutor:
                 record, new = await actor.call("aggregate", body, images)
             except self._ray.exceptions.RayActorError as error:
                 self.dismiss(actor)
-                reason = _first_line(error)
+                reason = first_line(error)
                 continue
             self.release(actor)
             self.keep_images(new)
@@ -155,15 +148,15 @@ class RayExecutor:
             self._is_ours = False
             await asyncio.to_thread(self._ray.shutdown)
 
-    async def hire(self) -> _Actor:
+    async def hire(self) -> Actor:
         """An actor that is ready."""
         return self._idle.pop() if self._idle else await self._hire()
 
-    def release(self, actor: _Actor) -> None:
+    def release(self, actor: Actor) -> None:
         """Give back an actor that has nothing to do: it still has its room in the cluster."""
         self._idle.append(actor)
 
-    def dismiss(self, actor: _Actor) -> None:
+    def dismiss(self, actor: Actor) -> None:
         """End an actor."""
         actor.is_gone = True
         if actor in self._actors:
@@ -171,21 +164,21 @@ class RayExecutor:
             with suppress(Exception):  # it is dead, or the cluster is gone
                 self._ray.kill(actor.handle)
 
-    async def _hire(self) -> _Actor:
-        for _ in range(_NODES_LOST):
+    async def _hire(self) -> Actor:
+        for _ in range(NODES_LOST):
             actor = await self._start()
             if actor is not None:
                 return actor
         raise UserError("Ray nodes die as soon as an actor starts on them", code="ray-unreachable")
 
-    async def _start(self) -> _Actor | None:
+    async def _start(self) -> Actor | None:
         """A new actor that is ready; `None`: its node was lost before."""
         how = {"num_cpus": 1, "max_restarts": 0, "max_concurrency": max(1000, self._job.concurrency)}
         worker = self._ray.remote(LineWorker).options(scheduling_strategy="SPREAD", **how)
-        actor = _Actor(worker.remote(*self._arguments))
+        actor = Actor(worker.remote(*self._arguments))
         self._actors.append(actor)
         try:
-            said = await actor.call("open")
+            told = await actor.call("open")
         except asyncio.CancelledError:  # it may still wait for room
             self.dismiss(actor)
             raise
@@ -194,13 +187,13 @@ class RayExecutor:
             if self.has_lost_its_node(error):
                 return None
             raise UserError(
-                f"the flow ends its process before the first line: {_first_line(error)}", code="worker-died"
+                f"the flow ends its process before the first line: {first_line(error)}", code="worker-died"
             ) from error
-        if "diagnostics" in said:
-            raise FlowError(said["diagnostics"])
-        if "message" in said:
-            raise UserError(said["message"], code=said["code"], hint=said["hint"])
-        actor.notes = said["notes"]
+        if "diagnostics" in told:
+            raise FlowError(told["diagnostics"])
+        if "message" in told:
+            raise UserError(told["message"], code=told["code"], hint=told["hint"])
+        actor.notes = told["notes"]
         return actor
 
     def keep_images(self, images: dict[str, bytes]) -> None:
@@ -230,190 +223,9 @@ class RayExecutor:
         return "its node has died" in str(error)
 
 
-def _bring_token(address: str | None) -> None:
-    """Show the cluster's token, where there is one: Ray does so by itself, but not for `ray://` (2.60)."""
-    if address is None or not address.startswith("ray://"):
-        return
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named or Path("~/.ray/auth_token").expanduser().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
-def _said(error: Exception) -> str:
-    """What an error says, without the server's stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if any(line.startswith("Traceback") for line in lines) else str(error)
-
-
-class _Actor:
-    """A handle of an actor."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-        self.notes: list[str] = []
-        self.is_gone = False
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        """What a method of the actor gives."""
-        return await getattr(self.handle, method).remote(*arguments)
-
-
-class _Crew:
-    """The actors of one execution, and the lines that they share.
-
-    An actor that dies by itself was killed by one of its lines, and nobody knows by which: each of them is
-    tried once more with no other beside it, and the one that kills again is failed. An actor that went with
-    its machine says nothing against its lines: they go back to all.
-
-    Args:
-        executor: gives actors.
-        source: the lines.
-        log: takes what belongs in the run's log.
-    """
-
-    def __init__(self, executor: RayExecutor, source: Iterator[Line], log: Log) -> None:
-        self._executor = executor
-        self._source = source
-        self._log = log
-        self.done: Done = asyncio.Queue(executor.job.concurrency)
-        self._again: deque[Line] = deque()
-        self._suspects: deque[Line] = deque()
-        self._nodes_lost: Counter[Key] = Counter()
-        self._in_flight = 0
-        self._is_exhausted = False
-        self._changed = asyncio.Condition()
-
-    async def work(self, workers: int) -> None:
-        """Have every line done."""
-        concurrency = self._executor.job.concurrency
-        shares = [concurrency // workers + (number < concurrency % workers) for number in range(workers)]
-        async with asyncio.TaskGroup() as group:
-            desks = [group.create_task(self._desk(share)) for share in shares]
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._is_done)
-            for desk in desks:
-                desk.cancel()
-
-    @property
-    def _is_done(self) -> bool:
-        return self._is_exhausted and not (self._in_flight or self._again or self._suspects)
-
-    async def _desk(self, share: int) -> None:
-        while not self._is_done:
-            actor = await self._executor.hire()
-            try:
-                while not (self._is_done or actor.is_gone):
-                    while self._suspects and not actor.is_gone:
-                        await self._do(actor, self._taken(self._suspects.popleft()), is_alone=True)
-                    async with asyncio.TaskGroup() as group:
-                        for _ in range(share):
-                            group.create_task(self._slot(actor))
-            finally:  # at the end desks are cancelled, since one may still wait for room in the cluster
-                if actor.is_gone:
-                    self._executor.dismiss(actor)
-                else:
-                    self._executor.release(actor)
-
-    async def _slot(self, actor: _Actor) -> None:
-        """One line after the other, until the actor is gone or only suspects are left."""
-        while not actor.is_gone and not self._is_done:
-            line = self._next()
-            if line is not None:
-                await self._do(actor, line, is_alone=False)
-            elif self._suspects:
-                return
-            else:
-                async with self._changed:
-                    self._changed.notify_all()  # the source may have ended just now
-                    await self._changed.wait_for(
-                        lambda: self._is_done or self._again or self._suspects or actor.is_gone
-                    )
-
-    def _next(self) -> Line | None:
-        if self._again:
-            return self._taken(self._again.popleft())
-        if self._is_exhausted:
-            return None
-        line = next(self._source, None)
-        self._is_exhausted = line is None
-        return None if line is None else self._taken(line)
-
-    def _taken(self, line: Line) -> Line:
-        self._in_flight += 1
-        return line
-
-    async def _do(self, actor: _Actor, line: Line, *, is_alone: bool) -> None:
-        started, began = time.time(), time.monotonic()
-        body = dumps({"number": line.number, "inputs": line.inputs, "repeat": line.repeat})
-        failure: Failure | None = None
-        try:
-            async with asyncio.timeout(self._executor.job.line_timeout_s + _GRACE_S):
-                record, images = await actor.call("run", body)
-        except TimeoutError:
-            actor.is_gone = True
-            self._executor.dismiss(actor)
-            seconds = self._executor.job.line_timeout_s
-            failure = Failure("timeout", f"the line took longer than {seconds:g} s; its actor was ended")
-        except self._executor.dead as error:
-            was_hanging, actor.is_gone = actor.is_gone, True
-            failure = self._given_up(line, error, is_alone=is_alone, is_innocent=was_hanging)
-        else:
-            self._executor.keep_images(images)
-            await self.done.put(decode(loads(record)))
-        if failure is not None:
-            seconds = time.monotonic() - began
-            await self.done.put(
-                LineResult(
-                    line.number,
-                    Status.Failed,
-                    dict(line.inputs),
-                    error=failure,
-                    started=started,
-                    seconds=seconds,
-                    repeat=line.repeat,
-                )
-            )
-        self._in_flight -= 1
-        async with self._changed:
-            self._changed.notify_all()
-
-    def _given_up(self, line: Line, error: Exception, *, is_alone: bool, is_innocent: bool) -> Failure | None:
-        """Why the line of a dead actor is failed, or `None`: it is tried again."""
-        if is_innocent or self._executor.has_lost_its_node(error):
-            self._nodes_lost[line.key] += 1
-            if self._nodes_lost[line.key] > _NODES_LOST:
-                return Failure("worker-died", f"the line's Ray node was lost {_NODES_LOST + 1} times")
-            self._log(f"line {line.number}: its Ray node or actor is gone; it runs again elsewhere")
-            self._again.append(line)
-        elif is_alone:
-            return Failure("worker-died", f"the line ended its Ray actor: {_first_line(error)}")
-        else:
-            self._log(f"line {line.number}: its Ray actor died; tried again, alone in a new one")
-            self._suspects.append(line)
-        return None
-
-
-def _knock(address: str | None) -> None:
-    """See whether anybody listens there: Ray itself asks for minutes.
-
-    Raises:
-        OSError: nobody does.
-    """
-    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
-
-
-def _first_line(error: Exception) -> str:
-    """The cause that Ray tells, without its list of ids."""
-    lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
-    return lines[min(1, len(lines) - 1)] if lines else type(error).__name__
-
-
 def _named(flow: Flow, job: FlowJob) -> str:
     """The text in which the connections stand that the flow may use."""
-    said = [flow.document.data, job.connections, job.environment_variables, job.init]
-    return dumps(said).decode()
+    return dumps([flow.document.data, job.connections, job.environment_variables, job.init]).decode()
 
 
 def _shipped(job: FlowJob) -> Shipped | None:
