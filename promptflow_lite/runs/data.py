@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptflow_lite.errors import InputError
-from promptflow_lite.runs.formats import Record, Row, records_of
+from promptflow_lite.runs.formats import records_of
+from promptflow_lite.runs.rows import Record, Row
 from promptflow_lite.runs.streams import unreadable
 
 __all__ = ["Data", "Look", "Placed", "Row", "complain", "digest", "read"]

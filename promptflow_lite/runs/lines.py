@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from promptflow_lite.runs.data import Data, Placed, complain
-from promptflow_lite.runs.formats import Row
 from promptflow_lite.runs.job import Line
 from promptflow_lite.runs.mapping import Plan, Scope
 from promptflow_lite.runs.outcome import Outcome
 from promptflow_lite.runs.records import Key, dumps, loads
+from promptflow_lite.runs.rows import Row
 
 __all__ = ["Choice", "Lines", "Sources"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from promptflow_lite.engine.results import Status
-from promptflow_lite.runs.formats import Row
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import Key, loads
+from promptflow_lite.runs.rows import Row
 from promptflow_lite.runs.store import JOURNAL
 
 __all__ = ["Outcome"]
