@@ -30,6 +30,7 @@ from promptflow_lite.runs.prices import Prices
 from promptflow_lite.runs.processes import ProcessExecutor
 from promptflow_lite.runs.records import Key, decode, dumps, key_of, key_text, loads
 from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.said import Pauses, RunLog
 from promptflow_lite.runs.spending import Account, spent_up
 from promptflow_lite.runs.standing import begun, counted, ended
 from promptflow_lite.runs.stop import Stop
@@ -40,9 +41,6 @@ from promptflow_lite.tools.scope import Usage, caching
 from promptflow_lite.tools.shared import listening
 
 __all__ = ["Execution", "Summarize", "job_of"]
-
-_LONG_PAUSE_S = 60.0
-"""A pause of an endpoint that is worth a word."""
 
 Summarize = Callable[[Sequence[LineResult]], Mapping[str, Any]]
 
@@ -99,7 +97,8 @@ class Execution:
         self.emit = emit
         self.tally = Tally(prepared.flow, keep_outputs=self.summarize is not None)
         self.account = Account(Prices.of(settings()), self.note)
-        self._paused_until = 0.0
+        self.log = RunLog(self.folder, redact)
+        self.pauses = Pauses(prepared.run.name)
         self.run = prepared.run
         self.keys = prepared.lines.keys()
         self.early = Early(prepared.run, len(prepared.lines))
@@ -120,20 +119,8 @@ class Execution:
     def _throttled(self, told: Throttled) -> None:
         """Pass on that calls wait; a long pause is said, and kept in the log."""
         self.emit(told)
-        if told.until is not None and told.until - time.time() > _LONG_PAUSE_S:
-            if told.until - self._paused_until > _LONG_PAUSE_S:
-                when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told.until))
-                self.note(
-                    f"{told.name} asks to be left alone until {when}: the run pauses "
-                    f"(or stop it, and later  pf run resume {self.run.name})"
-                )
-            self._paused_until = told.until
-
-    def log(self, text: str) -> None:
-        """Keep something in the run's log."""
-        # It is for people: where the disk is full the journal says so, and this text is lost.
-        with suppress(OSError), (self.folder / "log.txt").open("ab") as log:
-            log.write(self.redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
+        if (text := self.pauses.worth_a_word(told)) is not None:
+            self.note(text)
 
     async def execute(self, *, retry_failed: bool = False) -> Run:
         """Execute the lines that are missing, then finish; however it ends, the run in the store says how."""
@@ -155,9 +142,7 @@ class Execution:
             self._end(Status.Failed, Failure(error.code, error.message))
             raise
         except OSError as error:
-            with suppress(
-                OSError
-            ):  # a full disk takes no run.json either; the lock tells that nobody goes on
+            with suppress(OSError):  # a full disk takes no run.json; the lock tells that nobody goes on
                 self._end(Status.Failed, Failure("disk", f"the run cannot be kept: {error}"))
             raise
         finally:

@@ -21,6 +21,7 @@ from promptflow_lite.runs.execution import Summarize
 from promptflow_lite.runs.family import gathered, is_done, members, usage_of
 from promptflow_lite.runs.redact import redactor
 from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.said import RunLog
 from promptflow_lite.runs.spending import BUDGET, spent_up
 from promptflow_lite.runs.stop import Stop
 from promptflow_lite.runs.store import RunStore
@@ -68,14 +69,13 @@ class Series:
     ) -> None:
         self.parent = parent
         self.store = store
-        self.folder = store.folder(parent.name)
         self.connections = connections
         self.summarize = summarize
         self.stop = stop or Stop()
         self.emit = emit
         self.again = again or Again()
         self._began = time.monotonic()
-        self._redact = redactor(connections)
+        self.log = RunLog(store.folder(parent.name), redactor(connections))
         self._refused: dict[str, str] = {}
         """Why runs could not be started, by name."""
 
@@ -140,11 +140,6 @@ class Series:
         """Say something to people, and keep it in the sweep's log."""
         self.log(text)
         self.emit(Log(text, level))
-
-    def log(self, text: str) -> None:
-        """Keep something in the sweep's log."""
-        with suppress(OSError), (self.folder / "log.txt").open("ab") as log:
-            log.write(self._redact(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n".encode()))
 
     def _others(self, child: Run) -> Usage:
         """What the other runs have taken."""
