@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from contextlib import AbstractContextManager, nullcontext
 
+from promptflow_lite.tools import recent
+
 __all__ = ["FIELDS", "Limit"]
 
-_SLOT_S = 0.5
-_SLOTS = 20
-"""Calls are counted in slots of half a second, the last ten seconds of them."""
 _NEXT, _OPEN, _RATE, _TOP, _SINCE, _SPAN, _CUTS, _STREAK, _BEGAN, _LEVEL, _LEVEL_AT, _EACH = range(12)
 _CREDIT, _ALONE, _DOUBLING, _AFRESH, _RING = range(12, 17)
-FIELDS = _RING + 2 * _SLOTS
+FIELDS = _RING + recent.FIELDS
 """How many floats the state is."""
 
 _BELOW = 0.97
@@ -125,7 +124,7 @@ class Limit:
                 state[_NEXT] = at + 1 / rate
             if not state[_BEGAN] or state[_AFRESH]:
                 self._begin(now)
-            self._count(now, 1.0)
+            recent.add(state, _RING, now, 1.0)
             state[_LEVEL] -= state[_EACH]
             return 0.0
 
@@ -158,7 +157,7 @@ class Limit:
         with self._lock:
             state = self._state
             if sent_at >= state[_BEGAN]:
-                self._count(sent_at, -1.0)
+                recent.add(state, _RING, sent_at, -1.0)
             is_news = not state[_RATE] or sent_at >= state[_SINCE]
             if not is_news and state[_CUTS] == 1:  # the rest of the first burst, heard after the estimate
                 state[_RATE] = min(state[_RATE], self._admitted(now, state[_OPEN] - now))
@@ -218,28 +217,16 @@ class Limit:
         state[_OPEN] = max(state[_OPEN], until)
         state[_NEXT] = max(state[_NEXT], state[_OPEN])
 
-    def _count(self, at: float, more: float) -> None:
-        state, slot = self._state, int(at / _SLOT_S)
-        place = _RING + 2 * (slot % _SLOTS)
-        if state[place] != slot:
-            if more < 0:
-                return
-            state[place], state[place + 1] = slot, 0.0
-        state[place + 1] += more
-
     def _begin(self, now: float) -> None:
         """Count from here: what was admitted at first came out of a full bucket, and says little."""
         state = self._state
         state[_BEGAN], state[_AFRESH] = now, 0.0
-        for place in range(_RING, FIELDS):
-            state[place] = 0.0
+        recent.clear(state, _RING)
 
     def _admitted(self, now: float, pause_s: float) -> float:
         """Calls a second that were let in during the last ten, a pause that begins now counted in."""
-        state = self._state
-        oldest = int(now / _SLOT_S) - _SLOTS + 1
-        count = sum(state[at + 1] for at in range(_RING, FIELDS, 2) if state[at] >= oldest)
-        span_s = max(now - max(state[_BEGAN] or now, oldest * _SLOT_S), 0.2)
+        count, since = recent.counted(self._state, _RING, now)
+        span_s = max(now - max(self._state[_BEGAN] or now, since), 0.2)
         return max(count, 1.0) / (span_s + max(0.0, pause_s))
 
     def _forgive(self, now: float, sent_at: float) -> None:
