@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.engine.events import NodeEnded
 from promptflow_lite.errors import MissingExtra
+from promptflow_lite.flow.conversation import roles_of
 from promptflow_lite.serving.call import Call, Limits, Message, Receive, Scope, Send, check_value
-from promptflow_lite.serving.chat import roles_of, text_of
+from promptflow_lite.serving.chat import text_of
 from promptflow_lite.serving.deployment import Endpoint
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import dumps

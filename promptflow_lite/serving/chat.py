@@ -10,20 +10,18 @@ from typing import Any
 import orjson
 
 from promptflow_lite.engine.results import LineResult
+from promptflow_lite.flow.conversation import Roles
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.refusal import Refusal
 
 __all__ = [
     "Asked",
-    "Roles",
     "chunk",
     "completion",
     "finish_reason_of",
-    "has_messages",
     "inputs_of",
     "read",
-    "roles_of",
     "text_of",
     "usage_of",
 ]
@@ -49,15 +47,6 @@ _IGNORED += ("frequency_penalty", "logit_bias", "reasoning_effort", "verbosity",
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
-    """Which inputs and outputs of a flow a chat is about."""
-
-    question: str
-    answer: str
-    history: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """A chat request, read."""
 
@@ -73,21 +62,6 @@ class Asked:
     """The flow's other inputs (`inputs`, ours)."""
     ignored: tuple[str, ...] = ()
     """What the request says and the flow does not hear."""
-
-
-def roles_of(flow: Flow) -> Roles | None:
-    """The chat's inputs and outputs, or `None` if this is no chat flow."""
-    if flow.chat_input is None or flow.chat_output is None:
-        return None
-    return Roles(flow.chat_input, flow.chat_output, flow.chat_history)
-
-
-def has_messages(flow: Flow) -> bool:
-    """Whether a flow's history is a list of messages, as prompty files and flows of code have it.
-
-    A flow of nodes has turns: the inputs and the outputs of each.
-    """
-    return bool(flow.nodes) and flow.nodes[0].type in ("prompty", "flex")
 
 
 def read(body: Any) -> Asked:
@@ -138,7 +112,7 @@ def inputs_of(flow: Flow, roles: Roles, asked: Asked) -> dict[str, Any]:
     """
     takes_parts = flow.inputs[roles.question].type == "list"
     inputs = {**asked.inputs, roles.question: _content(asked.question, flow, takes_parts)}
-    if roles.history is not None and has_messages(flow):
+    if roles.history is not None and roles.as_messages:
         inputs[roles.history] = [
             {"role": role, "content": _content(content, flow, takes_parts=True, alone=True)}
             for turn in asked.history

@@ -8,6 +8,7 @@ from typing import Any
 
 from promptflow_lite.engine.events import Chunk
 from promptflow_lite.engine.results import LineResult
+from promptflow_lite.flow.conversation import Roles, roles_of
 from promptflow_lite.serving import chat
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
 from promptflow_lite.serving.deployment import Deployment, Endpoint
@@ -34,7 +35,7 @@ class Completions:
             call.extra.append((b"x-ignored", ", ".join(asked.ignored)[:1000].encode()))
         deployment = self._endpoint.choose(call.headers, asked.model)
         call.deployment = deployment.name
-        roles = chat.roles_of(deployment.flow)
+        roles = roles_of(deployment.flow)
         if roles is None:
             message = f"{deployment.name!r} is no chat flow: no input of it has is_chat_input"
             raise Refusal(404, "model-not-found", message, param="model")
@@ -54,7 +55,7 @@ class Completions:
         self,
         call: Call,
         deployment: Deployment,
-        roles: chat.Roles,
+        roles: Roles,
         inputs: dict[str, Any],
         asked: chat.Asked,
         receive: Receive,
@@ -83,7 +84,7 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        chats = [name for name, d in self._endpoint.deployments.items() if chat.roles_of(d.flow)]
+        chats = [name for name, d in self._endpoint.deployments.items() if roles_of(d.flow)]
         if chats and self._endpoint.name not in chats:  # whichever deployment the endpoint chooses
             chats.insert(0, self._endpoint.name)
         models = {name: self._model(name) for name in chats}
@@ -103,7 +104,7 @@ class _Told:
     """What was said of a run so far."""
 
     def __init__(
-        self, call: Call, deployment: Deployment, roles: chat.Roles, stream: EventStream, *, with_usage: bool
+        self, call: Call, deployment: Deployment, roles: Roles, stream: EventStream, *, with_usage: bool
     ) -> None:
         self.stream = stream
         self._id = call.request_id

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from promptflow_lite.flow.conversation import roles_of
 from promptflow_lite.flow.spec import Flow, FlowInput
 from promptflow_lite.serving import operations
-from promptflow_lite.serving.chat import has_messages, roles_of
 from promptflow_lite.serving.example import IMAGE, example_of
 from promptflow_lite.values import to_plain
 
@@ -110,14 +110,16 @@ def _extensions(flow: Flow) -> dict[str, Any]:
         "input": roles.question,
         "output": roles.answer,
         "history": roles.history,
-        "turns": "messages" if has_messages(flow) else "inputs-and-outputs",
+        "turns": "messages" if roles.as_messages else "inputs-and-outputs",
     }
     return {"x-images": flow.message_format, "x-chat": chat}
 
 
 def _inputs(flow: Flow) -> dict[str, Any]:
-    history = flow.chat_history if flow.chat_input is not None else None
-    required = [n for n, spec in flow.inputs.items() if spec.default is None and n != history]
+    roles = roles_of(flow)
+    history = roles.history if roles is not None else None
+    may_lack = history if flow.chat_input is not None else None  # as `flow.types` has it
+    required = [n for n, spec in flow.inputs.items() if spec.default is None and n != may_lack]
     return {
         "type": "object",
         "properties": {
@@ -131,12 +133,13 @@ def _inputs(flow: Flow) -> dict[str, Any]:
 
 def _turn(flow: Flow) -> dict[str, Any]:
     """One turn of a chat's history, in Prompt flow's form."""
-    if flow.chat_input is None or flow.chat_output is None:
+    roles = roles_of(flow)
+    if roles is None:
         return operations.fields()
-    if has_messages(flow):
+    if roles.as_messages:
         return operations.fields(None, role={"type": "string"}, content={})
-    inputs = operations.fields([flow.chat_input], **{flow.chat_input: {}})
-    outputs = operations.fields([flow.chat_output], **{flow.chat_output: {}})
+    inputs = operations.fields([roles.question], **{roles.question: {}})
+    outputs = operations.fields([roles.answer], **{roles.answer: {}})
     return operations.fields(["inputs", "outputs"], inputs=inputs, outputs=outputs)
 
 

@@ -12,9 +12,9 @@ import orjson
 from promptflow_lite.engine.events import Chunk, NodeEnded, NodeStarted
 from promptflow_lite.engine.results import LineResult, NodeRun
 from promptflow_lite.flow import images
+from promptflow_lite.flow.conversation import Roles, roles_of
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.call import Call, Receive, Scope, Send
-from promptflow_lite.serving.chat import has_messages
 from promptflow_lite.serving.deployment import Endpoint
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import EventStream, dumps, event, send_json
@@ -169,10 +169,11 @@ def _complaint(name: str, kind: str, value: Any, flow: Flow) -> str | None:
         return f"expected {expected}, got {_kind(value)}"
     if kind == "image" and isinstance(value, str) and not _brings_image(value):
         return "expected an image as base64 text or by its address"
-    if name == flow.chat_history and not _is_history(value, flow):
-        if has_messages(flow):
+    roles = roles_of(flow)
+    if roles is not None and name == roles.history and not _is_history(value, roles):
+        if roles.as_messages:
             return "expected a list of messages, each {'role': ..., 'content': ...}"
-        turn = f"{{'inputs': {{{flow.chat_input!r}: ...}}, 'outputs': {{{flow.chat_output!r}: ...}}}}"
+        turn = f"{{'inputs': {{{roles.question!r}: ...}}, 'outputs': {{{roles.answer!r}: ...}}}}"
         return f"expected a list of turns, each {turn}"
     return None
 
@@ -197,17 +198,17 @@ def _brings_image(text: str) -> bool:
         return False
 
 
-def _is_history(value: Any, flow: Flow) -> bool:
+def _is_history(value: Any, roles: Roles) -> bool:
     """Whether a chat flow's templates can read it; text is left to the flow, which takes JSON there."""
-    if flow.chat_input is None or flow.chat_output is None or isinstance(value, str):
+    if isinstance(value, str):
         return True
-    if has_messages(flow):
+    if roles.as_messages:
         return isinstance(value, list) and all(isinstance(item, dict) for item in value)
     return isinstance(value, list) and all(
         isinstance(turn, dict)
         and all(
             isinstance(turn.get(side), dict) and name in turn[side]
-            for side, name in (("inputs", flow.chat_input), ("outputs", flow.chat_output))
+            for side, name in (("inputs", roles.question), ("outputs", roles.answer))
         )
         for turn in value
     )

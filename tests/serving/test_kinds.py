@@ -27,6 +27,12 @@ class Bot:
     def __call__(self, question: str, times: int = 2) -> dict:
         return {"answer": f"{self.greeting} {question}", "times": times}
 """
+TALKER = """\
+class Bot:
+    def __call__(self, text: str, chat_history: list) -> str:
+        said = ", ".join(f"{one['role']} {one['content']}" for one in chat_history)
+        return f"{said}: {text}"
+"""
 IMAGE = """\
 inputs:
   picture: {type: image}
@@ -107,6 +113,21 @@ def test_a_prompty_chats_with_messages_as_its_history(tmp_path: Path) -> None:
             assert sent == [("system", "Be brief."), ("user", "a"), ("assistant", "b"), ("user", "c")]
             document = json.loads(served.call("GET", "/swagger.json")[1])
             assert document["components"]["schemas"]["Inputs"]["example"] == {"question": "what"}
+
+
+def test_a_class_with_a_history_and_one_other_input_chats_without_marks(tmp_path: Path) -> None:
+    flow = write(tmp_path / "bot", flow__flex__yaml="", bot__py=TALKER)
+    (flow / "flow.flex.yaml").write_text("entry: bot:Bot\n")
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    with Served(flow) as served:
+        _, text = served.call("POST", "/v1/chat/completions", {"messages": messages})
+        assert json.loads(text)["choices"][0]["message"]["content"] == "user a, assistant b: c"
+        chat = json.loads(served.call("GET", "/swagger.json")[1])["x-chat"]
+        assert chat == {"input": "text", "output": "output", "history": "chat_history", "turns": "messages"}
 
 
 def test_images_come_and_go_with_their_bytes(tmp_path: Path) -> None:
