@@ -132,7 +132,11 @@ def calibrate(
     ] = None,
     output: _Out = Output.table,
 ) -> None:
-    """Compare a judge's scores with the labels that people gave: agreement, kappa, alpha, confusion."""
+    """Compare a judge's scores with the labels that people gave: agreement, kappa, alpha, confusion.
+
+    The labels stay with the run, and are told where it was told: as what people said of its lines.
+    """
+    from promptflow_lite.cli import labelling
     from promptflow_lite.cli.showing import store
     from promptflow_lite.evaluation.calibration import calibrate as held_against
     from promptflow_lite.evaluation.calibration import score_of
@@ -142,7 +146,9 @@ def calibrate(
     name = score_of(scored, score)
     file = labels or _data_of(run)
     given = _labels(file, label or [], by, name)
-    found = held_against(scored, given, name, level=level.value if level else None, at_least=at_least)
+    people = {item: list(said.values()) for item, said in given.items()}
+    found = held_against(scored, people, name, level=level.value if level else None, at_least=at_least)
+    labelling.keep(scored, name, given, store())
     if output is Output.json:
         emit_json({"run": run, "labels": str(file), **_plain(found)})
         return
@@ -175,8 +181,8 @@ def _data_of(name: str) -> Path:
     return Path(run.data)
 
 
-def _labels(file: Path, columns: list[str], by: str | None, score: str) -> dict[Hashable, list[Any]]:
-    """By item, the labels in the columns; those that are empty are left out."""
+def _labels(file: Path, columns: list[str], by: str | None, score: str) -> dict[Hashable, dict[str, Any]]:
+    """By item, the labels by column; those that are empty are left out."""
     from promptflow_lite.runs.data import read
 
     data = read(file)
@@ -191,13 +197,13 @@ def _labels(file: Path, columns: list[str], by: str | None, score: str) -> dict[
             )
     if by is not None and by not in data.columns:
         raise InputError(f"{file}: no row has a column {by!r}, which --by names", code="missing-column")
-    found: dict[Hashable, list[Any]] = {}
+    found: dict[Hashable, dict[str, Any]] = {}
     for row in data.rows():
         item = row.number if by is None else row.row.get(by)
         if item in found:
             raise InputError(f"{row.place}: a second row for the item {item!r}", code="duplicate-id")
-        values = [row.row.get(column) for column in columns]
-        found[item] = [value for value in values if value is not None and value != ""]
+        values = {column: row.row.get(column) for column in columns}
+        found[item] = {name: value for name, value in values.items() if value is not None and value != ""}
     return found
 
 

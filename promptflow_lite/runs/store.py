@@ -29,6 +29,7 @@ __all__ = [
     "GATE",
     "IN_FLIGHT",
     "JOURNAL",
+    "LABELS",
     "RunStore",
     "check_name",
     "copy_completed",
@@ -42,6 +43,8 @@ IN_FLIGHT = "in-flight"
 """Marks of the lines that are under way; gone when the run ends in an orderly way."""
 GATE = "gate.json"
 """What a gate said of the run, the last time that one was asked."""
+LABELS = "labels.json"
+"""What people said of the lines of a judge's run, the last time that it was held against them."""
 _FILES = (".yaml", ".yml", ".prompty")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

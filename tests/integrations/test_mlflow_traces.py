@@ -369,6 +369,39 @@ def test_what_a_person_said_is_theirs(work: Work) -> None:
     assert (assessment.source.source_type, assessment.source.source_id) == ("HUMAN", "ann")
 
 
+def test_labels_that_a_judge_was_held_against_are_what_people_said(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PF_HOME", str(work.folder))
+    settings.cache_clear()
+    base = shouted(work, "a", "b")
+    score = scored(work)
+    labels = write_rows(work.folder / "people.jsonl", [{"ann": 1, "bob": 1}, {"ann": 0, "bob": None}])
+    asked = ["eval", "calibrate", "--run", "score", "--labels", str(labels), "--label", "ann", "bob"]
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="0"):
+            main(asked)
+
+    def of_people(line: str) -> list[tuple[str, str, Any]]:
+        found = work.traces(base)[line].info.assessments
+        people = [one for one in found if one.source.source_type == "HUMAN"]
+        values = [one.feedback.value for one in people if one.feedback is not None]
+        return sorted(
+            (str(one.source.source_id), one.name, value) for one, value in zip(people, values, strict=True)
+        )
+
+    assert of_people("0") == [("ann", "score/right", 1), ("bob", "score/right", 1)]
+    assert of_people("1") == [("ann", "score/right", 0)]
+    write_rows(labels, [{"ann": 0, "bob": 1}, {"ann": 0, "bob": None}])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit, match="0"):
+        main(asked)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", work.uri)
+    work.tell(score)
+    assert of_people("0") == [("ann", "score/right", 0), ("bob", "score/right", 1)]
+    assert given(work.traces(base)["1"]).count(("score/right", 1)) == 1
+
+
 def test_an_evaluation_has_each_metric_by_its_aggregations(work: Work) -> None:
     shouted(work, "a", "bad", "c")
     metrics = work.client.get_run(scored(work).tracking["mlflow_run_id"]).data.metrics

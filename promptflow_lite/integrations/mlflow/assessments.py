@@ -23,11 +23,12 @@ from promptflow_lite.runs.run import Run
 if TYPE_CHECKING:
     from mlflow.entities import Feedback, TraceInfo
 
-__all__ = ["Scores"]
+__all__ = ["SOURCE_RUN", "Scores"]
 
 _LINKS = 100
 """Traces that one call links to a run."""
-_SOURCE_RUN = "mlflow.assessment.sourceRunId"
+SOURCE_RUN = "mlflow.assessment.sourceRunId"
+"""What an assessment has of the MLflow run that it was made in."""
 _SCORER_TRACE = "mlflow.assessment.scorerTraceId"
 _PERSON_TAG = "scored_by"
 """A tag of ours, of an evaluation that only passes on what somebody said: the name of that person."""
@@ -90,14 +91,15 @@ class Scores:
         from mlflow.tracing.client import TracingClient
 
         client = TracingClient(self._store.uri)
-        before = [a for a in info.assessments if (a.metadata or {}).get(_SOURCE_RUN) == self._run_id]
+        mine = [a for a in info.assessments if (a.metadata or {}).get(SOURCE_RUN) == self._run_id]
+        before = [a for a in mine if _STARTED in (a.metadata or {})]  # labels of people are not of a try
         started = str(record["started"])
         same = {a.name for a in before if (a.metadata or {}).get(_STARTED) == started}
         for stale in before:
             if (stale.metadata or {}).get(_STARTED) != started:
                 client.delete_assessment(info.trace_id, str(stale.assessment_id))
         metadata = {
-            _SOURCE_RUN: self._run_id,
+            SOURCE_RUN: self._run_id,
             _STARTED: started,
             **({_SCORER_TRACE: scorer_trace} if scorer_trace is not None else {}),
         }

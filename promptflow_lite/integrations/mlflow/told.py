@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from promptflow_lite.integrations.mlflow import assessments, facts, files, traces
+from promptflow_lite.integrations.mlflow.labels import tell_labels
+from promptflow_lite.integrations.mlflow.lines import LINE_TAG
 from promptflow_lite.integrations.mlflow.reach import Store, patient
 from promptflow_lite.integrations.mlflow.verdict import tag_verdict
 from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
-from promptflow_lite.runs.store import JOURNAL
+from promptflow_lite.runs.store import JOURNAL, LABELS
 
 __all__ = ["NAME_TAG", "Told"]
 
@@ -78,6 +80,7 @@ class Told:
             tag_verdict(self._store, run_id, self._folder)
             self._client.set_terminated(run_id, "FINISHED", end_time=round((self._run.ended or 0) * 1000))
             self._tell_lines(experiment, run_id)
+            self.labels(experiment, run_id)
         return self._found_again(experiment, run_id)
 
     @property
@@ -204,6 +207,22 @@ class Told:
             assessments.Scores(self._store, experiment, run_id, self._run, self._records).tell(
                 self._base, self._base_id, scorer_traces=told.ids, emit=self._emit
             )
+
+    def labels(self, experiment: str, run_id: str) -> int:
+        """Tell what people said of the lines that were judged; how much that is.
+
+        Args:
+            experiment: where the run was told.
+            run_id: the run's, in MLflow.
+        """
+        if not (self._folder / LABELS).is_file():
+            return 0
+        is_own = not self._is_evaluation or self._base is None
+        judged, source = (self._run, run_id) if is_own else (self._base or self._run, self._base_id)
+        found = traces.found(self._store, experiment, judged, source_run=source)
+        infos = {info.tags[LINE_TAG]: info for info in found}
+        name = facts.flow_name(self._run)
+        return tell_labels(self._store, self._folder, infos, judge=name, run_id=run_id)
 
     def _found_again(self, experiment: str, run_id: str) -> dict[str, str]:
         plain = self._store.shown

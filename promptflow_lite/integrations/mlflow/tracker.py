@@ -56,6 +56,16 @@ class MlflowTracker:
         with reached(self._where(run)) as store:
             tag_verdict(store, run.tracking["mlflow_run_id"], folder)
 
+    def labelled(self, run: Run, folder: Path, base: Run | None) -> int:
+        """Log what people said of the lines of a judge's run that was told before; how much that is.
+
+        Raises:
+            ConnectionError: the store cannot be reached, or refused.
+        """
+        with reached(self._where(run)) as store:
+            told = Told(store, run, folder, base, parent=None, traces=self._traces, emit=ignore)
+            return told.labels(run.tracking["mlflow_experiment_id"], run.tracking["mlflow_run_id"])
+
     def _where(self, *kin: Run | None) -> str:
         """The store that the first of them was told to."""
         before = [one.tracking for one in kin if one is not None]
