@@ -39,27 +39,33 @@ _FORMS: tuple[tuple[tuple[bytes, ...], re.Pattern[bytes]], ...] = tuple(
         ((b"://",), rb"(?<=://)[^\s/:@\"\\]{1,100}:[^\s/@\"\\]{1,200}(?=@)"),
     ]
 )
-_NAMES = (
-    "access_key",
-    "access_token",
-    "api-key",
-    "api_key",
-    "apikey",
-    "authorization",
-    "auth_token",
-    "client_secret",
-    "connection_string",
-    "passwd",
-    "password",
-    "private_key",
-    "refresh_token",
-    "secret",
-    "secret_key",
-)
+_NAMES = "|".join(
+    [
+        "access[_-]?key",
+        "access[_-]?token",
+        "api[_-]?key",
+        "authorization",
+        "auth[_-]?token",
+        "client[_-]?secret",
+        "connection[_-]?string",
+        "passwd",
+        "password",
+        "private[_-]?key",
+        "refresh[_-]?token",
+        "secret",
+        "secret[_-]?key",
+    ]
+).encode()
 _ENDS = (b'key":', b'token":', b'secret":', b'string":', b"passw", b'authorization":')
-"""One of them stands wherever one of the names does: six searches, not fifteen."""
+"""One of them stands wherever one of the names does: six searches, not thirteen."""
 _FIELD = re.compile(
-    rb'("(?:[a-z0-9]+[_-]){0,9}(?:' + "|".join(_NAMES).encode() + rb')":\s*)"(?:[^"\\]|\\.)+"',
+    rb'("[a-z0-9_-]{0,64}?(?:' + _NAMES + rb')":\s*)(?:"(?:[^"\\]|\\.)+"|-?[0-9]{4,}[0-9.e+-]*)',
+    re.IGNORECASE,
+)
+_QUOTES = (b'\\":', b"':")
+"""How a field's name ends where JSON, or a Python value, is itself the text of a field."""
+_QUOTED = re.compile(
+    rb"""(((?<!\\)\\{1,64}"|')[a-z0-9_-]{0,64}?(?:""" + _NAMES + rb""")\2:\s*\2)[^"'\\]+""",
     re.IGNORECASE,
 )
 
@@ -78,6 +84,9 @@ def scrub(text: bytes) -> tuple[bytes, int]:
     lower = text.lower()
     if any(end in lower for end in _ENDS):
         text, found = _FIELD.subn(_masked, text)
+        count += found
+    if any(end in text for end in _QUOTES):
+        text, found = _QUOTED.subn(rb"\1" + MASK.encode(), text)
         count += found
     return text, count
 

@@ -111,6 +111,35 @@ def test_every_form_of_a_key_is_masked_and_counted(tmp_path: Path) -> None:
     assert summary["secrets"] >= len(SECRETS) + 2
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"apiKey": "hunter2"},
+        {"openaiApiKey": "hunter2"},
+        {"clientSecret": "hunter2"},
+        {"DB_PASSWORD": "hunter2"},
+        {"text": '{"user": {"password": "hunter2", "name": "Mori"}}'},
+        {"text": '{"access_token":"hunter2"}'},
+        {"text": str({"secret_key": "hunter2", "name": "Mori"})},
+        {"text": json.dumps(json.dumps({"x-api-key": "hunter2"})[1:-1])},
+        {"password": 13572468},
+    ],
+    ids=str,
+)
+def test_fields_that_are_named_for_secrets_are_masked_however_they_are_written(named: dict[str, Any]) -> None:
+    for text in (json.dumps(named), json.dumps(named, separators=(",", ":"))):
+        masked, count = scrub(text.encode())
+        assert count == 1
+        assert b"hunter2" not in masked and b"13572468" not in masked
+        assert json.loads(masked).keys() == named.keys()
+        assert (b"Mori" in text.encode()) == (b"Mori" in masked)
+
+
+@pytest.mark.parametrize("text", ["his secret: none", "it's secret: 'x'", 'the "password": a history'])
+def test_prose_about_secrets_stays(text: str) -> None:
+    assert scrub(json.dumps({"q": text}).encode())[1] == 0
+
+
 def test_words_that_only_look_like_keys_stay(tmp_path: Path) -> None:
     texts = [
         "the task-oriented risk-averse disk-based approach",
