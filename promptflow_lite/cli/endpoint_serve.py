@@ -74,11 +74,15 @@ def way_of(bound: socket.socket, where: Where) -> Way:
 
 def applied(file: Path) -> Kept:
     """The endpoint that a file describes, made or changed as it says."""
-    asked, _ = files.endpoint(file, {})
+    asked, inner = files.endpoint(file, {})
     name = asked.body.get("name")
     given = Keys(settings().serve_keys).lines()
     if name in endpoints.kept_endpoints().names():
         kept = endpoints.update(file, {})
+        there = {one.body["name"] for one in inner}
+        for old in sorted(kept.read().deployments.keys() - there) if inner else ():
+            drop = f"pf deployment delete --name {old} --endpoint-name {name}"
+            say(neutral(f"deployment {old!r} is not in {file}, and stays as it is;  {drop}  ends it"))
     else:
         kept, made = endpoints.create(file, {})
         if not given:

@@ -70,7 +70,7 @@ def copy(flow: Flow, into: Path, *, besides: Path | None = None) -> Copied:
             target = into / root.name / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            target.chmod(0o644)  # whoever serves it there is not who owns it
+            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     return Copied(PurePosixPath(root.name, own.resolve().relative_to(root)).as_posix(), notes)
 
 

@@ -36,14 +36,21 @@ def made(output: Path, about: Mapping[str, Any]) -> Iterator[Path]:
     fresh = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
         yield fresh
-        fresh.chmod(0o755)
+        _open(fresh)
         names = sorted(path.name for path in fresh.iterdir())
         _refuse(output, names)
         record = {**about, "files": [*names, RECORD]}
         (fresh / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (fresh / RECORD).chmod(0o644)
         _replace(fresh, output)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _open(folder: Path) -> None:
+    """Let others read it, whatever the maker's umask: who serves it there is not who owns it."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _refuse(output: Path, names: list[str]) -> None:

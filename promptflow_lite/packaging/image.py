@@ -131,7 +131,9 @@ class Image:
         )
 
     def _variables(self, asks_for_key: bool) -> dict[str, str]:
-        key = {_KEY: "what callers send as their key: one, or two with a comma between"}
+        key = {
+            _KEY: "callers' key, 16 characters or more (pf flow key makes one), or two with a comma between"
+        }
         return {**self.connections.variables, **(key if asks_for_key else {})}
 
     @staticmethod

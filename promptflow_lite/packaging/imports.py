@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Imported", "imported"]
+__all__ = ["Imported", "imported", "packages_by_module"]
 
 _OURS = frozenset({"promptflow", "promptflow_lite"})
 _LARGEST = 1024 * 1024
@@ -25,6 +26,12 @@ class Imported(NamedTuple):
     """Modules that no installed package has, with the file that imports each."""
 
 
+@cache
+def packages_by_module() -> Mapping[str, list[str]]:
+    """The installed packages that have each module; read once, for all their lists of files are."""
+    return packages_distributions()
+
+
 def imported(folder: Path) -> Imported:
     """What the Python files under a folder import.
 
@@ -32,7 +39,7 @@ def imported(folder: Path) -> Imported:
     """
     files = sorted(path for path in folder.rglob("*.py") if path.stat().st_size <= _LARGEST)
     own = {path.stem for path in files} | {path.parent.name for path in files}
-    have = packages_distributions()
+    have = packages_by_module()
     found: set[str] = set()
     unknown: dict[str, str] = {}
     for path in files:

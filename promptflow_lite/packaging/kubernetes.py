@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from promptflow_lite.packaging.plan import GRACE_S, HOME, WRITTEN, Plan
+from promptflow_lite.packaging.plan import GRACE_S, HOME, LEAVE_S, WRITTEN, Plan
 from promptflow_lite.packaging.yaml import block, text_of
 
 __all__ = ["secret_command", "text"]
@@ -18,6 +18,8 @@ Each pod holds the whole endpoint: its front process splits the traffic among th
 says, which is in the ConfigMap. More replicas split each for itself by the same percents, and the turns of a
 chat with the affinity header go to the same deployment in every pod. To change the traffic change
 endpoint.yml, say 'pf endpoint build' and apply again: the pods are replaced one after the other.
+What callers say (feedback) and what data_collector keeps lies in volumes that end with the pod: where it
+shall stay, put a claim in the place of emptyDir.
 The secret is only named here; make it before the first time:
 """
 
@@ -109,6 +111,8 @@ def _container(plan: Plan, file: str) -> dict[str, Any]:
             for name in plan.variables
         ],
         "volumeMounts": mounts,
+        # No new caller is sent to a pod that ends, but that takes a moment to be known everywhere.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}},
         "resources": {
             "requests": {"cpu": f"{round(plan.cpus * 500)}m", "memory": memory},
             "limits": {"memory": memory},

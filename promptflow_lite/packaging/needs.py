@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from promptflow_lite.errors import UserError
 from promptflow_lite.flow.spec import Flow, Node
-from promptflow_lite.packaging.imports import imported
+from promptflow_lite.packaging.imports import imported, packages_by_module
 from promptflow_lite.registry import Registry
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.retrieval.tokenize import kind_of
@@ -120,7 +119,7 @@ def _of_module(text: str) -> Iterator[str]:
     """The package that has a module, by a dotted path such as `package.module.function`."""
     top = re.split(r"[.:]", text, maxsplit=1)[0]
     if top and top not in ("promptflow", "promptflow_lite"):
-        yield from packages_distributions().get(top, ())
+        yield from packages_by_module().get(top, ())
 
 
 def _asked_for(flow: Flow, notes: list[str]) -> Iterator[str]:

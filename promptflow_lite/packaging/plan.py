@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["GRACE_S", "HOME", "WRITTEN", "Plan"]
+__all__ = ["GRACE_S", "HOME", "LEAVE_S", "WRITTEN", "Plan"]
 
 HOME = "/app/home"
 WRITTEN = ("endpoints", "feedback")
 """The folders of the home that a server writes to."""
-GRACE_S = 40
-"""A server finishes what is in flight within 30 seconds; then it has time to leave."""
+LEAVE_S = 5
+"""A server that is to end is still asked for so long, where others have to hear of it."""
+GRACE_S = 45
+"""Then it finishes what is in flight within 30 seconds, and has time to leave."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -228,6 +228,22 @@ def test_an_earlier_build_is_replaced_and_what_is_beside_it_stays(tmp_path: Path
     assert (out / ".env").read_text(encoding="utf-8") == "PF_SERVE_KEY=mine\n"
 
 
+def test_others_may_read_it_whatever_the_makers_umask(tmp_path: Path, wheel: Path, home: Path) -> None:
+    keep(home, "my_azure", f"type: azure_open_ai\napi_key: {SECRET}\napi_base: https://x.example.com\n")
+    flow = write(tmp_path / "flow", dag=CHAT.replace("my_search", "my_azure"), answer__jinja2="user:\nhi\n")
+    (flow / "tool.sh").write_text("#!/bin/sh\n", encoding="utf-8")
+    (flow / "tool.sh").chmod(0o700)
+    before = os.umask(0o077)
+    try:
+        out = build(flow, tmp_path / "dist", wheel)
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(out).as_posix(): path.stat().st_mode & 0o777 for path in out.rglob("*")}
+    runnable = {name for name, mode in modes.items() if mode == 0o755}
+    assert runnable == {"connections", "flows", "flows/flow", "flows/flow/tool.sh", "wheels"}
+    assert {mode for name, mode in modes.items() if name not in runnable} == {0o644}
+
+
 def test_a_folder_of_others_is_not_written_into(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,7 +281,8 @@ def test_what_the_dockerfile_says_serves_the_flow(tmp_path: Path, home: Path) ->
     venv.create(fresh, with_pip=False)
     (install,) = [shlex.split(text) for word, text in said if word == "RUN" and text.startswith("pip ")]
     command = [sys.executable, "-m", "pip", "--python", str(fresh / "bin" / "python"), *install[1:]]
-    command.remove("--no-cache-dir")
+    command.remove("--no-cache-dir")  # nor is all compiled, of which little is run
+    command.append("--no-compile")
     done = subprocess.run([*command, "--quiet"], cwd=out, capture_output=True, text=True, timeout=300)
     if done.returncode and "No matching distribution" in done.stderr:
         pytest.skip("no package index can be reached")

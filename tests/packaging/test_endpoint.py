@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from promptflow_lite.cli.endpoint_serve import applied
 from promptflow_lite.cli.main import command_tree, run
 from tests.flows_of import echo, write
 from tests.serving.endpoints.desk import flow as saying
@@ -81,6 +82,8 @@ def test_kubernetes_gets_probes_resources_and_secrets_by_reference(tmp_path: Pat
     assert container["resources"]["limits"]["memory"] == "2048Mi"  # the door's process and three others
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
     assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    assert pod["terminationGracePeriodSeconds"] > 5 + 30  # what the server itself takes at most
     said = YAML(typ="safe").load(config["data"]["endpoint.yml"])
     assert said["traffic"] == {"blue": 100}
     assert [d["flow"] for d in said["deployments"]] == [
@@ -139,6 +142,19 @@ def test_variables_that_are_written_into_the_file_are_told(
     assert "deployment 'blue' sets TOKEN: what is written there is in endpoint.yml" in capsys.readouterr().err
     (found,) = documents(out / "compose.yaml")
     assert "environment" not in found["services"]["bot"]
+
+
+def test_a_deployment_that_left_the_file_stays_and_is_named(
+    endpoint: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = applied(endpoint)
+    assert "stays as it is" not in capsys.readouterr().err
+    text = endpoint.read_text(encoding="utf-8").replace("{name: green", "{name: teal")
+    endpoint.write_text(text, encoding="utf-8")
+    assert applied(endpoint).read().deployments.keys() == {"blue", "green", "teal"}
+    said = capsys.readouterr().err
+    assert "deployment 'green' is not in" in said and "'blue' is not in" not in said
+    assert f"pf deployment delete --name green --endpoint-name {first.name}" in said
 
 
 def test_the_images_command_serves_both_deployments_with_the_key_it_is_given(
