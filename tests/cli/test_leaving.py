@@ -64,15 +64,15 @@ def test_a_module_that_hangs_while_it_is_imported_can_be_left(tmp_path: Path, ho
         time.sleep(0.2)
         if process.poll() is None:
             process.send_signal(sent)
-        process.communicate(timeout=10)
+        process.communicate(timeout=40)
         assert process.returncode == code
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30  # of the sixty that it hangs
     assert RunStore(home / "runs").names() == []
 
 
 def test_ctrl_c_finishes_what_workers_have_in_flight(tmp_path: Path, home: Path) -> None:
     process = _create(
-        tmp_path, shout_flow(tmp_path / "flow", seconds=0.5), "--workers", "2", "--concurrency", "4"
+        tmp_path, shout_flow(tmp_path / "flow", seconds=1.0), "--workers", "2", "--concurrency", "4"
     )
     _wait(lambda: _began(tmp_path) >= 4)
     process.send_signal(signal.SIGINT)

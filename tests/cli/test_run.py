@@ -212,7 +212,7 @@ def test_a_signal_finishes_what_is_in_flight_and_says_how_to_go_on(
 
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path, home: Path) -> None:
-    shout_flow(tmp_path / "slow", seconds=8)
+    shout_flow(tmp_path / "slow", seconds=60)
     process = _start(
         tmp_path, "create", "--flow", "slow", "--data", _data(tmp_path, ["a", "b"]), "--name", "a"
     )
@@ -225,7 +225,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path, home: Path) -> None:
     process.send_signal(signal.SIGINT)
     ended = _Ended(process)
     assert ended.code == 130, ended.err
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8  # of ten that lines in flight would get
     assert _pf(tmp_path, "show", "a", "-o", "json").json()["status"] == "Canceled"
 
 
@@ -287,7 +287,7 @@ def test_who_watches_a_run_that_is_killed_is_told(tmp_path: Path, home: Path) ->
 
 def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path: Path, home: Path) -> None:
     shout_flow(tmp_path / "slow", seconds=0.3)
-    data = _data(tmp_path, [f"t{number}" for number in range(30)])
+    data = _data(tmp_path, [f"t{number}" for number in range(200)])
     process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "2")
     _wait_for_lines(_journal(home, "a"), 2)
     watching = _start(tmp_path, "stream", "a", "--lines")
@@ -298,7 +298,9 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path: Path, home: Path) ->
     stopped = _Ended(watching)
     assert stopped.code == 130
     assert "a, which goes on" in stopped.err
-    assert _Ended(process).code == 0
+    _wait_for_lines(_journal(home, "a"), _journal(home, "a").read_bytes().count(b"\n") + 2)
+    process.kill()
+    _Ended(process)
 
 
 def test_what_happens_is_told_as_json(tmp_path: Path) -> None:
