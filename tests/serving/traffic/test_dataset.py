@@ -140,6 +140,14 @@ def test_prose_about_secrets_stays(text: str) -> None:
     assert scrub(json.dumps({"q": text}).encode())[1] == 0
 
 
+@pytest.mark.parametrize(
+    "part",
+    [b"\\", b"'", b'"', b"sk-a", b"eyJ", b"://a", b"-----BEGIN A PRIVATE KEY-----", b"'api_key", b"sig="],
+)
+def test_no_text_of_a_stranger_holds_up_the_thread_that_looks_for_secrets(part: bytes) -> None:
+    scrub(b'{"api_key":"' + part * (2_000_000 // len(part)) + b"':\\\":")  # hours, if it were quadratic
+
+
 def test_words_that_only_look_like_keys_stay(tmp_path: Path) -> None:
     texts = [
         "the task-oriented risk-averse disk-based approach",
