@@ -34,7 +34,7 @@ from promptflow_lite.serving.schema import document_of
 from promptflow_lite.serving.score import Score, is_shown
 from promptflow_lite.serving.traffic.watch import Traffic
 
-__all__ = ["Json", "Options", "Text", "create_app", "refuse"]
+__all__ = ["Described", "Json", "Options", "Text", "create_app", "refuse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,8 @@ def create_app(
         Route("/feedback", Feedback(options.feedback, endpoint.name, options.traffic), methods=["POST"]),
         Route("/health", Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
         Route("/version", Json(lambda: _version(here)), methods=["GET"]),
-        Route("/swagger.json", Json(document), methods=["GET"]),
-        Route("/openapi.json", Json(document), methods=["GET"]),
+        Route("/swagger.json", Described(document), methods=["GET"]),
+        Route("/openapi.json", Described(document), methods=["GET"]),
         Route("/metrics", Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
         Route("/docs", Docs(document), methods=["GET"]),
         Route("/", Index(), methods=["GET"]),
@@ -168,6 +168,18 @@ class Json:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await send_json(send, 200, self._value())
+
+
+class Described:
+    """Answers with an OpenAPI document, whose server is where the application is mounted."""
+
+    def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
+        self._document = document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        where = [{"url": scope.get("root_path") or "/"}]
+        await send_json(send, 200, {**self._document(), "servers": where})
 
 
 class Text:

@@ -56,6 +56,8 @@ def test_keys_are_asked_for_where_they_are_given(echo: Path) -> None:
         assert client.post("/bot/score", json={"text": "hi"}).status_code == 401
         key = {"api-key": "a-key-of-ours"}
         assert client.post("/bot/score", json={"text": "hi"}, headers=key).status_code == 200
+        (server,) = client.get("/bot/swagger.json", headers=key).json()["servers"]
+        assert client.post(server["url"] + "/score", json={"text": "hi"}, headers=key).status_code == 200
 
 
 @pytest.mark.filterwarnings("ignore")
