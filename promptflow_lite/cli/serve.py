@@ -248,7 +248,8 @@ def _announce(asked: Asked, bound: socket.socket) -> None:
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}"
-    say(f"serving {neutral(asked.source.name or str(asked.source))} at {paint(url, 'bold')} (Ctrl-C ends it)")
+    name = asked.source.name or asked.source.resolve().name
+    say(f"serving {neutral(name)} at {paint(url, 'bold')} (Ctrl-C ends it)")
     if not asked.skip_open_browser and is_interactive() and _has_desktop():
         import threading
         import webbrowser
