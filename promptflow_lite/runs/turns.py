@@ -52,7 +52,7 @@ def plan_lines(
     parts = {name: value for name, value in mapping.items() if _is_part(value)}
     source = _source(scopes)
     if not parts and source is not None and flow.type == "evaluation":
-        parts = _implied(flow, scopes, mapping)
+        parts = _implied(flow, scopes, mapping, source)
         said += [f"each turn is scored: {', '.join(f'{n}={v}' for n, v in parts.items())}"] if parts else []
     if not parts:
         plan = plan_of(scopes, mapping, flow.inputs)
@@ -161,13 +161,22 @@ def _source(scopes: Mapping[str, Scope]) -> Ref | None:
     return next((Ref("data", name) for name in _COLUMNS if name in columns), None)
 
 
-def _implied(flow: Flow, scopes: Mapping[str, Scope], mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that an evaluator's inputs are named after, where nobody mapped any of those."""
+def _implied(
+    flow: Flow, scopes: Mapping[str, Scope], mapping: Mapping[str, Any], source: Ref
+) -> dict[str, Any]:
+    """The parts that an evaluator's inputs are named after, where nobody mapped any of those.
+
+    Data may have an ordinary column `turns`, such as a number of them: it holds what is scored only where an
+    input that is needed stands nowhere else.
+    """
     columns = scopes["data"].columns if "data" in scopes else {}
     named = [name for name in flow.inputs if name in PARTS]
     if any(name in mapping for name in named) or {TURNS, _CONVERSATION} & flow.inputs.keys():
         return {}
-    return {name: f"${{turn.{PARTS[name]}}}" for name in named if name not in columns}
+    absent = [name for name in named if name not in columns]
+    if source.scope == "data" and all(flow.inputs[name].default is not None for name in absent):
+        return {}
+    return {name: f"${{turn.{PARTS[name]}}}" for name in absent}
 
 
 @dataclass(frozen=True)

@@ -416,6 +416,22 @@ def test_an_estimate_counts_the_calls_of_every_turn_and_the_answers_that_they_he
     assert total.prompt_tokens.high == total.prompt_tokens.low + 3 * 256
 
 
+@pytest.mark.parametrize(("column", "value"), [("turns", 3), ("messages", "hello"), ("conversation", "c1")])
+def test_an_ordinary_column_of_that_name_is_no_conversation(column: str, value: Any, tmp_path: Path) -> None:
+    flow = write(
+        tmp_path / "hear", dag=HEAR.replace("{type: list}", "{type: list, default: []}"), n__py=HEAR_PY
+    )
+    done = pf.run(flow, [{column: value}])
+    assert outputs(done) == [{"n": 0}]
+
+
+def test_a_flow_with_an_input_of_that_name_runs_as_ever(tmp_path: Path) -> None:
+    dag = TALK.replace("inputs:\n", "inputs:\n  turns: {type: int}\n", 1)
+    dag = dag.replace("outputs:\n", "outputs:\n  told: {type: int, reference: '${inputs.turns}'}\n", 1)
+    flow = write(tmp_path / "count", dag=dag, answer__py=ANSWER)
+    assert outputs(pf.run(flow, [{"said": "a", "turns": "2"}]))[0]["told"] == 2
+
+
 def test_a_flow_with_an_output_of_that_name_is_scored_as_before(tmp_path: Path, judge: Path) -> None:
     dag = TALK.replace(
         "  heard:",
