@@ -137,7 +137,7 @@ OutputOrJson = Annotated[
 ]
 NoTracking = Annotated[bool, typer.Option("--no-tracking", help="Do not tell MLflow of the run.")]
 NoTraces = Annotated[
-    bool, typer.Option("--no-traces", help="Tell MLflow of the run, but not a trace for each line.")
+    bool, typer.Option("--no-traces", help="Tell MLflow of the run, but no trace for each line (10 ms each).")
 ]
 Stream = Annotated[
     bool,

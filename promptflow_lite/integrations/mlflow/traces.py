@@ -39,6 +39,8 @@ _GROUP = 50
 _AT_ONCE = 4
 """Requests in flight to a server; a database of this machine takes one after the other."""
 _PAGE = 500
+_MANY = 200
+"""So many take seconds, which are announced."""
 _EVERY_S = 5.0
 _WHOLE_TAG = "promptflow_lite.whole"
 """Set where the store keeps spans as files: it has no mark of its own for a trace that has them."""
@@ -127,6 +129,8 @@ class Traces:
             emit(Log(f"MLflow: {left:,} lines get no trace (PF_TRACES is {limit:,})"))
         known = {info.trace_id: info for info in found(self._store, self._experiment, self._run)}
         whole = {name for name, info in known.items() if _is_whole(info)}
+        if len(wanted) - len(whole) > _MANY:
+            emit(Log(f"MLflow: a trace for each of {len(wanted):,} lines; Ctrl-C leaves the rest for later"))
         current: set[str] = set()
         progress = Progress(emit, len(wanted), "traces")
         for group in self._groups(records, wanted, whole, current):
