@@ -235,7 +235,7 @@ def show(kept: Kept) -> None:
     emit(f"{'served at':<14}{where}")
     emit(f"{'default':<14}{found['defaults']['deployment_name'] or 'none'}")
     emit(f"{'data_folders':<14}{neutral(', '.join(found['data_folders'])) or 'none'}")
-    emit(f"{'jobs':<14}{', '.join(f'{key} {value:g}' for key, value in found['jobs'].items())}")
+    emit(f"{'jobs':<14}{', '.join(f'{key} {value:,}' for key, value in found['jobs'].items())}")
     if found["deployments"]:
         emit("")
         rows = [described_deployment(kept, name) for name in found["deployments"]]

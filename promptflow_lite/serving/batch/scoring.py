@@ -86,6 +86,12 @@ def _execute(folder: Path) -> None:
         log.warning("another process executes this job")
 
 
+def _by_folder(source: str) -> str:
+    """A flow by its folder, where that tells the same: runs are shown by that name."""
+    path = Path(source)
+    return str(path.parent) if path.name in ("flow.dag.yaml", "flow.flex.yaml") else source
+
+
 class _Scoring:
     """One execution of a job.
 
@@ -182,7 +188,7 @@ class _Scoring:
         about = asked["about"]
         return Run(
             name=self._job.name,
-            flow=deployment.source,
+            flow=_by_folder(deployment.source),
             data=asked["data"],
             column_mapping=mapping or None,
             variant=" ".join(f"${{{node}.{name}}}" for node, name in deployment.variants.items()) or None,

@@ -150,6 +150,7 @@ def test_jobs_are_ordinary_runs(desk: BatchDesk) -> None:
     desk.over(name)
     found = json.loads(run("run", "show", name, "--output", "json"))
     assert (found["status"], found["lines"]["completed"]) == ("Completed", 1)
+    assert Path(found["flow"]).name == "echo"  # by which runs are listed
     assert found["properties"] == {"batch_endpoint": "my-endpoint", "batch_deployment": "blue"}
 
 
