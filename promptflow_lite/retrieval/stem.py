@@ -10,8 +10,9 @@ from Stemmer import Stemmer
 
 __all__ = ["stems"]
 
-_REMEMBERED = 100_000
-"""Words: queries come from strangers, and memory is not theirs to fill."""
+_REMEMBERED = 20_000
+_LONGEST = 40
+"""Words, and letters of one that is remembered: queries come from strangers, and memory is not theirs to fill."""
 _STEMMER = Stemmer("porter", 0)  # without its own cache, which threads may not share
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
 _PLAIN = {
@@ -27,10 +28,12 @@ def stems(terms: Iterable[str]) -> list[str]:
     >>> stems(["descaling", "kettles", "naïve", "東京"])
     ['descal', 'kettl', 'naiv', '東京']
     """
-    return [_stem(term) for term in terms]
+    return [_known(term) if len(term) <= _LONGEST else _stem(term) for term in terms]
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _stem(term: str) -> str:
     plain = term if term.isascii() else term.translate(_PLAIN)
     return str(_STEMMER.stemWord(plain)) if plain.isascii() else plain
+
+
+_known = lru_cache(_REMEMBERED)(_stem)
