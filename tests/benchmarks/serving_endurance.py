@@ -6,7 +6,7 @@
 The chat flow of `flows/chat`, and a flow that searches the manual of `flows/support` (words and vectors, the
 question embedded by the model's endpoint) and answers from what it found; each served by `pf flow serve` with
 its defaults, one after the other, and held for as many minutes. The model is `tests.model_server` in another
-process. Conversations differ in length, every question in its words; some answers are streamed; an answer
+process. Conversations differ in length, each question is another; some answers are streamed; an answer
 that is not to its question is a failure, as is any but a 200.
 
 First 64 clients that never pause say what the server can do at most. Then requests come at a fixed rate,
@@ -135,7 +135,7 @@ class Slope(NamedTuple):
 def asked(number: int, stream_share: float) -> Asked:
     """The request of that number; every one of its own words."""
     draw = random.Random(number)
-    mark = f"case {number}"
+    mark = f"case {' '.join(str(number))}"  # of few words, as people's questions are
     turn = {"inputs": {"question": _QUESTIONS[0]}, "outputs": {"answer": "Every three months. " * 8}}
     body = json.dumps(
         {"question": f"{draw.choice(_QUESTIONS)} ({mark})", "chat_history": [turn] * draw.randrange(6)}
@@ -173,9 +173,10 @@ class Caller:
 
     async def _answer(self, request: Asked) -> str:
         """Why the answer is none; empty if it is one."""
-        reader, writer = (
-            self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
-        )
+        while self._idle and self._idle[0][0].at_eof():  # idle too long for the server
+            self._idle.popleft()[1].close()
+        known = self._idle.pop() if self._idle else None
+        reader, writer = known or await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(request.data)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
