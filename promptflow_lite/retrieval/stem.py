@@ -12,7 +12,7 @@ __all__ = ["stems"]
 
 _REMEMBERED = 20_000
 _LONGEST = 40
-"""Words, and letters of one that is remembered: queries come from strangers, and memory is not theirs to fill."""
+"""Words that are remembered, and letters of each: queries come from strangers, and memory is not theirs."""
 _STEMMER = Stemmer("porter", 0)  # without its own cache, which threads may not share
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
 _PLAIN = {
