@@ -8,7 +8,7 @@ function runCards() {
     facts([
       ["run", run.display_name ? said(run.name) : null],
       ["flow", said(leaf(run.flow), "span", { title: run.flow })],
-      ["combination", run.choice && said(run.choice)],
+      ["combination", run.choice && run.choice !== run.display_name && said(run.choice)],
       ["variant", run.variant && said(run.variant)],
       ["data", run.data && said(leaf(run.data), "span", { title: run.data })],
       ["builds on", run.builds_on && said(run.builds_on)],
