@@ -29,6 +29,7 @@ from promptflow_lite.serving.app import Options, create_app
 from promptflow_lite.serving.call import Limits
 from promptflow_lite.serving.deployment import flow_of
 from promptflow_lite.serving.door import Access, Closing
+from promptflow_lite.serving.endpoints.collecting import Collecting
 from promptflow_lite.serving.endpoints.logs import Log, Routed
 from promptflow_lite.serving.endpoints.mirror import Mirror
 from promptflow_lite.serving.endpoints.remote import Remote
@@ -40,9 +41,6 @@ from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.server import Server, allow_connections
-from promptflow_lite.serving.traffic.collector import Collection, Collector
-from promptflow_lite.serving.traffic.told import traffic_of
-from promptflow_lite.serving.traffic.watch import Traffic
 from promptflow_lite.settings import settings
 
 __all__ = ["Front", "OwnersKeys", "Way", "serve"]
@@ -153,6 +151,7 @@ class Front:
         way, spec, metrics, closing = self._way, self._kept.read(), Metrics(), Closing()
         keys = OwnersKeys(self._kept.keys if spec.auth_mode == "key" else None, self._owners)
         self._split = Split(spec, Mirror(metrics), self._abort)
+        collecting = Collecting(self._split, mlflow=way.mlflow)
         self._rolling = Rolling(self._kept, self._split, self._judge, self._say)
         app = create_app(
             self._split,
@@ -162,7 +161,7 @@ class Front:
                 feedback=self._kept.feedback,
                 only=settings().response_fields,
                 mcp=way.mcp,
-                traffic=self._traffic(metrics),
+                traffic=collecting.traffic(self._kept, self._redact, metrics),
             ),
             closing=closing,
             metrics=metrics,
@@ -185,41 +184,6 @@ class Front:
                 await self._split.close()
                 for remote in [*self._leaving]:
                     await remote.close()
-
-    def _traffic(self, metrics: Metrics) -> Traffic | None:
-        """Who is told of requests, and of their copies."""
-        traffic = traffic_of(
-            self._kept.name,
-            [Collector(self._kept.collected, self._redact, metrics, self._collection_of)],
-            self._rate_of,
-            mlflow=self._way.mlflow,
-            redact=self._redact,
-            metrics=metrics,
-            observing=self._split.observing,
-        )
-        self._split.mirror.told = traffic.mirrored if traffic is not None else None
-        return traffic
-
-    def _collection_of(self, name: str) -> Collection | None:
-        """What is kept of a deployment's requests now; `None` for nothing."""
-        deployment = self._split.spec.deployments.get(name)
-        asked = deployment.data_collector if deployment is not None else None
-        if asked is None or not asked.is_on:
-            return None
-        sides = asked.collections
-        return Collection(
-            inputs=sides.model_inputs.enabled,
-            outputs=sides.model_outputs.enabled,
-            rolling_rate=asked.rolling_rate,
-        )
-
-    def _rate_of(self, name: str) -> float:
-        """Which part of a deployment's requests is kept, and traced where that is asked for."""
-        deployment = self._split.spec.deployments.get(name)
-        asked = deployment.data_collector if deployment is not None else None
-        if asked is None or not asked.is_on:
-            return 1.0 if self._way.mlflow else 0.0
-        return asked.sampling_rate
 
     async def _settled(self) -> None:
         """Wait until the deployments with traffic serve or have failed to; for others not as long."""
