@@ -16,6 +16,7 @@ from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.source import Document, KeyPath, parse_yaml, read_yaml
 
 __all__ = [
+    "LOADED",
     "Asked",
     "Complaints",
     "Holds",
@@ -217,3 +218,22 @@ def is_whole(value: Any, least: int, most: int) -> bool:
 def is_number(value: Any, least: float, most: float) -> bool:
     """Whether a value is a number between two others."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+LOADED: Kinds = {
+    "flow": ("the path of a flow's folder", is_text),
+    "model": (
+        "the address of a model in MLflow, as in models:/name@champion",
+        lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
+    ),
+    "variants": (
+        "variants by node, as in {answer: variant_1}",
+        lambda v: is_mapping(v) and all(is_text(item) for item in v.values()),
+    ),
+    "connections": (
+        "a mapping of mappings by node",
+        lambda v: is_mapping(v) and all(is_mapping(item) for item in v.values()),
+    ),
+    "init": ("a mapping", is_mapping),
+}
+"""The keys of a deployment that say what is loaded, of whatever kind its endpoint is."""

@@ -14,6 +14,7 @@ from typing import Any
 from promptflow_lite.errors import FlowError
 from promptflow_lite.flow.source import Document
 from promptflow_lite.serving.asked import (
+    LOADED,
     Asked,
     Complaints,
     Keys,
@@ -166,21 +167,8 @@ _DEPLOYMENT = Keys(
         "endpoint_name": _NAMED,
         "description": _TEXT,
         "tags": _MAPPING,
-        "flow": ("the path of a flow's folder", is_text),
-        "model": (
-            "the address of a model in MLflow, as in models:/name@champion",
-            lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
-        ),
-        "variants": (
-            "variants by node, as in {answer: variant_1}",
-            lambda v: is_mapping(v) and all(is_text(item) for item in v.values()),
-        ),
-        "connections": (
-            "a mapping of mappings by node",
-            lambda v: is_mapping(v) and all(is_mapping(item) for item in v.values()),
-        ),
+        **LOADED,
         "column_mapping": ("columns by input, as in {text: '${data.text}'}", is_mapping),
-        "init": _MAPPING,
         "resources": ("a mapping with instance_count", Resources),
         "settings": ("a mapping", Settings),
     },

@@ -14,6 +14,7 @@ from typing import Any
 from promptflow_lite.errors import FlowError
 from promptflow_lite.flow.source import Document, KeyPath
 from promptflow_lite.serving.asked import (
+    LOADED,
     Asked,
     Complaints,
     Keys,
@@ -153,20 +154,7 @@ _DEPLOYMENT: Kinds = {
     "endpoint_name": _NAMED,
     "description": _TEXT,
     "tags": _MAPPING,
-    "flow": ("the path of a flow's folder", is_text),
-    "model": (
-        "the address of a model in MLflow, as in models:/name@champion",
-        lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
-    ),
-    "variants": (
-        "variants by node, as in {answer: variant_1}",
-        lambda v: isinstance(v, dict) and all(isinstance(item, str) for item in v.values()),
-    ),
-    "connections": (
-        "a mapping of mappings by node",
-        lambda v: isinstance(v, dict) and all(isinstance(item, dict) for item in v.values()),
-    ),
-    "init": _MAPPING,
+    **LOADED,
     "environment_variables": _MAPPING,
     "request_settings": ("a mapping", RequestSettings),
     "liveness_probe": ("a mapping", Probe),
