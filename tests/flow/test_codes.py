@@ -29,13 +29,14 @@ def _codes(folder: Path) -> set[str]:
     return {code for code in found if _SLUG.fullmatch(code)}
 
 
-def _listed(root: Path) -> list[str]:
+def _listed(root: Path, start: str = "") -> list[str]:
+    """The codes of the tables whose rows begin so; those of HTTP begin with a status."""
     text = (root / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
-    return re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE)
+    return re.findall(rf"^\| {start}`([a-z0-9-]+)`[^|]* \|", text, re.MULTILINE)
 
 
 def test_every_code_is_in_the_reference(root: Path) -> None:
-    assert _codes(root / "promptflow_lite") - set(_listed(root)) == set()
+    assert _codes(root / "promptflow_lite") - {*_listed(root), *_listed(root, r"\d+ \| ")} == set()
 
 
 def test_no_code_is_listed_twice(root: Path) -> None:

@@ -33,14 +33,14 @@ def fetch(uri: str, into: Path, *, have: str = "") -> Fetched:
         have: the version there is.
 
     Raises:
-        UserError: the address is none of these (`bad-model`), there is no such model
+        UserError: the address is none of these (`bad-model-uri`), there is no such model
             (`model-not-registered`), or it is no flow that was packed here (`no-flow`).
         PromptflowError: the registry cannot be reached, or refused (`mlflow-failed`).
     """
     if not (_REGISTERED.fullmatch(uri) or _LOGGED.fullmatch(uri)):
         raise UserError(
             f"{uri!r} is no address of a model",
-            code="bad-model",
+            code="bad-model-uri",
             hint="write models:/NAME@ALIAS, models:/NAME/3, models:/m-ID or runs:/RUN_ID/NAME",
         )
     if uri == have:
