@@ -14,7 +14,8 @@ whether those before them are answered or not: the first of 95, 90, 80, ... perc
 request of ten seconds is answered and the 99th percentile stays below `--p99-ms` is held. Times count from
 when a request was due. Memory is the server's resident size, looked at each second. Its slope is that of the
 means of ten equal parts of the time after warm-up (the first fifth, a minute at most), with the interval of
-95 percent; it is flat if that ends below 0.1 MB a minute. Exits with 1 if a request failed or memory grows.
+95 percent; it is flat if that ends below 0.1 MB a minute; that it grows is said after five minutes
+at the earliest. Exits with 1 if a request failed or memory grows.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ _QUESTIONS = (
 _CLIENTS = 64
 _FLAT_MB = 0.1
 _PARTS = 10
+_SETTLED_MINUTES = 5
+"""Before that the allocator still finds its size: growth says nothing."""
 _T = 2.306
 """Student's t at 97.5 percent with 8 degrees of freedom: ten parts, two of a line."""
 
@@ -123,13 +126,19 @@ class Slope(NamedTuple):
     middle: float
     low: float
     high: float
+    minutes: float
+    """That it was looked at."""
 
     @property
     def verdict(self) -> str:
         """What that says."""
         if self.high <= _FLAT_MB:
             return "flat"
-        return "GROWS" if self.low > _FLAT_MB else "not known: hold it longer"
+        return (
+            "GROWS"
+            if self.low > _FLAT_MB and self.minutes >= _SETTLED_MINUTES
+            else "not known: hold it longer"
+        )
 
 
 def asked(number: int, stream_share: float) -> Asked:
@@ -286,7 +295,7 @@ def slope_of(looks: Sequence[Looked]) -> Slope:
     spread = sum((x - middle) ** 2 for x in xs)
     left = sum((y - start - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
     error = _T * math.sqrt(left / (_PARTS - 2) / spread)
-    return Slope(slope, slope - error, slope + error)
+    return Slope(slope, slope - error, slope + error, looks[-1].at / 60)
 
 
 async def endure(port: int, pid: int, arguments: argparse.Namespace) -> bool:
