@@ -197,14 +197,10 @@ def list_jobs(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Ou
 @app.command("get-credentials", examples="pf batch-endpoint get-credentials --name intents")
 def get_credentials(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
     """Show what tells the two keys apart: the keys themselves are kept as hashes, and shown when made."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batches, endpoint_keys
 
-    found = batches.fingerprints(batches.get(name))
-    if output is Output.json:
-        emit_json(found)
-    else:
-        table(("key", "sha256 begins with"), list(found.items()))
-    say(f"a lost key is made anew: pf batch-endpoint regenerate-keys --name {name} --key-type primary")
+    way_out = f"pf batch-endpoint regenerate-keys --name {name} --key-type primary"
+    endpoint_keys.show_fingerprints(batches.get(name).keys, way_out, as_json=output is Output.json)
 
 
 @app.command(
@@ -216,14 +212,9 @@ def regenerate_keys(
     output: Annotated[Output, OUTPUT] = Output.table,
 ) -> None:
     """Make one of the two keys anew, and show it, once; callers with the other are served on."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batches, endpoint_keys
 
-    fresh = batches.regenerate(batches.get(name), primary=key_type is KeyType.primary)
-    if output is Output.json:
-        emit_json({f"{key_type}_key": fresh})
-    else:
-        emit(fresh)
-        say("kept as a hash; shown only now. A served endpoint takes it within a second")
+    endpoint_keys.renew(batches.get(name).keys, key_type, as_json=output is Output.json)
 
 
 @app.command(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.cli.console import emit, neutral, paint, say, table
+from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.cli.endpoint_serve import Where, way_of
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.asked import Asked
@@ -20,8 +21,6 @@ from promptflow_lite.serving.batch.front import serve as serve_batch
 from promptflow_lite.serving.batch.job import Job
 from promptflow_lite.serving.batch.spec import BatchDeploymentSpec
 from promptflow_lite.serving.batch.store import BatchEndpoints, Kept
-from promptflow_lite.serving.endpoints.changes import renew_key
-from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.server import claim
 from promptflow_lite.settings import settings
 
@@ -32,11 +31,9 @@ __all__ = [
     "deploy",
     "described",
     "described_deployment",
-    "fingerprints",
     "get",
     "invoke",
     "kept_endpoints",
-    "regenerate",
     "serve",
     "show",
     "show_keys",
@@ -117,17 +114,6 @@ def undeploy(kept: Kept, name: str) -> None:
     """Delete a deployment."""
     changes.undeploy(kept, name)
     changes.sweep(kept)
-
-
-def regenerate(kept: Kept, *, primary: bool) -> str:
-    """A new key."""
-    return renew_key(kept.keys, 0 if primary else 1)
-
-
-def fingerprints(kept: Kept) -> dict[str, str]:
-    """How the hash of each key begins."""
-    hashes = [line.partition(":")[2][:12] for line in Keys(file=kept.keys).lines()]
-    return dict(zip(("primary_key", "secondary_key"), hashes, strict=False))
 
 
 def invoke(
@@ -247,11 +233,8 @@ def show(kept: Kept) -> None:
 
 def show_keys(kept: Kept, made: Sequence[str]) -> None:
     """Print new keys."""
-    if kept.read().auth_mode == "none":
-        return
-    for name, key in zip(("primary", "secondary"), made, strict=True):
-        emit(f"{name:<10} {key}")
-    say("callers need one of the two keys; they are kept as hashes, and shown only now")
+    if kept.read().auth_mode != "none":
+        show_made(made)
 
 
 def serve(

@@ -213,14 +213,10 @@ def invoke(
 @app.command("get-credentials", examples="pf endpoint get-credentials --name support")
 def get_credentials(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
     """Show what tells the two keys apart: the keys themselves are kept as hashes, and shown when made."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_keys, endpoints
 
-    found = endpoints.fingerprints(endpoints.get(name))
-    if output is Output.json:
-        emit_json(found)
-    else:
-        table(("key", "sha256 begins with"), list(found.items()))
-    say(f"a lost key is made anew: pf endpoint regenerate-keys --name {name} --key-type primary")
+    way_out = f"pf endpoint regenerate-keys --name {name} --key-type primary"
+    endpoint_keys.show_fingerprints(endpoints.get(name).keys, way_out, as_json=output is Output.json)
 
 
 @app.command("regenerate-keys", examples="pf endpoint regenerate-keys --name support --key-type secondary")
@@ -230,14 +226,9 @@ def regenerate_keys(
     output: Annotated[Output, OUTPUT] = Output.table,
 ) -> None:
     """Make one of the two keys anew, and show it, once; callers with the other are served on."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_keys, endpoints
 
-    fresh = endpoints.regenerate(endpoints.get(name), primary=key_type is KeyType.primary)
-    if output is Output.json:
-        emit_json({f"{key_type}_key": fresh})
-    else:
-        emit(fresh)
-        say("kept as a hash; shown only now. A served endpoint takes it within a second")
+    endpoint_keys.renew(endpoints.get(name).keys, key_type, as_json=output is Output.json)
 
 
 @app.command(

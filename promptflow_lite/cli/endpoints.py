@@ -12,13 +12,13 @@ from typing import Any
 
 from promptflow_lite.cli import rollout
 from promptflow_lite.cli.console import emit, neutral, say, table
+from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
 from promptflow_lite.serving.endpoints.files import Asked
 from promptflow_lite.serving.endpoints.logs import follow, tail
 from promptflow_lite.serving.endpoints.spec import EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
-from promptflow_lite.serving.keys import Keys
 from promptflow_lite.settings import settings
 
 __all__ = [
@@ -27,13 +27,11 @@ __all__ = [
     "deploy",
     "described",
     "described_deployment",
-    "fingerprints",
     "get",
     "invoke",
     "kept_endpoints",
     "log_goes_on",
     "log_of",
-    "regenerate",
     "say_shares",
     "shares",
     "show",
@@ -154,17 +152,6 @@ def undeploy(kept: Kept, name: str) -> None:
     changes.await_change(kept, changes.undeploy(kept, name).change)
 
 
-def regenerate(kept: Kept, *, primary: bool) -> str:
-    """A new key."""
-    return changes.renew_key(kept.keys, 0 if primary else 1)
-
-
-def fingerprints(kept: Kept) -> dict[str, str]:
-    """How the hash of each key begins."""
-    hashes = [line.partition(":")[2][:12] for line in Keys(file=kept.keys).lines()]
-    return dict(zip(("primary_key", "secondary_key"), hashes, strict=False))
-
-
 def log_of(kept: Kept, name: str, lines: int) -> str:
     """The last lines of a deployment's log, also of one that is gone."""
     if not kept.log(name).exists():
@@ -264,11 +251,8 @@ def say_shares(kept: Kept) -> None:
 
 def show_keys(kept: Kept, made: Sequence[str]) -> None:
     """Print new keys."""
-    if kept.read().auth_mode == "none":
-        return
-    for name, key in zip(("primary", "secondary"), made, strict=True):
-        emit(f"{name:<10} {key}")
-    say("callers need one of the two keys; they are kept as hashes, and shown only now")
+    if kept.read().auth_mode != "none":
+        show_made(made)
 
 
 def invoke(kept: Kept, *, request_file: Path | None, inputs: Mapping[str, str], to: str | None) -> int:
