@@ -436,9 +436,9 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_leaves(tmp_path: Path) -> None:
     script = tmp_path / "talk.py"
     script.write_text(TALK)
     done = subprocess.run(
-        [sys.executable, str(script), sys.executable, str(flow)], capture_output=True, text=True, timeout=60
+        [sys.executable, str(script), sys.executable, str(flow)], capture_output=True, text=True, timeout=240
     )
-    assert done.stdout.splitlines()[-1] == "exit 0", done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1:] == ["exit 0"], done.stdout + done.stderr
 
 
 TALK = """\
@@ -448,7 +448,7 @@ pid, terminal = pty.fork()
 if pid == 0:
     os.execv(python, [python, "-m", "promptflow_lite", "flow", "test", "--flow", flow, "--interactive"])
 seen = b""
-def until(text, seconds=20):
+def until(text, seconds=60):
     global seen
     end = time.monotonic() + seconds
     while text not in seen:
