@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.batch_endpoint import of_endpoint
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table
+from promptflow_lite.cli.console import Group, emit_json, facts, neutral, pairs, say, table
 from promptflow_lite.cli.endpoint import FILE, OUTPUT, SET, YES, Output, sure
 
 app = Group("Deployments of batch endpoints: a flow each, and how its jobs go.")
@@ -75,10 +75,7 @@ def show(
         return
     flat = {**found, **found.pop("settings")}
     del flat["settings"]
-    width = max(len(key) for key in flat)
-    for key, value in flat.items():
-        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        emit(f"{key:<{width}}  {neutral(text)}".rstrip())
+    facts(flat)
 
 
 @app.command("list", examples="pf batch-deployment list --endpoint-name intents --output json")

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "emit",
     "emit_json",
+    "facts",
     "is_interactive",
     "neutral",
     "overrides",
@@ -77,6 +78,14 @@ def emit_json(value: Any) -> None:
 
 def _json_escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
+
+
+def facts(of: Mapping[str, Any]) -> None:
+    """Write what is known of one thing, a line for each key; values are neutralized."""
+    width = max(len(key) for key in of)
+    for key, value in of.items():
+        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        emit(f"{key:<{width}}  {neutral(text)}".rstrip())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, aside: bool = False) -> None:

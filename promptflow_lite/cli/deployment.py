@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table
+from promptflow_lite.cli.console import Group, emit, emit_json, facts, neutral, pairs, say, table
 from promptflow_lite.cli.endpoint import FILE, FORCE, OUTPUT, SET, YES, Output, sure
 from promptflow_lite.errors import UserError
 
@@ -90,10 +90,7 @@ def show(
     if output is Output.json:
         emit_json(found)
         return
-    width = max(len(key) for key in found)
-    for key, value in found.items():
-        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        emit(f"{key:<{width}}  {neutral(text)}".rstrip())
+    facts(found)
 
 
 @app.command("list", examples="pf deployment list --endpoint-name support --output json")
