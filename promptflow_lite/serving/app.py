@@ -1,40 +1,37 @@
-"""What is served? The FastAPI application over an endpoint: its paths behind one door, and its schema."""
+"""What does an endpoint of flows answer? Its paths, and the schema that is made of its first flow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.registry import Registry
-from promptflow_lite.serving.call import Limits, Receive, Scope, Send
+from promptflow_lite.serving.application import Json, application
+from promptflow_lite.serving.call import Limits
 from promptflow_lite.serving.completions import Completions, Models
 from promptflow_lite.serving.deployment import Endpoint
-from promptflow_lite.serving.door import Access, App, Closing, Door, of_routing
+from promptflow_lite.serving.door import Access, App, Closing
 from promptflow_lite.serving.feedback import Feedback
 from promptflow_lite.serving.keys import Keys
-from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
-from promptflow_lite.serving.page import Docs, Files, Index
+from promptflow_lite.serving.metrics import Metrics
+from promptflow_lite.serving.page import Files, Index
 from promptflow_lite.serving.page import paths as page_paths
 from promptflow_lite.serving.refusal import Refusal
-from promptflow_lite.serving.reply import send as reply
-from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import Runs
 from promptflow_lite.serving.schema import document_of
 from promptflow_lite.serving.score import Score, is_shown
 from promptflow_lite.serving.traffic.watch import Traffic
 
-__all__ = ["Described", "Json", "Options", "Text", "create_app", "refuse"]
+__all__ = ["Options", "create_app"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,31 +65,24 @@ def create_app(
         closing: how the server tells that it is going down.
         metrics: where answers are counted; the endpoint may count there too.
     """
-    metrics, access = metrics or Metrics(), options.access
+    metrics = metrics or Metrics()
     runs, here = Runs(metrics, options.traffic), version("promptflow_lite")
-    document = _Document(endpoint, here, options)
     answering: dict[str, App] = {
         "/score": Score(endpoint, runs, only=options.only),
         "/v1/chat/completions": Completions(endpoint, runs),
     }
-    routes: list[BaseRoute] = [
+    routes = [
         *(Route(path, app, methods=["POST"]) for path, app in answering.items()),
         Route("/v1/models", Models(endpoint), methods=["GET"]),
         Route("/v1/models/{model:path}", Models(endpoint), methods=["GET"]),
         Route("/feedback", Feedback(options.feedback, endpoint.name, options.traffic), methods=["POST"]),
-        Route("/health", Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
         Route("/version", Json(lambda: _version(here)), methods=["GET"]),
-        Route("/swagger.json", Described(document), methods=["GET"]),
-        Route("/openapi.json", Described(document), methods=["GET"]),
-        Route("/metrics", Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
-        Route("/docs", Docs(document), methods=["GET"]),
         Route("/", Index(), methods=["GET"]),
         Route("/page/{name}", Files(), methods=["GET"]),
     ]
     mcp = Registry("mcp").get("http")(endpoint, runs, only=options.only) if options.mcp else None
     if mcp is not None:
         routes.append(Route("/mcp", mcp, methods=["GET", "POST", "DELETE"]))
-    paths = [route.path for route in routes if isinstance(route, Route)]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -102,32 +92,19 @@ def create_app(
         if options.traffic is not None:
             await asyncio.to_thread(options.traffic.close)
 
-    app = FastAPI(
-        title=endpoint.name,
+    return application(
+        endpoint.name,
+        routes,
+        _Document(endpoint, here, options),
         version=here,
-        routes=routes,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
-        exception_handlers={HTTPException: refuse},
-        middleware=[
-            Middleware(
-                Door,
-                access=access,
-                limits=options.limits,
-                metrics=metrics,
-                paths=paths,
-                unlocked=page_paths() | {"/health"},
-                straight=answering,
-                closing=closing or Closing(),
-            )
-        ],
+        access=options.access,
+        limits=options.limits,
+        metrics=metrics,
+        closing=closing,
+        unlocked=page_paths(),
+        straight=answering,
     )
-    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it
-    return app
 
 
 class _Document:
@@ -159,46 +136,5 @@ class _Document:
         return self._made[1]
 
 
-class Json:
-    """Answers with a value, made anew for each caller."""
-
-    def __init__(self, value: Callable[[], Any]) -> None:
-        self._value = value
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await send_json(send, 200, self._value())
-
-
-class Described:
-    """Answers with an OpenAPI document, whose server is where the application is mounted."""
-
-    def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
-        self._document = document
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        where = [{"url": scope.get("root_path") or "/"}]
-        await send_json(send, 200, {**self._document(), "servers": where})
-
-
-class Text:
-    """Answers with text, made anew for each caller."""
-
-    def __init__(self, text: Callable[[], bytes], kind: bytes) -> None:
-        self._text = text
-        self._kind = kind
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await reply(send, 200, self._text(), self._kind)
-
-
 def _version(here: str) -> dict[str, str]:
     return {"status": "Healthy", "build_info": f"promptflow_lite {here}", "version": here}
-
-
-async def refuse(request: Any, error: Exception) -> NoReturn:
-    """The door writes what routing refuses, in the form of the path."""
-    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
-    raise of_routing(error)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from promptflow_lite.errors import UserError
 from promptflow_lite.runs.store import check_name
-from promptflow_lite.serving.app import Json, Text, refuse
+from promptflow_lite.serving.application import application
 from promptflow_lite.serving.batch import changes, intake, shown
 from promptflow_lite.serving.batch.job import Job, new_name
 from promptflow_lite.serving.batch.operations import document_of
@@ -27,9 +25,8 @@ from promptflow_lite.serving.batch.room import LATER, Room
 from promptflow_lite.serving.batch.spec import BatchDeploymentSpec, BatchEndpointSpec
 from promptflow_lite.serving.batch.store import Kept
 from promptflow_lite.serving.call import Call, Limits, Receive, Scope, Send
-from promptflow_lite.serving.door import Access, Closing, Door
-from promptflow_lite.serving.metrics import CONTENT_TYPE, Metrics
-from promptflow_lite.serving.page import Docs
+from promptflow_lite.serving.door import Access, Closing
+from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import send_json
 from promptflow_lite.serving.running import log
@@ -40,7 +37,6 @@ _JSON = "application/json"
 _FORM = "multipart/form-data"
 _CHUNK = 256 * 1024
 _LISTED = 100
-_UNLOCKED = {"/health"}
 
 
 def create_app(
@@ -55,61 +51,32 @@ def create_app(
         limits: of bodies that are no data.
         closing: how the server tells that it is going down.
     """
-    metrics, here = Metrics(), version("promptflow_lite")
-    document = _Document(kept, here, keys=access.keys.are_asked_for)
-    routes: list[BaseRoute] = [
-        Route("/jobs", _Jobs(kept, queue), methods=["GET", "POST"]),
-        Route("/jobs/{name}", _One(kept), methods=["GET"]),
-        Route("/jobs/{name}/cancel", _Cancel(kept), methods=["POST"]),
-        Route("/jobs/{name}/output", _Output(kept), methods=["GET"]),
-        Route("/health", Json(lambda: {"status": "Healthy", "version": here}), methods=["GET"]),
-        Route("/swagger.json", Json(document), methods=["GET"]),
-        Route("/openapi.json", Json(document), methods=["GET"]),
-        Route("/metrics", Text(metrics.text, CONTENT_TYPE.encode()), methods=["GET"]),
-        Route("/docs", Docs(document), methods=["GET"]),
-    ]
-    paths = [route.path for route in routes if isinstance(route, Route)]
+    here = version("promptflow_lite")
+
+    def document() -> dict[str, Any]:
+        return document_of(kept.name, kept.read(), version=here, keys=access.keys.are_asked_for)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await queue.close()
 
-    app = FastAPI(
-        title=kept.name,
-        version=here,
-        routes=routes,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        lifespan=lifespan,
-        exception_handlers={HTTPException: refuse},
-        middleware=[
-            Middleware(
-                Door,
-                access=access,
-                limits=limits,
-                metrics=metrics,
-                paths=paths,
-                unlocked=_UNLOCKED,
-                closing=closing or Closing(),
-            )
+    return application(
+        kept.name,
+        [
+            Route("/jobs", _Jobs(kept, queue), methods=["GET", "POST"]),
+            Route("/jobs/{name}", _One(kept), methods=["GET"]),
+            Route("/jobs/{name}/cancel", _Cancel(kept), methods=["POST"]),
+            Route("/jobs/{name}/output", _Output(kept), methods=["GET"]),
         ],
+        document,
+        version=here,
+        lifespan=lifespan,
+        access=access,
+        limits=limits,
+        metrics=Metrics(),
+        closing=closing,
     )
-    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it
-    return app
-
-
-class _Document:
-    def __init__(self, kept: Kept, version: str, *, keys: bool) -> None:
-        self._make: Callable[[], dict[str, Any]] = lambda: document_of(
-            kept.name, kept.read(), version=version, keys=keys
-        )
-
-    def __call__(self) -> dict[str, Any]:
-        return self._make()
 
 
 class _Jobs:
