@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, neutral, overrides, say
+from promptflow_lite.cli.options import Source
 from promptflow_lite.errors import UserError
 
 app = Group("Make, check, try and look at flows.")
@@ -31,9 +32,7 @@ class Format(StrEnum):
     """,
 )
 def build(
-    source: Annotated[
-        Path, typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
-    ],
+    source: Source,
     output: Annotated[
         Path | None,
         typer.Option(

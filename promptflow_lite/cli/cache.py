@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, table
+from promptflow_lite.cli.options import Output, Outputs, PlainYes
 from promptflow_lite.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,19 +19,11 @@ if TYPE_CHECKING:
 app = Group("Answers of models that are kept (pf run create --cache).")
 
 
-class Output(StrEnum):
-    """How a result is written."""
-
-    table = "table"
-    json = "json"
-
-
-_OUTPUT = typer.Option("--output", "-o", help="How the result is written.")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 @app.command("show", examples="pf cache show\npf cache show --output json")
-def show(output: Annotated[Output, _OUTPUT] = Output.table) -> None:
+def show(output: Outputs = Output.table) -> None:
     """Show what is kept: answers by endpoint and model, and the tokens that were not paid for again."""
     from promptflow_lite.cli.showing import when
 
@@ -70,8 +62,8 @@ def clear(
         str | None,
         typer.Option("--older-than", metavar="AGE", help="Only what is older: 90m, 12h, 30d, 8w."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    output: Annotated[Output, _OUTPUT] = Output.table,
+    yes: PlainYes = False,
+    output: Outputs = Output.table,
 ) -> None:
     """Forget answers: all of them, those of a model, or old ones."""
     cache, age_s = _cache(), _seconds(older_than)

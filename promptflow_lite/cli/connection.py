@@ -5,13 +5,23 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say, table, wants_json
+from promptflow_lite.cli.console import (
+    Group,
+    emit_json,
+    facts,
+    neutral,
+    pairs,
+    say,
+    sure_to_delete,
+    table,
+    wants_json,
+)
+from promptflow_lite.cli.options import Output, OutputOrJson, Yes
 from promptflow_lite.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,19 +30,8 @@ if TYPE_CHECKING:
 app = Group("Endpoints of models and services, and their secrets.")
 
 
-class Output(StrEnum):
-    """How a result is written."""
-
-    table = "table"
-    json = "json"
-
-
 _NAME = typer.Option("--name", "-n", help="The connection's name.", metavar="NAME")
 _SET = typer.Option("--set", help="Fields, as in base_url=http://127.0.0.1:8000/v1.", metavar="KEY=VALUE ...")
-_OUT_OR_JSON = typer.Option(
-    "--output", "-o", help="How the result is written.  [default: table; json in a pipe]"
-)
-_YES = typer.Option("--yes", "-y", "--assume-yes", help="Do not ask.")
 
 
 @app.command(
@@ -53,7 +52,7 @@ def create(
     ] = None,
     name: Annotated[str | None, _NAME] = None,
     set: Annotated[list[str] | None, _SET] = None,
-    output: Annotated[Output | None, _OUT_OR_JSON] = None,
+    output: OutputOrJson = None,
 ) -> None:
     """Keep a connection; one of that name is replaced.
 
@@ -77,7 +76,7 @@ def update(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Fields to change, as YAML.", metavar="PATH")
     ] = None,
-    output: Annotated[Output | None, _OUT_OR_JSON] = None,
+    output: OutputOrJson = None,
 ) -> None:
     """Change fields of a connection; those that are not named, or are '***', stay."""
     from promptflow_lite.connections import files
@@ -94,7 +93,7 @@ def update(
 def list_(
     max_results: Annotated[int, typer.Option("--max-results", "-r", min=1, help="How many at most.")] = 50,
     all_results: Annotated[bool, typer.Option("--all-results", help="All of them.")] = False,
-    output: Annotated[Output | None, _OUT_OR_JSON] = None,
+    output: OutputOrJson = None,
 ) -> None:
     """List the connections, and where each comes from."""
     store = _store()
@@ -111,21 +110,18 @@ def list_(
 
 
 @app.command("show", examples="pf connection show --name my_vllm")
-def show(name: Annotated[str, _NAME], output: Annotated[Output | None, _OUT_OR_JSON] = None) -> None:
+def show(name: Annotated[str, _NAME], output: OutputOrJson = None) -> None:
     """Show a connection. Secrets are shown as ***."""
     _show(_store(), name, as_json=wants_json(output))
 
 
 @app.command("delete", examples="pf connection delete --name my_vllm --yes")
-def delete(name: Annotated[str, _NAME], yes: Annotated[bool, _YES] = False) -> None:
+def delete(name: Annotated[str, _NAME], yes: Yes = False) -> None:
     """Delete the file that keeps a connection."""
     store = _store()
     if name not in store.in_files():
         _refuse(store, name, "deleted")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"to delete {name!r} without being asked, say --yes", code="missing-option")
-        typer.confirm(f"delete the connection {name!r}?", abort=True, err=True)
+    sure_to_delete(f"the connection {name!r}", yes=yes)
     store.path_of(name).unlink()
     say(f"connection {name!r}: deleted")
 
@@ -258,8 +254,5 @@ def _show(store: Connections, name: str, *, as_json: bool) -> None:
     shown = {"name": name, "type": body["type"], **fields_of(body), "from": origin}
     if as_json:
         emit_json(shown)
-        return
-    width = max(len(key) for key in shown)
-    for key, value in shown.items():
-        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
-        emit(f"{key:<{width}}  {neutral(text)}")
+    else:
+        facts(shown)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.connection import Output
 from promptflow_lite.cli.console import Group, emit, emit_json, say, table
+from promptflow_lite.cli.options import Output, Outputs
 from promptflow_lite.errors import UserError
 
 app = Group("Endpoints of models and services, and their secrets.")
@@ -48,9 +48,7 @@ def import_(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace connections of the same name.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="How the result is written.")
-    ] = Output.table,
+    output: Outputs = Output.table,
 ) -> int:
     """Take over the connections that Prompt flow keeps on this machine, secrets included.
 

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Any, Literal
 
+import typer
+
 from promptflow_lite.cli.command import Group, PfCommand, overrides, pairs
 from promptflow_lite.cli.progress import Progress
+from promptflow_lite.errors import UserError
 
 __all__ = [
     "Group",
@@ -28,6 +31,7 @@ __all__ = [
     "pairs",
     "progress",
     "say",
+    "sure_to_delete",
     "table",
     "use_utf8",
     "wants_json",
@@ -123,6 +127,19 @@ def _cut(text: str, limit: int | None) -> str:
     while _width(text) > limit - 1:
         text = text[:-1]
     return text + "…"
+
+
+def sure_to_delete(what: str, *, yes: bool) -> None:
+    """Go on if a person agrees, or `--yes` was said.
+
+    Raises:
+        UserError: nobody is there to ask (code `missing-option`).
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"to delete {what} without being asked, say --yes", code="missing-option")
+    typer.confirm(f"delete {neutral(what)}?", abort=True, err=True)
 
 
 def wants_json(output: str | None) -> bool:

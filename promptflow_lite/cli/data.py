@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptflow_lite.cli.console import Group
+from promptflow_lite.cli.options import TextOutput
 
 app = Group("Data sets: made of the traffic of what is served.")
-
-
-class Output(StrEnum):
-    """How the result is written."""
-
-    text = "text"
-    json = "json"
 
 
 @app.command(
@@ -52,7 +45,9 @@ def from_traffic(
         typer.Option("--without", help="Fields to remove, at any depth.", metavar="FIELD ..."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file that is there.")] = False,
-    summary: Annotated[Output, typer.Option("--format", help="How the summary is written.")] = Output.text,
+    summary: Annotated[
+        TextOutput, typer.Option("--format", help="How the summary is written.")
+    ] = TextOutput.text,
 ) -> int:
     """Make a data set of the requests that were kept, for the next evaluation.
 
@@ -71,6 +66,6 @@ def from_traffic(
         with_feedback=with_feedback,
         without=without or (),
         overwrite=yes,
-        as_json=summary is Output.json,
+        as_json=summary is TextOutput.json,
     )
     return make(asked)

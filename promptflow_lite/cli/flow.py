@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, pairs, say
-from promptflow_lite.cli.options import Connections, EnvironmentVariables, Init, Variant
+from promptflow_lite.cli.options import (
+    Connections,
+    EnvironmentVariables,
+    Init,
+    LogLevel,
+    MaxBodyBytes,
+    Port,
+    Source,
+    TextOutput,
+    Variant,
+)
 from promptflow_lite.errors import UserError
 
 app = Group("Make, check, try and look at flows.")
@@ -32,29 +42,11 @@ class Picture(StrEnum):
     json = "json"
 
 
-class Output(StrEnum):
-    """How a result is written."""
-
-    text = "text"
-    json = "json"
-
-
 class Engine(StrEnum):
     """What Prompt flow serves with."""
 
     flask = "flask"
     fastapi = "fastapi"
-
-
-class LogLevel(StrEnum):
-    """What `pf flow serve` writes to stderr."""
-
-    error = "error"
-    warning = "warning"
-    info = "info"
-
-
-_SOURCE = typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
 
 
 @app.command(
@@ -109,10 +101,10 @@ def init(
 
 @app.command("validate", examples="pf flow validate --source my_flow")
 def validate(
-    source: Annotated[Path, _SOURCE],
+    source: Source,
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="json: a list of complaints.")
-    ] = Output.text,
+        TextOutput, typer.Option("--output", "-o", help="json: a list of complaints.")
+    ] = TextOutput.text,
 ) -> int:
     """Check a flow's files: every complaint at once, with its place.
 
@@ -122,7 +114,7 @@ def validate(
     from promptflow_lite.cli.checking import as_json, complaints_of, text_of
 
     complaints = complaints_of(source)
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json([as_json(complaint) for complaint in complaints])
     else:
         emit(text_of(source, complaints))
@@ -172,9 +164,9 @@ def test(
     environment_variables: EnvironmentVariables = None,
     init: Init = None,
     output: Annotated[
-        Output,
+        TextOutput,
         typer.Option("--output", "-o", help="json: the whole record, with every node, not just the outputs."),
-    ] = Output.text,
+    ] = TextOutput.text,
 ) -> int:
     """Run a flow once, or one of its nodes, or chat with it.
 
@@ -196,8 +188,8 @@ def test(
 
         return converse(trial, inputs)
     if node is not None:
-        return trial.test_node(node, inputs, whole=output is Output.json)
-    return trial.test_flow(inputs, whole=output is Output.json)
+        return trial.test_node(node, inputs, whole=output is TextOutput.json)
+    return trial.test_flow(inputs, whole=output is TextOutput.json)
 
 
 @app.command(
@@ -211,10 +203,8 @@ def test(
     """,
 )
 def serve(
-    source: Annotated[Path, _SOURCE],
-    port: Annotated[
-        int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0, max=65535)
-    ] = 8080,
+    source: Source,
+    port: Port = 8080,
     host: Annotated[
         str,
         typer.Option(
@@ -278,9 +268,7 @@ def serve(
         float,
         typer.Option("--max-queue-wait", help="Seconds a request may wait.", min=0.0, metavar="SECONDS"),
     ] = 30.0,
-    max_body_bytes: Annotated[
-        int, typer.Option("--max-body-bytes", help="The largest request.", min=1024, metavar="BYTES")
-    ] = 8 * 1024 * 1024,
+    max_body_bytes: MaxBodyBytes = 8 * 1024 * 1024,
     grace_s: Annotated[
         float,
         typer.Option(
@@ -406,7 +394,7 @@ def key(
     """,
 )
 def show(
-    source: Annotated[Path, _SOURCE],
+    source: Source,
     picture: Annotated[Picture, typer.Option("--format", "-f", help="How to draw it.")] = Picture.tree,
 ) -> None:
     """Draw a flow: its inputs, its nodes in the order they can run, its outputs."""

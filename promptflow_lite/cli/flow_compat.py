@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral, paint, say
-from promptflow_lite.cli.flow import Output
+from promptflow_lite.cli.options import TextOutput
 from promptflow_lite.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def check_compat(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what does not run.")] = False,
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="How the result is written.")
-    ] = Output.text,
+        TextOutput, typer.Option("--output", "-o", help="How the result is written.")
+    ] = TextOutput.text,
 ) -> int:
     """Say which flows run here, which with a warning, and which not and why: file, line and mistake.
 
@@ -63,7 +63,7 @@ def check_compat(
             code="flow-not-found",
             hint="a flow is a flow.dag.yaml, a flow.flex.yaml or a .prompty file",
         )
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json([_as_json(finding) for finding in found])
     else:
         for finding in found:

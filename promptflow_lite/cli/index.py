@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say
-from promptflow_lite.cli.indexing import (
-    OUTPUT,
-    PATH,
-    Output,
-    Stages,
-    Tokenizer,
-    counted,
-    known_connections,
-)
+from promptflow_lite.cli.console import Group, emit, emit_json, neutral, say, sure_to_delete
+from promptflow_lite.cli.indexing import IndexFile, Outputs, Stages, Tokenizer, counted, known_connections
+from promptflow_lite.cli.options import PlainYes, TextOutput
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.build import Built
@@ -77,7 +69,9 @@ def build(
     tokenizer: Annotated[
         Tokenizer, typer.Option("--tokenizer", help="sudachi: also by the words of Japanese (extra ja).")
     ] = Tokenizer.ngrams,
-    result: Annotated[Output, typer.Option("--result", help="json: what was done, as JSON.")] = Output.text,
+    result: Annotated[
+        TextOutput, typer.Option("--result", help="json: what was done, as JSON.")
+    ] = TextOutput.text,
 ) -> None:
     """Turn documents into an index that a retrieval node can search.
 
@@ -115,11 +109,11 @@ def build(
     _tell_built(output, built, result)
 
 
-def _tell_built(path: Path, built: Built, result: Output) -> None:
+def _tell_built(path: Path, built: Built, result: TextOutput) -> None:
     from dataclasses import asdict
 
     info = built.info
-    if result is Output.json:
+    if result is TextOutput.json:
         did = {"read": built.read, "embedded": built.embedded, "seconds": round(built.seconds, 3)}
         emit_json({"path": str(path), **did, "index": asdict(info)})
         return
@@ -130,7 +124,7 @@ def _tell_built(path: Path, built: Built, result: Output) -> None:
 
 
 @app.command("update", examples="pf index update my_flow/manual.index")
-def update(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
+def update(path: IndexFile, output: Outputs = TextOutput.text) -> None:
     """Build an index again from the sources and with the settings that it was built of.
 
     Files that did not change are neither read nor embedded again; what is gone is removed.
@@ -152,27 +146,23 @@ def update(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Outp
 
 @app.command("delete", examples="pf index delete my_flow/manual.index --yes")
 def delete(
-    path: Annotated[Path, PATH],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    output: Annotated[Output, OUTPUT] = Output.text,
+    path: IndexFile,
+    yes: PlainYes = False,
+    output: Outputs = TextOutput.text,
 ) -> None:
     """Delete an index, and what a build of it that was cut short left behind."""
-    from promptflow_lite.errors import UserError
     from promptflow_lite.retrieval.build import delete as delete_index
 
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"to delete {path} without being asked, say --yes", code="missing-option")
-        typer.confirm(f"delete {neutral(str(path))}?", abort=True, err=True)
+    sure_to_delete(str(path), yes=yes)
     delete_index(path)
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json({"path": str(path), "deleted": True})
     else:
         say(f"{neutral(str(path))}: deleted")
 
 
 @app.command("show", examples="pf index show my_flow/manual.index")
-def show(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Output.text) -> None:
+def show(path: IndexFile, output: Outputs = TextOutput.text) -> None:
     """Show what an index holds and how it was made."""
     from dataclasses import asdict
 
@@ -181,7 +171,7 @@ def show(path: Annotated[Path, PATH], output: Annotated[Output, OUTPUT] = Output
     index = Index(path)
     index.close()
     info = {**asdict(index.info), "bytes": path.stat().st_size}
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json(info)
     else:
         info["sources"] = ", ".join(index.info.sources)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from promptflow_lite.cli.console import Group, emit_json, neutral, say, table
-from promptflow_lite.cli.indexing import OUTPUT, Mode, Output, Stages, Tokenizer, counted, known_connections
+from promptflow_lite.cli.indexing import Mode, Outputs, Stages, Tokenizer, counted, known_connections
+from promptflow_lite.cli.options import TextOutput
 
 app = Group("Search indexes over your documents.")
 
@@ -57,7 +58,7 @@ def evaluate(
     diversity: Annotated[
         list[float] | None, typer.Option("--diversity", help="From 0, best first, to 1.", min=0, max=1)
     ] = None,
-    output: Annotated[Output, OUTPUT] = Output.text,
+    output: Outputs = TextOutput.text,
 ) -> None:
     """Score what an index finds for questions whose right passages are known.
 
@@ -95,7 +96,7 @@ def evaluate(
             )
         )
     rows.sort(key=lambda row: -row["ndcg@10"])
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json(rows)
     else:
         settings = ("chunk_size", "overlap", "tokenizer", "embedding", "diversity")

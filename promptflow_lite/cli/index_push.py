@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptflow_lite.cli.console import Group, emit_json, neutral, say
-from promptflow_lite.cli.indexing import OUTPUT, PATH, Output, Stages, counted, known_connections
+from promptflow_lite.cli.indexing import IndexFile, Outputs, Stages, counted, known_connections
+from promptflow_lite.cli.options import TextOutput
 
 __all__ = ["app"]
 
@@ -23,7 +23,7 @@ app = Group("Search indexes over your documents.")
     """,
 )
 def push(
-    path: Annotated[Path, PATH],
+    path: IndexFile,
     to: Annotated[
         str, typer.Option("--to", help="A connection of type cognitive_search.", metavar="CONNECTION")
     ],
@@ -34,7 +34,7 @@ def push(
             "--analyzer", help="How it cuts text into words: en.microsoft, ja.microsoft ...", metavar="NAME"
         ),
     ] = "standard.lucene",
-    output: Annotated[Output, OUTPUT] = Output.text,
+    output: Outputs = TextOutput.text,
 ) -> None:
     """Bring an index's passages and vectors to Azure AI Search, into an index made to match.
 
@@ -55,7 +55,7 @@ def push(
             )
     finally:
         opened.close()
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json({"connection": to, "index": index, **pushed._asdict()})
     else:
         where = neutral(f"{to}/{index}")

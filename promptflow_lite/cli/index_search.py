@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, neutral
-from promptflow_lite.cli.indexing import OUTPUT, PATH, Mode, Output, known_connections
+from promptflow_lite.cli.indexing import IndexFile, Mode, Outputs, known_connections
+from promptflow_lite.cli.options import TextOutput
 
 if TYPE_CHECKING:
     from promptflow_lite.retrieval.document import Document
@@ -31,7 +32,7 @@ _MODE_HELP = (
     """,
 )
 def search(
-    path: Annotated[Path, PATH],
+    path: IndexFile,
     query: Annotated[str, typer.Argument(help="What to look for.", metavar="QUERY")],
     mode: Annotated[Mode, typer.Option("--mode", help=_MODE_HELP)] = Mode.hybrid,
     top_k: Annotated[int, typer.Option("--top-k", help="How many passages at most.", min=1)] = 3,
@@ -50,7 +51,7 @@ def search(
         float,
         typer.Option("--diversity", help="From 0, best first, to 1, each unlike the others.", min=0, max=1),
     ] = 0.0,
-    output: Annotated[Output, OUTPUT] = Output.text,
+    output: Outputs = TextOutput.text,
 ) -> None:
     """Show the passages that answer a query best, best first."""
     import asyncio
@@ -71,7 +72,7 @@ def search(
         )
     finally:
         retriever.close()
-    if output is Output.json:
+    if output is TextOutput.json:
         emit_json([document.to_json() for document in found])
     else:
         emit("\n\n".join(map(_shown, found)) or "nothing found")

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promptflow_lite.cli.console import progress, say
+from promptflow_lite.cli.options import TextOutput
 
 if TYPE_CHECKING:
     from promptflow_lite.cli.console import Progress
     from promptflow_lite.connections.base import ConnectionProvider
 
-__all__ = ["OUTPUT", "PATH", "Mode", "Output", "Stages", "Tokenizer", "counted", "known_connections"]
-
-
-class Output(StrEnum):
-    """How a result is written."""
-
-    text = "text"
-    json = "json"
+__all__ = ["IndexFile", "Mode", "Outputs", "Stages", "Tokenizer", "counted", "known_connections"]
 
 
 class Mode(StrEnum):
@@ -40,8 +35,8 @@ class Tokenizer(StrEnum):
     sudachi = "sudachi"
 
 
-PATH = typer.Argument(help="The index file.", metavar="PATH")
-OUTPUT = typer.Option("--output", "-o", help="json: the whole result.")
+IndexFile = Annotated[Path, typer.Argument(help="The index file.", metavar="PATH")]
+Outputs = Annotated[TextOutput, typer.Option("--output", "-o", help="json: the whole result.")]
 
 
 def known_connections() -> ConnectionProvider:

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, say, table
+from promptflow_lite.cli.console import Group, emit, emit_json, say, sure_to_delete, table
+from promptflow_lite.cli.options import Output, Outputs, Yes
 from promptflow_lite.errors import UserError
 
 app = Group("The weights of embedded models.")
 
 
-class Output(StrEnum):
-    """How a result is written."""
-
-    table = "table"
-    json = "json"
-
-
-_OUTPUT = typer.Option("--output", "-o", help="How the result is written.")
-_YES = typer.Option("--yes", "-y", "--assume-yes", help="Do not ask.")
 _MODEL = typer.Argument(help="A name of 'pf model list', or a GGUF file.", metavar="MODEL")
 
 
 @app.command("list", examples="pf model list --output json")
-def list_(output: Annotated[Output, _OUTPUT] = Output.table) -> None:
+def list_(output: Outputs = Output.table) -> None:
     """List the embedded models: those of the catalogue, and what else is in the cache."""
     rows = _rows(_folder())
     if output is Output.json:
@@ -67,7 +58,7 @@ def pull(
     sha256: Annotated[
         str | None, typer.Option("--sha256", help="What a URL's file must have.", metavar="HEX")
     ] = None,
-    output: Annotated[Output, _OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """Fetch the weights of a model into the cache, and print their path.
 
@@ -90,9 +81,7 @@ def pull(
 
 
 @app.command("path", examples="pf model path qwen2.5-coder-0.5b")
-def path(
-    model: Annotated[str | None, _MODEL] = None, output: Annotated[Output, _OUTPUT] = Output.table
-) -> None:
+def path(model: Annotated[str | None, _MODEL] = None, output: Outputs = Output.table) -> None:
     """Print where the weights of a model are."""
     from promptflow_lite.connections import weights
 
@@ -110,15 +99,12 @@ def path(
 @app.command("delete", examples="pf model delete smollm2-135m --yes")
 def delete(
     model: Annotated[str, typer.Argument(help="A name of 'pf model list'.", metavar="MODEL")],
-    yes: Annotated[bool, _YES] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete the weights of a model from the cache."""
     from promptflow_lite.connections import weights
 
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"to delete {model!r} without being asked, say --yes", code="missing-option")
-        typer.confirm(f"delete the weights of {model!r}?", abort=True, err=True)
+    sure_to_delete(f"the weights of {model!r}", yes=yes)
     gone = weights.delete(model, _folder())
     say(f"{gone.name}: deleted, {gone.bytes / 1e6:,.0f} MB freed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from promptflow_lite.cli.names import run_names
 from promptflow_lite.errors import UserError
 
 __all__ = [
+    "AllowedHosts",
     "BatchTimeout",
     "Cache",
     "Concurrency",
@@ -18,10 +20,13 @@ __all__ = [
     "EnvironmentVariables",
     "ErrorThreshold",
     "Executor",
+    "Host",
     "Init",
     "LineTimeout",
     "LogFormat",
+    "LogLevel",
     "Matrix",
+    "MaxBodyBytes",
     "MaxCost",
     "MaxTokens",
     "Name",
@@ -31,7 +36,11 @@ __all__ = [
     "Output",
     "OutputOrJson",
     "Outputs",
+    "PlainYes",
+    "Port",
+    "Source",
     "Stream",
+    "TextOutput",
     "ToldAs",
     "Variant",
     "Variants",
@@ -47,6 +56,21 @@ class Output(StrEnum):
 
     table = "table"
     json = "json"
+
+
+class TextOutput(StrEnum):
+    """How a result is written that is no table."""
+
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    """What a server writes to stderr."""
+
+    error = "error"
+    warning = "warning"
+    info = "info"
 
 
 class LogFormat(StrEnum):
@@ -144,6 +168,11 @@ Stream = Annotated[
     typer.Option("--stream", "-s", help="Say how each line ended, not just how far the run is."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", "--assume-yes", help="Do not ask.")]
+PlainYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+"""Of commands that Prompt flow has not, nor its `--assume-yes`."""
+Source = Annotated[
+    Path, typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
+]
 Variant = Annotated[
     str | None,
     typer.Option("--variant", metavar="'${NODE.ID}'", help="A variant to take instead of the default."),
@@ -189,6 +218,16 @@ Init = Annotated[
         metavar="NAME=VALUE ...",
         help="What the class of a flex flow is made with, by name, or a .json file.",
     ),
+]
+
+Port = Annotated[int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0, max=65535)]
+Host = Annotated[str, typer.Option("--host", help="The address to listen on.", metavar="HOST")]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option("--allowed-hosts", help="Further names in the Host header.", metavar="NAME ..."),
+]
+MaxBodyBytes = Annotated[
+    int, typer.Option("--max-body-bytes", help="The largest request.", min=1024, metavar="BYTES")
 ]
 
 

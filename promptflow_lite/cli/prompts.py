@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from promptflow_lite.cli.console import Group, emit_json, say, table
-from promptflow_lite.cli.options import Output, Outputs
+from promptflow_lite.cli.options import Output, Outputs, Source
 from promptflow_lite.errors import PromptflowError
 
 app = Group("Make, check, try and look at flows.")
@@ -22,9 +21,7 @@ app = Group("Make, check, try and look at flows.")
     """,
 )
 def register_prompts(
-    source: Annotated[
-        Path, typer.Option("--source", "--flow", help="The flow's folder, or its file.", metavar="PATH")
-    ],
+    source: Source,
     name: Annotated[
         str | None,
         typer.Option(

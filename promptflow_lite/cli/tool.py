@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, pairs, say, table
-from promptflow_lite.cli.options import Output
+from promptflow_lite.cli.options import Output, Outputs
 from promptflow_lite.errors import UserError
 
 app = Group("Tools of packages and of flows: make, list and check them.")
-
-_OUTPUT = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
 
 
 @app.command(
@@ -52,7 +50,7 @@ def list_(
     flow: Annotated[
         Path | None, typer.Option("--flow", metavar="PATH", help="The tools of this flow's scripts too.")
     ] = None,
-    output: _OUTPUT = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """List the tools of installed packages and of this house, with what they say of their inputs."""
     from promptflow_lite.tools.inventory import of_flow, of_packages
@@ -82,7 +80,7 @@ def validate(
         str,
         typer.Option("--source", metavar="NAME", help="A package, package.module.function, or a script."),
     ],
-    output: _OUTPUT = Output.table,
+    output: Outputs = Output.table,
 ) -> int:
     """Check tools: they can be imported and called, and what they say of their inputs is true.
 
