@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from promptflow_lite.errors import UserError
 
@@ -45,6 +46,9 @@ class Registered:
     version: int
     text: str
     """A template; of a chat prompt with a line `role:` before each message."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """What was registered with it for the call, `model` and `temperature` and the like: an `llm` node's where
+    its own inputs do not say."""
 
     @property
     def uri(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -74,6 +75,8 @@ def digest(flow: Flow, *, without: Path | None = None) -> str:
             whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     for uri, prompt in sorted(flow.prompts.items()):
         whole.update(f"{uri}\0{hashlib.sha256(prompt.text.encode()).hexdigest()}\n".encode())
+        if prompt.parameters:
+            whole.update(json.dumps(prompt.parameters, sort_keys=True).encode())
     return whole.hexdigest()
 
 
@@ -95,7 +98,9 @@ def changed(flow: Flow, snapshot: Path) -> list[str]:
 def _moved(uri: str, before: Registered | None, now: Registered | None) -> str | None:
     """In words, how a prompt differs; `None` if it does not."""
     if before is not None and now is not None:
-        return None if before.text == now.text else f"{uri} was {before.uri}, is {now.uri}"
+        if before.text != now.text:
+            return f"{uri} was {before.uri}, is {now.uri}"
+        return None if before.parameters == now.parameters else f"what was registered with {uri} for the call"
     return uri
 
 

@@ -19,7 +19,7 @@ from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import environment
 from promptflow_lite.tools.literals import literals
-from promptflow_lite.tools.registered import fetched
+from promptflow_lite.tools.registered import fetched, with_defaults
 from promptflow_lite.tools.tool import BoundFlow, BoundNode, Made, Tool
 
 __all__ = ["bind", "close"]
@@ -66,7 +66,8 @@ def bind(
     flow = _overridden(flow, overrides or {})
     closers: list[Closer] = []
     try:
-        flow = materialize(fetched(flow), closers.append)
+        flow, left_out = with_defaults(fetched(flow))
+        flow = materialize(flow, closers.append)
         _raise_errors(check(flow, connections.names() if only is None else None))
         values, complaints = environment.values_of(flow, connections)
         _raise_errors(complaints)
@@ -81,7 +82,9 @@ def bind(
         raise
     nodes = {name: bound[name] for name in order(flow) if name in bound}
     kept = tuple(reversed(closers))
-    return BoundFlow(flow, nodes, flow.folder, notes=notes, closers=kept, connections=connections)
+    return BoundFlow(
+        flow, nodes, flow.folder, notes=(*left_out, *notes), closers=kept, connections=connections
+    )
 
 
 async def close(bound: BoundFlow) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from pydantic import BaseModel
 
 from promptflow_lite.cli.main import main
 from promptflow_lite.runs.store import RunStore
+from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's client
 
@@ -25,6 +28,17 @@ nodes:
   type: prompt
   source: {type: code, path: "SOURCE"}
   inputs: {who: "${inputs.who}"}
+"""
+ASKING = """\
+inputs:
+  who: {type: string, default: Ann}
+outputs:
+  text: {type: string, reference: "${greet.output}"}
+nodes:
+- name: greet
+  type: llm
+  source: {type: code, path: "prompts:/greeting@prod"}
+  inputs: {who: "${inputs.who}", INPUTS}
 """
 PICKY = """\
 - name: stop
@@ -52,8 +66,10 @@ class Registry:
         self.folder = folder
         self.client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
 
-    def register(self, text: str | list[dict[str, Any]], alias: str | None = "prod") -> int:
-        version = int(self.client.register_prompt("greeting", text).version)
+    def register(
+        self, text: str | list[dict[str, Any]], alias: str | None = "prod", **registered: Any
+    ) -> int:
+        version = int(self.client.register_prompt("greeting", text, **registered).version)
         if alias:
             self.client.set_prompt_alias("greeting", alias, version)
         return version
@@ -219,3 +235,112 @@ def test_a_flows_prompts_are_registered_once_for_each_text(
     assert json.loads(pf(capsys, *asked)[1])[0]["uri"] == "prompts:/flow-greet/2"
     registry.flow("prompts:/flow-greet@prod")
     assert "Hi Ann" in pf(capsys, "flow", "test", "--flow", flow)[1]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        yield server
+
+
+def asking(registry: Registry, inputs: str = "") -> Path:
+    """A flow whose llm node takes the registered prompt."""
+    flow = registry.flow()
+    (flow / "flow.dag.yaml").write_text(ASKING.replace("INPUTS", inputs))
+    return flow
+
+
+REGISTERED = {
+    "provider": "openai",
+    "model_name": "gpt-registered",
+    "temperature": 0.2,
+    "max_tokens": 50,
+    "stop_sequences": ["END"],
+    "seed": 7,
+}
+
+
+def test_a_call_has_the_parameters_that_were_registered_with_its_prompt(
+    registry: Registry, server: ModelServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register("user:\nGreet {{ who }}", model_config=REGISTERED)
+    code, _, err = pf(capsys, "flow", "test", "--flow", asking(registry))
+    assert code == 0, err
+    sent = server.requests[-1].body
+    assert sent["messages"] == [{"role": "user", "content": "Greet Ann"}]
+    wanted = {"model": "gpt-registered", "temperature": 0.2, "max_tokens": 50, "stop": ["END"], "seed": 7}
+    assert {name: sent.get(name) for name in wanted} == wanted
+    assert "provider" not in sent
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sent"),
+    [
+        ("temperature: 0, deployment_name: gpt-own", {"temperature": 0.0, "model": "gpt-own", "seed": 7}),
+        ("max_completion_tokens: 9", {"max_completion_tokens": 9, "max_tokens": None}),
+        ("temperature: null, max_tokens: ''", {"temperature": None, "max_tokens": 50}),
+    ],
+)
+def test_what_a_node_says_goes_over_what_was_registered(
+    registry: Registry,
+    server: ModelServer,
+    capsys: pytest.CaptureFixture[str],
+    inputs: str,
+    sent: dict[str, Any],
+) -> None:
+    registry.register("user:\nGreet {{ who }}", model_config=REGISTERED)
+    assert pf(capsys, "flow", "test", "--flow", asking(registry, inputs))[0] == 0
+    assert {name: server.requests[-1].body.get(name) for name in sent} == sent
+
+
+def test_a_registered_class_is_the_form_of_the_answer(
+    registry: Registry, server: ModelServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Greeting(BaseModel):
+        words: str
+
+    registry.register("user:\nGreet {{ who }}", response_format=Greeting)
+    assert pf(capsys, "flow", "test", "--flow", asking(registry))[0] == 0
+    assert server.requests[-1].body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "greeting", "schema": Greeting.model_json_schema()},
+    }
+
+
+def test_what_was_registered_and_is_no_parameter_is_said(
+    registry: Registry, server: ModelServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register("user:\nGreet {{ who }}", model_config={"top_k": 5, "temperature": 0.1})
+    code, _, err = pf(capsys, "flow", "test", "--flow", asking(registry))
+    assert code == 0
+    assert "prompts:/greeting/1: left out, no parameter of a chat call: top_k" in err
+    assert "top_k" not in server.requests[-1].body
+    registry.register("user:\nGreet {{ who }}", model_config={"seed": "many"})
+    code, _, err = pf(capsys, "flow", "test", "--flow", asking(registry))
+    assert code == 2
+    assert "[bad-registered-prompt]" in err
+    assert "flow.dag.yaml:8:" in err
+
+
+def test_a_run_goes_on_with_the_parameters_that_it_began_with(
+    registry: Registry, server: ModelServer, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    version = registry.register("user:\nGreet {{ who }}", model_config=REGISTERED)
+    data = registry.folder / "data.jsonl"
+    data.write_text('{"who": "Ann"}\n{"who": "Bob"}\n')
+    asked = ("run", "create", "--flow", asking(registry), "--data", data, "--name", "base")
+    over = ("--connections", "greet.temperature=0.5")
+    assert pf(capsys, *asked, *over)[0] == 0
+    told = registry.client.get_run(RunStore(home / "runs").load("base").tracking["mlflow_run_id"])
+    assert told.data.params["model"] == "gpt-registered"
+    assert told.data.params["max_tokens"] == "50"
+    assert told.data.params["temperature"] == "0.5"
+    assert {one.body["temperature"] for one in server.requests} == {0.5}
+
+    key = "_mlflow_prompt_model_config"
+    registry.client.set_prompt_version_tag("greeting", str(version), key, json.dumps({"temperature": 0.9}))
+    code, _, err = pf(capsys, "run", "create", "--name", "again", "--resume-from", "base")
+    assert code == 2
+    assert "what was registered with prompts:/greeting@prod for the call" in err

@@ -17,12 +17,14 @@ from promptflow_lite.errors import UserError
 from promptflow_lite.evaluation.scores import GRADES
 from promptflow_lite.flow.load import load_flow
 from promptflow_lite.flow.refs import Ref
+from promptflow_lite.flow.registered import LOCK, unlock
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choices
 from promptflow_lite.integrations.mlflow.confusion import matrices
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.run import Run
 from promptflow_lite.tools.parameters import MODEL_NAMES
+from promptflow_lite.tools.registered import defaults, prompt_of
 
 __all__ = [
     "aggregates",
@@ -53,7 +55,8 @@ def flow_of(run: Run, folder: Path) -> Flow | None:
     kept = folder / "snapshot"
     for place in (kept / name if (kept / name).is_file() else kept, run.flow):
         try:
-            return choose_variants(load_flow(place), parse_choices(run.variant))
+            flow = choose_variants(load_flow(place), parse_choices(run.variant))
+            return flow.derive(prompts=unlock(kept / LOCK))
         except UserError:  # a flow of `module:function` has no snapshot; any other may have gone since
             continue
     return None
@@ -120,6 +123,8 @@ def _of_the_nodes(run: Run, flow: Flow | None) -> dict[str, str]:
         if node.type == "prompty":
             own = {"model": node.settings.model, **node.settings.parameters}
         inputs = {**own, **run.connections.get(node.name, {})}
+        if (prompt := prompt_of(node, flow.prompts)) is not None:
+            inputs = {**inputs, **defaults(node.derive(inputs=inputs), prompt)}
         for key in _PARAMETERS:
             if _is_varied(run, node.name, key):
                 continue

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kept", "fetch", "register"]
 
+_WORDS = {"model_name": "model", "stop_sequences": "stop"}
+"""What MLflow's `PromptModelConfig` calls otherwise than a call does."""
 _ROLE_LINE = re.compile(rf"^\s*#?\s*(?:{'|'.join(ROLES)})\s*:\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -67,7 +69,24 @@ def _registered(found: PromptVersion) -> Registered:
     template: Any = found.template
     if not isinstance(template, str):
         template = "".join(_message(found, message) for message in template)
-    return Registered(found.name, int(found.version), template)
+    return Registered(found.name, int(found.version), template, _parameters(found))
+
+
+def _parameters(found: PromptVersion) -> dict[str, Any]:
+    """Its `model_config` and `response_format` in the words of a call.
+
+    A format may be a schema alone, which is what MLflow keeps of a Pydantic class; only that of an object can
+    be asked for. `provider` is left to the node's connection: it says who is asked.
+    """
+    said = {_WORDS.get(key, key): value for key, value in (found.model_config or {}).items()}
+    said.pop("provider", None)
+    wanted = found.response_format or {}
+    if wanted.get("type") == "object":
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", found.name)[:64]
+        wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
+    if wanted.get("type") in ("text", "json_object", "json_schema"):
+        said.setdefault("response_format", wanted)
+    return said
 
 
 def _message(found: PromptVersion, message: Mapping[str, Any]) -> str:
