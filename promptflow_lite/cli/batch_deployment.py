@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.batch_endpoint import of_endpoint
-from promptflow_lite.cli.console import Group, emit_json, facts, neutral, pairs, say, table
-from promptflow_lite.cli.endpoint import FILE, OUTPUT, SET, YES, Output, sure
+from promptflow_lite.cli.console import Group, emit_json, facts, neutral, pairs, say, sure_to_delete, table
+from promptflow_lite.cli.endpoint_options import DeploymentName, File, MaybeDeploymentName, Set, named
+from promptflow_lite.cli.options import Output, Outputs, PlainYes
 
 app = Group("Deployments of batch endpoints: a flow each, and how its jobs go.")
 
-_NAME = typer.Option("--name", "-n", help="The deployment's name.", metavar="NAME")
 _ENDPOINT = typer.Option("--endpoint-name", "-e", help="The batch endpoint's name.", metavar="NAME")
 
 
@@ -25,14 +24,14 @@ _ENDPOINT = typer.Option("--endpoint-name", "-e", help="The batch endpoint's nam
     """,
 )
 def create(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, _NAME] = None,
+    file: File = None,
+    name: MaybeDeploymentName = None,
     endpoint_name: Annotated[str | None, _ENDPOINT] = None,
     set_default: Annotated[
         bool, typer.Option("--set-default", help="Let it run the jobs of callers that name nobody.")
     ] = False,
-    set: Annotated[list[str] | None, SET] = None,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    set: Set = None,
+    output: Outputs = Output.table,
 ) -> None:
     """Deploy a flow for jobs; one of that name is replaced.
 
@@ -50,11 +49,11 @@ def create(
     """,
 )
 def update(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, _NAME] = None,
+    file: File = None,
+    name: MaybeDeploymentName = None,
     endpoint_name: Annotated[str | None, _ENDPOINT] = None,
-    set: Annotated[list[str] | None, SET] = None,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    set: Set = None,
+    output: Outputs = Output.table,
 ) -> None:
     """Change a deployment; what is left out stays. Jobs that wait or run go on as they were asked for."""
     _deploy(file, name, endpoint_name, set, output, is_default=False, is_new=False)
@@ -62,9 +61,9 @@ def update(
 
 @app.command("show", examples="pf batch-deployment show --name green --endpoint-name intents")
 def show(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """Show a deployment: its flow and its settings."""
     from promptflow_lite.cli import batches
@@ -79,7 +78,7 @@ def show(
 
 
 @app.command("list", examples="pf batch-deployment list --endpoint-name intents --output json")
-def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Outputs = Output.table) -> None:
     """List the deployments of a batch endpoint."""
     from promptflow_lite.cli import batches
 
@@ -97,25 +96,25 @@ def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OU
 
 @app.command("delete", examples="pf batch-deployment delete --name green --endpoint-name intents --yes")
 def delete(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
-    yes: Annotated[bool, YES] = False,
+    yes: PlainYes = False,
 ) -> None:
     """Delete a deployment; its jobs go on. The default goes last."""
     from promptflow_lite.cli import batches
 
     kept = batches.get(endpoint_name)
     batches.described_deployment(kept, name)
-    sure(f"delete the deployment {name!r} of {endpoint_name!r}?", yes=yes)
+    sure_to_delete(f"the deployment {name!r} of {endpoint_name!r}", yes=yes)
     batches.undeploy(kept, name)
     say(f"deployment {name!r}: deleted")
 
 
 @app.command("list-jobs", examples="pf batch-deployment list-jobs --name green --endpoint-name intents")
 def list_jobs(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """List the jobs of a deployment, the newest first, also of one that is gone."""
     from promptflow_lite.cli import batches, jobs
@@ -140,8 +139,8 @@ def _deploy(
     asked = files.deployment(file, pairs(set, "--set"))
     for note in asked.notes:
         say(neutral(note))
-    name = of_endpoint(name, asked.body.get("name"), "--name")
-    kept = batches.get(of_endpoint(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
+    name = named(name, asked.body.get("name"), "--name")
+    kept = batches.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:
         batches.described_deployment(kept, name)
     batches.deploy(kept, asked, name, is_default=is_default)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, pairs, say, table
-from promptflow_lite.cli.endpoint import FILE, NAME, OUTPUT, SET, YES, KeyType, LogLevel, Output, sure
-from promptflow_lite.errors import UserError
+from promptflow_lite.cli.console import Group, emit, emit_json, pairs, say, sure_to_delete
+from promptflow_lite.cli.endpoint_credentials import add_to as add_credentials
+from promptflow_lite.cli.endpoint_options import EndpointName, File, MaybeEndpointName, Served, Set, typed
+from promptflow_lite.cli.options import AllowedHosts, Host, LogLevel, Output, Outputs, PlainYes, Port
+
+if TYPE_CHECKING:
+    from promptflow_lite.serving.batch.store import Kept
 
 app = Group("Batch endpoints: a flow over whole files, asked for as jobs.")
 
@@ -31,10 +35,10 @@ class InputType(StrEnum):
     """,
 )
 def create(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, NAME] = None,
-    set: Annotated[list[str] | None, SET] = None,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    file: File = None,
+    name: MaybeEndpointName = None,
+    set: Set = None,
+    output: Outputs = Output.table,
 ) -> None:
     """Make a batch endpoint; show its two keys, once.
 
@@ -42,7 +46,7 @@ def create(
     """
     from promptflow_lite.cli import batches
 
-    kept, made = batches.create(file, _changes(set, name=name))
+    kept, made = batches.create(file, typed(set, name=name))
     if output is Output.json:
         emit_json(batches.described(kept, keys=made))
         return
@@ -58,65 +62,48 @@ def create(
     """,
 )
 def update(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, NAME] = None,
+    file: File = None,
+    name: MaybeEndpointName = None,
     defaults: Annotated[
         str | None,
         typer.Option("--defaults", help="Who answers callers that name no deployment.", metavar="DEPLOYMENT"),
     ] = None,
-    set: Annotated[list[str] | None, SET] = None,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    set: Set = None,
+    output: Outputs = Output.table,
 ) -> None:
     """Change a batch endpoint while it is served; what is left out stays. Jobs that run are left alone."""
     from promptflow_lite.cli import batches
 
-    changes = _changes(set, name=name)
+    changes = typed(set, name=name)
     if defaults is not None:
         named = defaults.removeprefix("deployment_name=")
         changes["defaults"] = json.dumps({"deployment_name": named})
-    kept = batches.update(file, changes)
-    if output is Output.json:
-        emit_json(batches.described(kept))
-    else:
-        batches.show(kept)
+    batches.show(batches.update(file, changes), as_json=output is Output.json)
 
 
 @app.command("show", examples="pf batch-endpoint show --name intents --output json")
-def show(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def show(name: EndpointName, output: Outputs = Output.table) -> None:
     """Show a batch endpoint and its deployments."""
     from promptflow_lite.cli import batches
 
-    kept = batches.get(name)
-    if output is Output.json:
-        emit_json(batches.described(kept))
-    else:
-        batches.show(kept)
+    batches.show(batches.get(name), as_json=output is Output.json)
 
 
 @app.command("list", examples="pf batch-endpoint list --output json")
-def list_(output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def list_(output: Outputs = Output.table) -> None:
     """List the batch endpoints of this home."""
     from promptflow_lite.cli import batches
 
-    found = [batches.described(kept) for kept in batches.all_kept()]
-    if output is Output.json:
-        emit_json(found)
-        return
-    columns = ("name", "served at", "default", "deployments")
-    rows = [
-        (e["name"], e["scoring_uri"], e["defaults"]["deployment_name"], ", ".join(e["deployments"]))
-        for e in found
-    ]
-    table(columns, rows)
+    batches.show_all(as_json=output is Output.json)
 
 
 @app.command("delete", examples="pf batch-endpoint delete --name intents --yes")
-def delete(name: Annotated[str, NAME], yes: Annotated[bool, YES] = False) -> None:
+def delete(name: EndpointName, yes: PlainYes = False) -> None:
     """Delete a batch endpoint with its deployments, keys and jobs; their runs stay. It must not be served."""
     from promptflow_lite.cli import batches
 
     batches.get(name)
-    sure(f"delete the batch endpoint {name!r} with its deployments and jobs?", yes=yes)
+    sure_to_delete(f"the batch endpoint {name!r} with its deployments and jobs", yes=yes)
     batches.delete(name)
     say(f"batch endpoint {name!r}: deleted")
 
@@ -130,7 +117,7 @@ def delete(name: Annotated[str, NAME], yes: Annotated[bool, YES] = False) -> Non
     """,
 )
 def invoke(
-    name: Annotated[str, NAME],
+    name: EndpointName,
     input: Annotated[
         Path, typer.Option("--input", help="The data: a file, or a folder of files.", metavar="PATH")
     ],
@@ -157,7 +144,7 @@ def invoke(
         ),
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Follow the job to its end.")] = False,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> int:
     """Ask for a job, and print its name; 'pf job stream' follows it.
 
@@ -187,34 +174,20 @@ def invoke(
 
 
 @app.command("list-jobs", examples="pf batch-endpoint list-jobs --name intents")
-def list_jobs(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def list_jobs(name: EndpointName, output: Outputs = Output.table) -> None:
     """List the jobs of a batch endpoint, the newest first."""
     from promptflow_lite.cli import batches, jobs
 
     jobs.show_all(batches.get(name).jobs(), as_json=output is Output.json)
 
 
-@app.command("get-credentials", examples="pf batch-endpoint get-credentials --name intents")
-def get_credentials(name: Annotated[str, NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
-    """Show what tells the two keys apart: the keys themselves are kept as hashes, and shown when made."""
-    from promptflow_lite.cli import batches, endpoint_keys
+def _get(name: str) -> Kept:
+    from promptflow_lite.cli import batches
 
-    way_out = f"pf batch-endpoint regenerate-keys --name {name} --key-type primary"
-    endpoint_keys.show_fingerprints(batches.get(name).keys, way_out, as_json=output is Output.json)
+    return batches.get(name)
 
 
-@app.command(
-    "regenerate-keys", examples="pf batch-endpoint regenerate-keys --name intents --key-type secondary"
-)
-def regenerate_keys(
-    name: Annotated[str, NAME],
-    key_type: Annotated[KeyType, typer.Option("--key-type", help="Which of the two.")] = KeyType.primary,
-    output: Annotated[Output, OUTPUT] = Output.table,
-) -> None:
-    """Make one of the two keys anew, and show it, once; callers with the other are served on."""
-    from promptflow_lite.cli import batches, endpoint_keys
-
-    endpoint_keys.renew(batches.get(name).keys, key_type, as_json=output is Output.json)
+add_credentials(app, "pf batch-endpoint", "intents", _get)
 
 
 @app.command(
@@ -225,17 +198,10 @@ def regenerate_keys(
     """,
 )
 def serve(
-    name: Annotated[str, typer.Argument(help="The endpoint's name.", metavar="NAME")],
-    port: Annotated[
-        int, typer.Option("--port", help="Where to listen; 0 takes a free one.", min=0, max=65535)
-    ] = 8080,
-    host: Annotated[
-        str, typer.Option("--host", help="The address to listen on.", metavar="HOST")
-    ] = "127.0.0.1",
-    allowed_hosts: Annotated[
-        list[str] | None,
-        typer.Option("--allowed-hosts", help="Further names in the Host header.", metavar="NAME ..."),
-    ] = None,
+    name: Served,
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    allowed_hosts: AllowedHosts = None,
     grace_s: Annotated[
         float, typer.Option("--grace", help="Seconds that requests may take at the end.", min=0.0)
     ] = 30.0,
@@ -258,21 +224,3 @@ def serve(
         grace_s=grace_s,
         log_level=log_level.value,
     )
-
-
-def _changes(texts: list[str] | None, **named: str | None) -> dict[str, str]:
-    """`--set` texts, and options that stand for a key."""
-    typed = {key: json.dumps(text) for key, text in named.items() if text is not None}
-    return {**pairs(texts, "--set"), **typed}
-
-
-def of_endpoint(name: str | None, asked: str | None, option: str) -> str:
-    """A name that was typed, or stands in the file.
-
-    Raises:
-        UserError: neither (code `missing-option`).
-    """
-    found = name or asked
-    if found is None:
-        raise UserError(f"which one? Say {option} NAME, or write it into the file", code="missing-option")
-    return found

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.cli.console import emit, neutral, paint, say, table
+from promptflow_lite.cli.console import emit, emit_json, neutral, paint, say, table
 from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.cli.endpoint_serve import Where, way_of
 from promptflow_lite.errors import UserError
@@ -25,7 +25,6 @@ from promptflow_lite.serving.server import claim
 from promptflow_lite.settings import settings
 
 __all__ = [
-    "all_kept",
     "create",
     "delete",
     "deploy",
@@ -36,6 +35,7 @@ __all__ = [
     "kept_endpoints",
     "serve",
     "show",
+    "show_all",
     "show_keys",
     "start",
     "undeploy",
@@ -53,12 +53,6 @@ _ALONE = (
 def kept_endpoints() -> BatchEndpoints:
     """The batch endpoints of this home."""
     return BatchEndpoints(settings().home)
-
-
-def all_kept() -> list[Kept]:
-    """Each of them."""
-    found = kept_endpoints()
-    return [found.get(name) for name in found.names()]
 
 
 def get(name: str) -> Kept:
@@ -135,7 +129,7 @@ def invoke(
     if is_folder is not None and is_folder != path.is_dir():
         raise UserError(f"{data}: expected a {'folder' if is_folder else 'file'}", code="data-not-found")
     deployment = _with_settings(chosen(kept.read(), to), changes)
-    if name is not None and any(name in other.job_names() for other in all_kept()):
+    if name is not None and any(name in other.job_names() for other in kept_endpoints().all()):
         raise UserError(f"a job named {name!r} exists", code="job-exists")
     job = ask(kept, deployment, path, name=name, shown=str(data), literals=literals)
     if kept.served() is None:
@@ -210,9 +204,12 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
     }
 
 
-def show(kept: Kept) -> None:
+def show(kept: Kept, *, as_json: bool) -> None:
     """Print a batch endpoint and its deployments."""
     found = described(kept)
+    if as_json:
+        emit_json(found)
+        return
     emit(f"{'name':<14}{found['name']}")
     if found["description"]:
         emit(f"{'description':<14}{neutral(found['description'])}")
@@ -229,6 +226,19 @@ def show(kept: Kept) -> None:
             ("name", "output_action", "flow"),
             [(d["name"], d["settings"]["output_action"], d["flow"]) for d in rows],
         )
+
+
+def show_all(*, as_json: bool) -> None:
+    """Print the batch endpoints of this home."""
+    found = [described(kept) for kept in kept_endpoints().all()]
+    if as_json:
+        emit_json(found)
+        return
+    rows = [
+        (e["name"], e["scoring_uri"], e["defaults"]["deployment_name"], ", ".join(e["deployments"]))
+        for e in found
+    ]
+    table(("name", "served at", "default", "deployments"), rows)
 
 
 def show_keys(kept: Kept, made: Sequence[str]) -> None:

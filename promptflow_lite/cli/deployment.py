@@ -7,13 +7,29 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, emit_json, facts, neutral, pairs, say, table
-from promptflow_lite.cli.endpoint import FILE, FORCE, OUTPUT, SET, YES, Output, sure
-from promptflow_lite.errors import UserError
+from promptflow_lite.cli.console import (
+    Group,
+    emit,
+    emit_json,
+    facts,
+    neutral,
+    pairs,
+    say,
+    sure_to_delete,
+    table,
+)
+from promptflow_lite.cli.endpoint_options import (
+    DeploymentName,
+    File,
+    Force,
+    MaybeDeploymentName,
+    Set,
+    named,
+)
+from promptflow_lite.cli.options import Output, Outputs, PlainYes
 
 app = Group("Deployments of endpoints: a flow each, in processes of its own.")
 
-_NAME = typer.Option("--name", "-n", help="The deployment's name.", metavar="NAME")
 _ENDPOINT = typer.Option("--endpoint-name", "-e", help="The endpoint's name.", metavar="NAME")
 _NO_WAIT = typer.Option("--no-wait", help="Do not wait until it serves.")
 
@@ -26,16 +42,16 @@ _NO_WAIT = typer.Option("--no-wait", help="Do not wait until it serves.")
     """,
 )
 def create(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, _NAME] = None,
+    file: File = None,
+    name: MaybeDeploymentName = None,
     endpoint_name: Annotated[str | None, _ENDPOINT] = None,
     all_traffic: Annotated[
         bool, typer.Option("--all-traffic", help="Give it all traffic once it serves.")
     ] = False,
-    set: Annotated[list[str] | None, SET] = None,
+    set: Set = None,
     no_wait: Annotated[bool, _NO_WAIT] = False,
-    force: Annotated[bool, FORCE] = False,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    force: Force = False,
+    output: Outputs = Output.table,
 ) -> None:
     """Deploy a flow; one of that name is replaced. Without --all-traffic its share stays what it is.
 
@@ -63,12 +79,12 @@ def create(
     """,
 )
 def update(
-    file: Annotated[Path | None, FILE] = None,
-    name: Annotated[str | None, _NAME] = None,
+    file: File = None,
+    name: MaybeDeploymentName = None,
     endpoint_name: Annotated[str | None, _ENDPOINT] = None,
-    set: Annotated[list[str] | None, SET] = None,
+    set: Set = None,
     no_wait: Annotated[bool, _NO_WAIT] = False,
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """Change a deployment; what is left out stays. The old processes serve until the new ones are ready.
 
@@ -79,9 +95,9 @@ def update(
 
 @app.command("show", examples="pf deployment show --name blue --endpoint-name support")
 def show(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """Show a deployment: its flow, its settings, how it is."""
     from promptflow_lite.cli import endpoints
@@ -94,7 +110,7 @@ def show(
 
 
 @app.command("list", examples="pf deployment list --endpoint-name support --output json")
-def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Outputs = Output.table) -> None:
     """List the deployments of an endpoint."""
     from promptflow_lite.cli import endpoints
 
@@ -115,7 +131,7 @@ def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Annotated[Output, OU
     """,
 )
 def get_logs(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
     lines: Annotated[int, typer.Option("--lines", "-l", help="How many of the last lines.", min=1)] = 50,
     follow: Annotated[
@@ -141,16 +157,16 @@ def get_logs(
 
 @app.command("delete", examples="pf deployment delete --name blue --endpoint-name support --yes")
 def delete(
-    name: Annotated[str, _NAME],
+    name: DeploymentName,
     endpoint_name: Annotated[str, _ENDPOINT],
-    yes: Annotated[bool, YES] = False,
+    yes: PlainYes = False,
 ) -> None:
     """Delete a deployment that has no traffic; it finishes what it has."""
     from promptflow_lite.cli import endpoints
 
     kept = endpoints.get(endpoint_name)
     endpoints.described_deployment(kept, name)
-    sure(f"delete the deployment {name!r} of {endpoint_name!r}?", yes=yes)
+    sure_to_delete(f"the deployment {name!r} of {endpoint_name!r}", yes=yes)
     endpoints.undeploy(kept, name)
     say(f"deployment {name!r}: deleted")
 
@@ -173,12 +189,8 @@ def _deploy(
     asked = files.deployment(file, pairs(set, "--set"))
     for note in asked.notes:
         say(neutral(note))
-    name = name or asked.body.get("name")
-    endpoint_name = endpoint_name or asked.body.get("endpoint_name")
-    if name is None or endpoint_name is None:
-        option = "--name" if name is None else "--endpoint-name"
-        raise UserError(f"which one? Say {option} NAME, or write it into the file", code="missing-option")
-    kept = endpoints.get(endpoint_name)
+    name = named(name, asked.body.get("name"), "--name")
+    kept = endpoints.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:
         endpoints.described_deployment(kept, name)
     endpoints.deploy(kept, asked, name, all_traffic=all_traffic, wait=wait, force=force)

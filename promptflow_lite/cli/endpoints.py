@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.cli import rollout
-from promptflow_lite.cli.console import emit, neutral, say, table
+from promptflow_lite.cli.console import emit, emit_json, neutral, say, table
 from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
@@ -22,7 +22,6 @@ from promptflow_lite.serving.endpoints.store import Endpoints, Kept
 from promptflow_lite.settings import settings
 
 __all__ = [
-    "all_kept",
     "create",
     "deploy",
     "described",
@@ -33,8 +32,8 @@ __all__ = [
     "log_goes_on",
     "log_of",
     "say_shares",
-    "shares",
     "show",
+    "show_all",
     "show_keys",
     "undeploy",
     "update",
@@ -48,12 +47,6 @@ _LONGEST_S = 86_400.0
 def kept_endpoints() -> Endpoints:
     """The endpoints of this home."""
     return Endpoints(settings().home)
-
-
-def all_kept() -> list[Kept]:
-    """Each of them."""
-    found = kept_endpoints()
-    return [found.get(name) for name in found.names()]
 
 
 def get(name: str) -> Kept:
@@ -220,9 +213,12 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
     }
 
 
-def show(kept: Kept) -> None:
+def show(kept: Kept, *, as_json: bool) -> None:
     """Print an endpoint and its deployments."""
     found = described(kept)
+    if as_json:
+        emit_json(found)
+        return
     emit(f"{'name':<12}{found['name']}")
     if found["description"]:
         emit(f"{'description':<12}{neutral(found['description'])}")
@@ -237,7 +233,19 @@ def show(kept: Kept) -> None:
         table(columns, [[row[column] for column in columns] for row in rows])
 
 
-def shares(traffic: Mapping[str, int]) -> str:
+def show_all(*, as_json: bool) -> None:
+    """Print the endpoints of this home."""
+    found = [described(kept) for kept in kept_endpoints().all()]
+    if as_json:
+        emit_json(found)
+        return
+    rows = [
+        (e["name"], e["scoring_uri"] or "", _shares(e["traffic"]), ", ".join(e["deployments"])) for e in found
+    ]
+    table(("name", "served at", "traffic", "deployments"), rows)
+
+
+def _shares(traffic: Mapping[str, int]) -> str:
     """Percents for people."""
     return " ".join(f"{name}={percent}" for name, percent in traffic.items() if percent)
 
@@ -245,8 +253,8 @@ def shares(traffic: Mapping[str, int]) -> str:
 def say_shares(kept: Kept) -> None:
     """Say who gets what."""
     spec = kept.read()
-    mirrored = f"; mirrored: {shares(spec.mirror_traffic)}" if any(spec.mirror_traffic.values()) else ""
-    say(f"endpoint {kept.name!r}: traffic {shares(spec.traffic) or 'to nobody'}{mirrored}")
+    mirrored = f"; mirrored: {_shares(spec.mirror_traffic)}" if any(spec.mirror_traffic.values()) else ""
+    say(f"endpoint {kept.name!r}: traffic {_shares(spec.traffic) or 'to nobody'}{mirrored}")
 
 
 def show_keys(kept: Kept, made: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from promptflow_lite.cli.console import Group, emit, emit_json, say
-from promptflow_lite.cli.endpoint import OUTPUT, Output
+from promptflow_lite.cli.options import Output, Outputs
 
 app = Group("Jobs of batch endpoints: see, follow, go on with, end, fetch.")
 
@@ -16,15 +16,16 @@ _NAME = typer.Option("--name", "-n", help="The job's name.", metavar="NAME")
 
 
 @app.command("list", examples="pf job list --output json")
-def list_(output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def list_(output: Outputs = Output.table) -> None:
     """List the jobs of all batch endpoints, the newest first."""
     from promptflow_lite.cli import batches, jobs
 
-    jobs.show_all([job for kept in batches.all_kept() for job in kept.jobs()], as_json=output is Output.json)
+    every = [job for kept in batches.kept_endpoints().all() for job in kept.jobs()]
+    jobs.show_all(every, as_json=output is Output.json)
 
 
 @app.command("show", examples="pf job show --name batchjob-0123 --output json")
-def show(name: Annotated[str, _NAME], output: Annotated[Output, OUTPUT] = Output.table) -> None:
+def show(name: Annotated[str, _NAME], output: Outputs = Output.table) -> None:
     """Show a job: how it is, how far, what failed."""
     from promptflow_lite.cli import jobs
 
@@ -36,7 +37,7 @@ def show(name: Annotated[str, _NAME], output: Annotated[Output, OUTPUT] = Output
 
 
 @app.command("stream", examples="pf job stream --name batchjob-0123")
-def stream(name: Annotated[str, _NAME], output: Annotated[Output, OUTPUT] = Output.table) -> int:
+def stream(name: Annotated[str, _NAME], output: Outputs = Output.table) -> int:
     """Follow a job to its end. Ctrl-C ends the watching, not the job. Exit code 3: some rows failed."""
     from promptflow_lite.cli import jobs
 
@@ -67,7 +68,7 @@ def download(
     download_path: Annotated[
         Path, typer.Option("--download-path", "-p", help="The folder; made if it is absent.", metavar="DIR")
     ] = Path(),
-    output: Annotated[Output, OUTPUT] = Output.table,
+    output: Outputs = Output.table,
 ) -> None:
     """Copy a job's predictions and its summary to DIR/NAME."""
     from promptflow_lite.cli import jobs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.cli.batches import kept_endpoints, start
-from promptflow_lite.cli.console import emit, emit_json, neutral, progress, say, table
+from promptflow_lite.cli.console import emit_json, facts, progress, say, table
 from promptflow_lite.cli.showing import when
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.batch import shown
@@ -43,7 +43,7 @@ def show(job: Job) -> None:
     """Print a job."""
     about = shown.as_json(job)["properties"]
     lines = about["lines"]
-    facts = {
+    known = {
         "job": job.name,
         "status": about["status"],
         "endpoint": f"{about['endpoint']}, deployment {about['deployment']}",
@@ -51,22 +51,20 @@ def show(job: Job) -> None:
         "rows": _rows(lines),
     }
     if about["error"]:
-        facts["error"] = f"{about['error']['code']}: {about['error']['message']}"
+        known["error"] = f"{about['error']['code']}: {about['error']['message']}"
     if about["failures"]:
-        facts["failures"] = ", ".join(f"{code}: {count}" for code, count in about["failures"].items())
+        known["failures"] = ", ".join(f"{code}: {count}" for code, count in about["failures"].items())
     if about["metrics"]:
-        facts["metrics"] = ", ".join(f"{name}={value}" for name, value in about["metrics"].items())
+        known["metrics"] = ", ".join(f"{name}={value}" for name, value in about["metrics"].items())
     if about["seconds"] is not None:
-        facts["time"] = f"{about['seconds']:.1f} s"
-    facts["created"] = when(job.asked["created"])
+        known["time"] = f"{about['seconds']:.1f} s"
+    known["created"] = when(job.asked["created"])
     if _is_orphaned(job):
-        facts["waits for"] = _who_would(job)
+        known["waits for"] = _who_would(job)
     if job.output is not None:
-        facts["output"] = str(job.output)
-    facts["log"] = str(job.log)
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        emit(f"{key:<{width}}  {neutral(str(value))}")
+        known["output"] = str(job.output)
+    known["log"] = str(job.log)
+    facts(known)
 
 
 def show_all(jobs: Sequence[Job], *, as_json: bool) -> None:

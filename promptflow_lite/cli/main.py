@@ -44,7 +44,7 @@ GROUPS = {
 Where a name has a dash, the module's has an underscore."""
 
 MORE = {
-    "endpoint": ("endpoint_build",),
+    "endpoint": ("endpoint_live", "endpoint_build"),
     "connection": ("connection_import",),
     "flow": ("build", "prompts", "flow_compat"),
     "index": ("index_search", "index_evaluate", "index_push"),

@@ -167,6 +167,10 @@ class Shelf(Generic[_Kept]):
             return []
         return sorted(path.name for path in self._folder.iterdir() if (path / "endpoint.json").is_file())
 
+    def all(self) -> list[_Kept]:
+        """Each of them, by name."""
+        return [self._make(self._folder / name) for name in self.names()]
+
     def get(self, name: str) -> _Kept:
         """The endpoint of that name.
 
