@@ -14,7 +14,17 @@ from typing import Any
 from promptflow_lite.errors import near_miss
 from promptflow_lite.flow.spec import Flow
 
-__all__ = ["TURNS", "Roles", "Turn", "read_turns", "readable", "roles_of", "transcript", "with_history"]
+__all__ = [
+    "TURNS",
+    "Roles",
+    "Turn",
+    "is_written_as_turns",
+    "read_turns",
+    "readable",
+    "roles_of",
+    "transcript",
+    "with_history",
+]
 
 TURNS = "turns"
 """The column of data, the input of a line and its output that hold a conversation."""
@@ -89,6 +99,20 @@ def read_turns(value: Any, question: str = "question") -> tuple[list[Turn], list
     read = _of_messages if any(are_messages) else _of_turns
     turns, wrong = read(value, question)
     return [{**common, **turn} for turn in turns], wrong
+
+
+def is_written_as_turns(value: Any) -> bool:
+    """Whether a value is meant for a conversation, if perhaps with mistakes.
+
+    >>> is_written_as_turns(["Hi."]), is_written_as_turns('{"messages": []}'), is_written_as_turns(3)
+    (True, True, False)
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return False
+    return isinstance(value, list | Mapping)
 
 
 def with_history(turns: Sequence[Turn]) -> list[Turn]:

@@ -44,7 +44,10 @@ class Sources:
         """What a mapping may refer to."""
         found: dict[str, Scope] = {}
         if self.data is not None:
-            found["data"] = Scope(self.data.name, self.data.columns, len(self.data.numbers))
+            rows = self.data.rows
+            found["data"] = Scope(
+                self.data.name, self.data.columns, len(self.data.numbers), lambda: next(rows()).row
+            )
         if self.base is not None:
             for scope, columns in self.base.columns().items():
                 what = scope.removeprefix("run.")

@@ -6,7 +6,7 @@ data column of its name when there is one, and a key that a row lacks is missing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ class Scope:
     columns: Mapping[str, int]
     """How many of its rows have each column."""
     rows: int
+    first: Callable[[], Mapping[str, Any]] = dict
+    """Its first row, for whoever has to know what a column holds."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from typing import Any, ClassVar, Literal
 
 from promptflow_lite.engine.turns import plain_inputs
 from promptflow_lite.errors import InputError, near_miss
-from promptflow_lite.flow.conversation import TURNS, Roles, Turn, read_turns, roles_of, with_history
+from promptflow_lite.flow.conversation import (
+    TURNS,
+    Roles,
+    Turn,
+    is_written_as_turns,
+    read_turns,
+    roles_of,
+    with_history,
+)
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import Flow, FlowInput
 from promptflow_lite.runs.mapping import Plan, Scope, plan_of
@@ -72,6 +80,9 @@ def _talks(flow: Flow, roles: Roles, scopes: Mapping[str, Scope], mapping: Mappi
         return False
     columns = scopes["data"].columns if "data" in scopes else {}
     is_alone = TURNS in columns and roles.question not in columns and roles.question not in mapping
+    if is_alone and flow.inputs[roles.question].default is not None:
+        # Nothing is missing: the column may be an ordinary one, such as a number of turns.
+        is_alone = is_written_as_turns(scopes["data"].first().get(TURNS, []))
     return TURNS in mapping or is_alone
 
 

@@ -180,6 +180,26 @@ def test_a_chat_flow_hears_its_own_answers_turn_by_turn(talk: Path) -> None:
     assert done.lines.completed == 1
 
 
+@pytest.mark.parametrize("ordinary", [3, "three", None])
+def test_a_chat_input_with_a_default_leaves_a_column_turns_of_other_things_alone(
+    talk: Path, ordinary: Any
+) -> None:
+    dag = talk / "flow.dag.yaml"
+    dag.write_text(dag.read_text().replace("is_chat_input: true", "is_chat_input: true, default: Hello."))
+    [line] = outputs(pf.run(talk, [{"turns": ordinary, "tone": "dry"}]))
+    assert line == {"reply": "dry Hello.", "heard": []}
+
+
+@pytest.mark.parametrize("turns", [["Hi."], '["Hi."]', {"messages": [{"role": "user", "content": "Hi."}]}])
+def test_a_chat_input_with_a_default_talks_where_the_column_holds_conversations(
+    talk: Path, turns: Any
+) -> None:
+    dag = talk / "flow.dag.yaml"
+    dag.write_text(dag.read_text().replace("is_chat_input: true", "is_chat_input: true, default: Hello."))
+    [line] = outputs(pf.run(talk, [{"turns": turns}]))
+    assert [turn["answer"] for turn in line["turns"]] == ["plain Hi."]
+
+
 def test_turns_are_written_in_more_than_one_way(talk: Path) -> None:
     messages = [
         {"role": "system", "content": "Be short."},
