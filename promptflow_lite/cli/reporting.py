@@ -61,9 +61,11 @@ class Report(Protocol):
         ...
 
 
-def report_of(log_format: str, *, each_line: bool) -> Report:
-    """The report of a format, `text` or `json`."""
-    return JsonReport(each_line=each_line) if log_format == "json" else TextReport(each_line=each_line)
+def report_of(log_format: str, *, each_line: bool, name: str = "") -> Report:
+    """The report of a format, `text` or `json`, of the run `name` where that is known before it begins."""
+    if log_format == "json":
+        return JsonReport(each_line=each_line, name=name)
+    return TextReport(each_line=each_line)
 
 
 class TextReport:
@@ -171,13 +173,14 @@ class JsonReport:
 
     Args:
         each_line: an event for each line.
+        name: the run's, until another begins.
     """
 
-    def __init__(self, *, each_line: bool) -> None:
+    def __init__(self, *, each_line: bool, name: str = "") -> None:
         self._each_line = each_line
         self._bar = Progress("lines", 0, stream=None)
         self._usage = Usage()
-        self._name = ""
+        self._name = name
         self._said = 0.0
 
     def begin(self, run: Run, todo: int) -> None:

@@ -32,7 +32,7 @@ def watch(name: str, *, as_json: bool, log_format: str = "text", each_line: bool
     Ctrl-C ends the watching, not the run.
     """
     folder = store().folder(name)
-    report = report_of(log_format, each_line=each_line)
+    report = report_of(log_format, each_line=each_line, name=name)
     log = _Log(folder / "log.txt", report)
     try:
         _follow(name, folder, report, log, each_line=each_line)
@@ -54,7 +54,9 @@ def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bo
     following = FollowingAll(store().root / one / JOURNAL for one in names)
     log.show()
     run: Run | None = None
-    while lock.holder(folder) is not None:
+    is_live = lock.holder(folder) is not None
+    while is_live:
+        is_live = lock.holder(folder) is not None  # asked first: what was written before the end is read
         if run is None and (found := store().load(name)).status is Status.Running:
             run = found
             report.begin(run, run.lines.total - run.lines.skipped)
@@ -65,7 +67,8 @@ def _follow(name: str, folder: Path, report: Report, log: _Log, *, each_line: bo
             counts = {"completed": following.completed, "failed": following.failed}
             so_far = run.model_copy(update={"lines": run.lines.model_copy(update=counts)})
             report.counts(so_far, following.usage)
-        time.sleep(_LOOK_EVERY_S)
+        if is_live:
+            time.sleep(_LOOK_EVERY_S)
         log.show()
 
 

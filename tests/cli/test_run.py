@@ -268,6 +268,19 @@ def test_a_run_is_watched_and_canceled_from_another_terminal(tmp_path: Path, hom
     assert "not running" in again.err
 
 
+def test_programs_that_watch_are_told_of_which_run_and_how_far_it_came(tmp_path: Path, home: Path) -> None:
+    shout_flow(tmp_path / "slow", seconds=0.3)
+    data = _data(tmp_path, [f"t{number}" for number in range(30)])
+    process = _start(tmp_path, "create", "--flow", "slow", "--data", data, "--name", "a", "-c", "2")
+    _wait_for_lines(_journal(home, "a"), 2)
+    watching = _Ended(_start(tmp_path, "stream", "a", "--lines", "--log-format", "json"))
+    assert (_Ended(process).code, watching.code) == (0, 0)
+    events = [json.loads(line) for line in watching.err.splitlines()]
+    assert {event["run"] for event in events} == {"a"}
+    assert sorted(e["line_number"] for e in events if e["event"] == "line") == list(range(30))
+    assert [e["done"] for e in events if e["event"] == "progress"][-1] == 30
+
+
 def test_who_watches_a_run_that_is_killed_is_told(tmp_path: Path, home: Path) -> None:
     shout_flow(tmp_path / "slow", seconds=0.3)
     data = _data(tmp_path, [f"t{number}" for number in range(200)])
