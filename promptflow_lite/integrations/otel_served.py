@@ -29,6 +29,9 @@ class ServedSpans:
         spans: makes them.
     """
 
+    wants_values = True
+    """The parameters of a model's request are among what its node took."""
+
     def __init__(self, endpoint: str, spans: Spans) -> None:
         self._endpoint = endpoint
         self._spans = spans

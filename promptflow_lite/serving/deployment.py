@@ -45,9 +45,16 @@ class Deployment(Protocol):
         ...
 
     async def answer(
-        self, inputs: Mapping[str, Any], *, stream: bool = False, emit: Emit = ignore
+        self, inputs: Mapping[str, Any], *, stream: bool = False, whole: bool = False, emit: Emit = ignore
     ) -> LineResult:
         """What came of one line; cancelling the caller's task cancels the run.
+
+        Args:
+            inputs: by name.
+            stream: whether what models write is told part by part.
+            whole: whether somebody will look at what the nodes took and gave; another process keeps that
+                to itself otherwise.
+            emit: is told of nodes and parts as they come.
 
         Raises:
             InputError: an input is missing or of the wrong type.
@@ -100,7 +107,7 @@ class BoundDeployment:
         self._timeout_s = timeout_s
 
     async def answer(
-        self, inputs: Mapping[str, Any], *, stream: bool = False, emit: Emit = ignore
+        self, inputs: Mapping[str, Any], *, stream: bool = False, whole: bool = False, emit: Emit = ignore
     ) -> LineResult:
         """What came of one line, in time or `Failed` with the code `timeout`."""
         return await run_line(self.bound, inputs, stream=stream, timeout_s=self._timeout_s, emit=emit)

@@ -16,7 +16,7 @@ from promptflow_lite.serving.call import Call, Receive
 from promptflow_lite.serving.deployment import Deployment
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import ClientGone, Refusal, of_failure
-from promptflow_lite.serving.traffic.watch import Traffic
+from promptflow_lite.serving.traffic.watch import Audience, Traffic
 from promptflow_lite.tools.clock import Clock
 
 __all__ = ["Part", "Runs", "log"]
@@ -54,9 +54,10 @@ class Runs:
             ClientGone: the caller left; the run is cancelled.
         """
         call.deployment = deployment.name
+        told = self._traffic.draw(deployment) if self._traffic is not None else None
         with _WhileWanted(receive):
-            line = await self._run(deployment, inputs)
-        return self._checked(call, deployment, inputs, line)
+            line = await self._run(deployment, inputs, told)
+        return self._checked(call, deployment, inputs, line, told)
 
     async def streamed(
         self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], receive: Receive, tell: Tell
@@ -74,10 +75,11 @@ class Runs:
             Refusal, ClientGone: as `result`.
         """
         call.deployment = deployment.name
+        told = self._traffic.draw(deployment) if self._traffic is not None else None
         began, is_first = perf_counter(), True
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         with _WhileWanted(receive):
-            run = asyncio.create_task(self._run(deployment, inputs, events))
+            run = asyncio.create_task(self._run(deployment, inputs, told, events))
             run.add_done_callback(lambda _: events.put_nowait(None))
             try:
                 while not (run.done() and events.empty()):
@@ -92,33 +94,40 @@ class Runs:
                 if not run.done():
                     run.cancel()
                     await asyncio.wait([run], timeout=_LEAVING_S)
-        return self._checked(call, deployment, inputs, line)
+        return self._checked(call, deployment, inputs, line, told)
 
     async def _run(
         self,
         deployment: Deployment,
         inputs: Mapping[str, Any],
+        told: Audience | None,
         events: asyncio.Queue[Event | None] | None = None,
     ) -> LineResult:
         gate = deployment.gate
+        whole = told is not None and told.whole
         async with gate:
             self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued)
             try:
                 if events is None:
-                    return await deployment.answer(inputs)
-                return await deployment.answer(inputs, stream=True, emit=events.put_nowait)
+                    return await deployment.answer(inputs, whole=whole)
+                return await deployment.answer(inputs, stream=True, whole=whole, emit=events.put_nowait)
             except InputError as error:
                 raise Refusal(400, error.code, str(error), param="inputs") from None
             finally:
                 self._metrics.busy(deployment.name, in_flight=gate.inside - 1, queued=gate.queued)
 
     def _checked(
-        self, call: Call, deployment: Deployment, inputs: Mapping[str, Any], line: LineResult
+        self,
+        call: Call,
+        deployment: Deployment,
+        inputs: Mapping[str, Any],
+        line: LineResult,
+        told: Audience | None,
     ) -> LineResult:
         deployment.gate.took(line.seconds)
         self._metrics.spent(deployment.name, line)
-        if self._traffic is not None:
-            self._traffic.answered(call, deployment, inputs, line)
+        if told is not None:
+            told.answered(call, deployment, inputs, line)
         about = {"deployment": deployment.name}
         if line.logs:
             log.info("%s printed:\n%s", call.request_id, line.logs.rstrip("\n"), extra=about)

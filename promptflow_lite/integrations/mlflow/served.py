@@ -77,6 +77,8 @@ class _Said:
 class ServedTraces:
     """Tells an MLflow of requests and of feedback; see `connect`."""
 
+    wants_values = True
+
     def __init__(self, endpoint: str, uri: str, *, redact: Redact, lost: Callable[[Seen], None]) -> None:
         self._endpoint = endpoint
         self._uri = uri

@@ -75,8 +75,8 @@ class _Work:
         async with asyncio.TaskGroup() as group:
             while (message := await frames.queue.get()) is not None:
                 match message:
-                    case {"ask": number, "inputs": inputs, "stream": stream}:
-                        task = group.create_task(self._answer(number, inputs, stream=stream))
+                    case {"ask": number, "inputs": inputs, "stream": stream, "whole": whole}:
+                        task = group.create_task(self._answer(number, inputs, stream=stream, whole=whole))
                         self._running[number] = task
                     case {"cancel": number} if number in self._running:
                         self._running[number].cancel()
@@ -87,7 +87,7 @@ class _Work:
             for task in self._running.values():
                 task.cancel()
 
-    async def _answer(self, number: int, inputs: Mapping[str, Any], *, stream: bool) -> None:
+    async def _answer(self, number: int, inputs: Mapping[str, Any], *, stream: bool, whole: bool) -> None:
         def emit(event: Event) -> None:
             body = _part(event)
             if body is not None:
@@ -96,7 +96,7 @@ class _Work:
         try:
             answer = self._deployment.answer
             line = await (answer(inputs, stream=True, emit=emit) if stream else answer(inputs))
-            self._send({"done": number, "result": self._slim(line)})
+            self._send({"done": number, "result": self._told(line, whole=whole)})
         except InputError as error:
             self._send({"wrong": number, "message": error.message, "hint": error.hint, "code": error.code})
         except Exception:
@@ -104,11 +104,13 @@ class _Work:
         finally:
             self._running.pop(number, None)
 
-    def _slim(self, line: LineResult) -> LineResult:
-        """What the caller and the log need of a line: images with their bytes, no node's own values."""
+    def _told(self, line: LineResult, *, whole: bool) -> LineResult:
+        """What is needed of a line: images with their bytes, nodes' values if asked for."""
         form = self._deployment.flow.message_format
         outputs = {name: images.to_base64(value, form) for name, value in line.outputs.items()}
-        runs = {name: _slim_run(run) for name, run in line.node_runs.items()}
+        runs = line.node_runs
+        if not whole:
+            runs = {name: _slim_run(run) for name, run in runs.items()}
         return replace(line, inputs={}, outputs=outputs, node_runs=runs)
 
 

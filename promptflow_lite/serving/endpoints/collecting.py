@@ -45,7 +45,7 @@ class Collecting:
             metrics=metrics,
             observing=self._split.observing,
         )
-        self._split.mirror.told = traffic.mirrored if traffic is not None else None
+        self._split.mirror.traffic = traffic
         return traffic
 
     def collection_of(self, name: str) -> Collection | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-from promptflow_lite.engine.results import LineResult
 from promptflow_lite.errors import InputError
 from promptflow_lite.serving.endpoints.remote import Remote
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.refusal import Refusal, of_failure
 from promptflow_lite.serving.traffic.seen import MIRRORED
+from promptflow_lite.serving.traffic.watch import Traffic
 
 __all__ = ["Mirror"]
 
@@ -28,8 +28,8 @@ class Mirror:
         metrics: where they are counted, under the path `mirror`.
     """
 
-    told: Callable[[Remote, Mapping[str, Any], LineResult], None] | None = None
-    """Is told of each answer."""
+    traffic: Traffic | None = None
+    """Is told of answers; `None` where nobody wants to know."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -47,12 +47,13 @@ class Mirror:
     async def _run(self, remote: Remote, inputs: Mapping[str, Any]) -> None:
         began, status, code = perf_counter(), 200, ""
         about = {"deployment": remote.name}
+        told = self.traffic.draw_copy(remote) if self.traffic is not None else None
         try:
             async with remote.gate:
-                line = await remote.answer(inputs)
+                line = await remote.answer(inputs, whole=told is not None and told.whole)
             self._metrics.spent(remote.name, line)
-            if self.told is not None:
-                self.told(remote, inputs, line)
+            if told is not None:
+                told.copied(remote, inputs, line)
             if line.error is not None:
                 refusal = of_failure(line.error)
                 status, code = refusal.status, refusal.code

@@ -28,6 +28,8 @@ class Observed:
 class Observing:
     """Takes note of answers that were drawn, from the beginning of a step on; of nothing before the first."""
 
+    wants_values = False
+
     def __init__(self) -> None:
         self.is_on = False
         self._found: dict[str, Observed] = {}

@@ -84,7 +84,7 @@ class Process:
             raise
 
     async def ask(
-        self, inputs: Mapping[str, Any], *, stream: bool, emit: Emit, timeout_s: float
+        self, inputs: Mapping[str, Any], *, stream: bool, whole: bool, emit: Emit, timeout_s: float
     ) -> LineResult:
         """What came of one line; cancelling the caller's task cancels the run.
 
@@ -96,7 +96,7 @@ class Process:
         asked = _Asked(emit)
         self.in_flight[number] = asked
         try:
-            self._child.send({"ask": number, "inputs": dict(inputs), "stream": stream})
+            self._child.send({"ask": number, "inputs": dict(inputs), "stream": stream, "whole": whole})
             async with asyncio.timeout(timeout_s):
                 message = await asked.answer
         except TimeoutError:

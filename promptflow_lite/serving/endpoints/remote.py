@@ -85,7 +85,7 @@ class Remote:
                 group.create_task(instance.keep())
 
     async def answer(
-        self, inputs: Mapping[str, Any], *, stream: bool = False, emit: Emit = ignore
+        self, inputs: Mapping[str, Any], *, stream: bool = False, whole: bool = False, emit: Emit = ignore
     ) -> LineResult:
         """What came of one line, by the process that has least to do.
 
@@ -102,7 +102,7 @@ class Remote:
             raise Refusal(503, "deployment-unavailable", message, headers=retry)
         process = min(ready, key=lambda process: len(process.in_flight))
         within = self._timeout_s + _OVERTIME_S
-        return await process.ask(inputs, stream=stream, emit=emit, timeout_s=within)
+        return await process.ask(inputs, stream=stream, whole=whole, emit=emit, timeout_s=within)
 
     @property
     def in_flight(self) -> int:

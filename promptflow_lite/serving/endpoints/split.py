@@ -149,7 +149,7 @@ class _Chosen:
         self._by_name = by_name
 
     async def answer(
-        self, inputs: Mapping[str, Any], *, stream: bool = False, emit: Emit = ignore
+        self, inputs: Mapping[str, Any], *, stream: bool = False, whole: bool = False, emit: Emit = ignore
     ) -> LineResult:
         """As `Remote.answer`."""
         split = self._split
@@ -161,7 +161,7 @@ class _Chosen:
             split.reflect(remote.name, inputs)
         began = perf_counter()
         try:
-            line = await remote.answer(inputs, stream=stream, emit=emit)
+            line = await remote.answer(inputs, stream=stream, whole=whole, emit=emit)
         except (Refusal, RuntimeError) as error:
             self._count(
                 remote.name, failed=not isinstance(error, Refusal) or error.status >= 500, began=began

@@ -52,6 +52,8 @@ class Collector:
         collection_of: what is kept of a deployment's requests; `None` for nothing.
     """
 
+    wants_values = False
+
     def __init__(
         self,
         folder: Path,

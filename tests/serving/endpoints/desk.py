@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
@@ -44,13 +45,15 @@ class Desk:
     Args:
         folder: where files go.
         body: more of its endpoint.yml.
+        options: of the command that serves it.
     """
 
     group = "endpoint"
 
-    def __init__(self, folder: Path, body: str = "") -> None:
+    def __init__(self, folder: Path, body: str = "", *, options: Sequence[str] = ()) -> None:
         self.folder = folder
         self._body = body
+        self._options = options
         self.key = ""
 
     def __enter__(self) -> Self:
@@ -67,6 +70,7 @@ class Desk:
     def start(self) -> None:
         """Serve it."""
         command = [sys.executable, "-m", "promptflow_lite", self.group, "serve", "my-endpoint", "--port", "0"]
+        command += self._options
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         self.said: list[str] = []
         heard = threading.Event()

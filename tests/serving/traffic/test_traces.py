@@ -18,6 +18,7 @@ from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.server import Server
 from promptflow_lite.serving.traffic.watch import Traffic
 from tests.flows_of import ECHO, ECHO_TOOL, write
+from tests.serving.endpoints.desk import Desk
 from tests.serving.served import Served
 from tests.serving.traffic.test_collecting import until
 
@@ -30,12 +31,12 @@ def echo(tmp_path: Path) -> Path:
     return write(tmp_path / "echo", dag=ECHO, echo__py=ECHO_TOOL)
 
 
-def traces(uri: str) -> list[Any]:
+def traces(uri: str, experiment: str = "echo") -> list[Any]:
     """All traces of the store, the oldest first, whole."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    found = client.get_experiment_by_name("echo")
+    found = client.get_experiment_by_name(experiment)
     if found is None:
         return []
     listed = TracingClient(uri).search_traces(locations=[found.experiment_id], order_by=["timestamp ASC"])
@@ -78,6 +79,30 @@ def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
     later = {trace.info.client_request_id: trace for trace in traces(uri)}
     assert [one.value for one in later["first"].info.assessments] == [False]
     assert len(later["second"].info.assessments) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_has_what_the_nodes_took_and_gave_in_the_process_of_a_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PF_HOME", str(tmp_path / "home"))
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    failing = ECHO_TOOL.replace("return text * times", "return str(1 // len(text))")
+    source = write(tmp_path / "flow", dag=ECHO, echo__py=failing)
+    assert not traces(uri, "my-endpoint")  # makes the store: two processes at once would meet
+    with Desk(tmp_path, options=["--mlflow", uri]) as desk:
+        desk.deploy("blue", source, "--all-traffic")
+        assert desk.score("hello", x_request_id="good")[0] == 200
+        assert desk.score("", x_request_id="bad")[0] == 500
+        until(lambda: len(traces(uri, "my-endpoint")) == 2, 60)
+    by_request = {trace.info.client_request_id: trace for trace in traces(uri, "my-endpoint")}
+    _, node = by_request["good"].data.spans
+    assert (node.name, node.inputs, node.outputs) == ("echo", {"text": "hello", "times": 1}, "0")
+    root, node = by_request["bad"].data.spans
+    assert (root.status.status_code.value, node.status.status_code.value) == ("ERROR", "ERROR")
+    assert node.inputs == {"text": "", "times": 1}
+    (event,) = node.events
+    assert "1 // len(text)" in event.attributes["exception.stacktrace"]
 
 
 @pytest.mark.filterwarnings("ignore")
