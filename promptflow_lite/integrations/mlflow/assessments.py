@@ -7,6 +7,7 @@ The traces belong to the evaluation then, too: MLflow's evaluation page shows th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.engine.events import Log
@@ -14,7 +15,7 @@ from promptflow_lite.engine.results import Status
 from promptflow_lite.integrations.mlflow.facts import asks_models, flow_name, score_of
 from promptflow_lite.integrations.mlflow.lines import LINE_TAG
 from promptflow_lite.integrations.mlflow.reach import Store
-from promptflow_lite.integrations.mlflow.traces import Progress, found
+from promptflow_lite.integrations.mlflow.traces import GROUP, Progress, each, found
 from promptflow_lite.runs.events import RunEmit
 from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.records import key_of, key_text
@@ -75,11 +76,17 @@ class Scores:
             return
         self._link([info.trace_id for info in infos.values()])
         progress = Progress(emit, len(infos), "lines' scores")
-        for done, record in enumerate(self._records.each(), 1):
+
+        def attach(record: Mapping[str, Any]) -> None:
             line = key_text(key_of(record))
             if line in infos:
                 self._attach(record, infos[line], scorer_traces.get(line))
-            progress.at(done)
+
+        records, done = self._records.each(), 0
+        while group := list(islice(records, GROUP)):
+            for _ in each(attach, group, self._store):
+                done += 1
+                progress.at(done)
 
     def _link(self, trace_ids: list[str]) -> None:
         if self._store.is_of_files:  # it keeps no links

@@ -7,10 +7,10 @@ does not let change afterwards; then the spans of many traces at once. One that 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import Log
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
     from mlflow.tracing.client import TracingClient
 
-__all__ = ["Progress", "Traces", "found"]
+__all__ = ["GROUP", "Progress", "Traces", "each", "found"]
 
-_GROUP = 50
-"""Traces whose spans are told at once."""
+GROUP = 50
+"""Traces whose spans are told at once; what Ctrl-C has to wait for."""
 _AT_ONCE = 4
 """Requests in flight to a server; a database of this machine takes one after the other."""
 _PAGE = 500
+_Item = TypeVar("_Item")
 _MANY = 200
 """So many take seconds, which are announced."""
 _EVERY_S = 5.0
@@ -154,7 +155,7 @@ class Traces:
             if trace_id in whole:
                 continue
             group.append(trace_of(record, self._shared))
-            if len(group) == _GROUP:
+            if len(group) == GROUP:
                 yield group
                 group = []
         if group:
@@ -164,7 +165,7 @@ class Traces:
         from mlflow.tracing.client import TracingClient
 
         client = TracingClient(self._store.uri)
-        infos = list(_each(client.start_trace, (trace.info for trace in group), self._store))
+        infos = list(each(client.start_trace, (trace.info for trace in group), self._store))
         if not _log_spans(client, self._experiment, group):
             for info, trace in zip(infos, group, strict=True):
                 _upload(client, info, trace)
@@ -207,7 +208,8 @@ def _is_whole(info: TraceInfo) -> bool:
     return _LOCATION_TAG in info.tags or _WHOLE_TAG in info.tags
 
 
-def _each(tell: Any, items: Iterable[Any], store: Store) -> Iterator[Any]:
+def each(tell: Callable[[_Item], Any], items: Iterable[_Item], store: Store) -> Iterator[Any]:
+    """What came of telling each item, in order: to a server several at once."""
     if not store.uri.startswith("http"):
         yield from map(tell, items)
         return
