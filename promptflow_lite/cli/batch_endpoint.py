@@ -44,13 +44,13 @@ def create(
 
     The file has Azure ML's keys: name, description, tags, auth_mode, defaults; and ours: data_folders, jobs.
     """
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batches, endpoint_keys
 
     kept, made = batches.create(file, typed(set, name=name))
     if output is Output.json:
         emit_json(batches.described(kept, keys=made))
         return
-    batches.show_keys(kept, made)
+    endpoint_keys.show_made(kept, made)
     say(f"batch endpoint {kept.name!r}: created; pf batch-deployment create  gives it a flow")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.cli.console import emit, emit_json, neutral, paint, say, table
-from promptflow_lite.cli.endpoint_keys import show_made
+from promptflow_lite.cli.endpoint_keys import by_name
 from promptflow_lite.cli.endpoint_serve import Where, way_of
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.asked import Asked
@@ -36,7 +36,6 @@ __all__ = [
     "serve",
     "show",
     "show_all",
-    "show_keys",
     "start",
     "undeploy",
     "update",
@@ -166,7 +165,6 @@ def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
     """A batch endpoint as JSON; names as in Azure ML."""
     spec, served = kept.read(), kept.served()
     url = (served or {}).get("url")
-    made = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
     return {
         "name": spec.name,
         "description": spec.description,
@@ -177,7 +175,7 @@ def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         "deployments": [*spec.deployments],
         "data_folders": list(spec.data_folders),
         "jobs": asdict(spec.jobs),
-        **made,
+        **by_name(keys),
     }
 
 
@@ -239,12 +237,6 @@ def show_all(*, as_json: bool) -> None:
         for e in found
     ]
     table(("name", "served at", "default", "deployments"), rows)
-
-
-def show_keys(kept: Kept, made: Sequence[str]) -> None:
-    """Print new keys."""
-    if kept.read().auth_mode != "none":
-        show_made(made)
 
 
 def serve(

@@ -42,14 +42,14 @@ def create(
     The file has Azure ML's keys: name, description, tags, auth_mode, traffic, mirror_traffic; and ours:
     deployments, affinity, gate, rollout. 'pf endpoint serve' then answers its callers.
     """
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_keys, endpoints
 
     changes = typed(set, name=name, auth_mode=auth_mode)
     kept, made = endpoints.create(file, changes, force=force)
     if output is Output.json:
         emit_json(endpoints.described(kept, keys=made))
         return
-    endpoints.show_keys(kept, made)
+    endpoint_keys.show_made(kept, made)
     say(f"endpoint {kept.name!r}: created; pf endpoint serve {kept.name}  serves it")
 
 

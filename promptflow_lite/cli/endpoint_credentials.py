@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.cli.console import Group
 from promptflow_lite.cli.endpoint_options import EndpointName, KeyOf, KeyType
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 
-def add_to(app: Group, command: str, name: str, get: Callable[[str], Folder]) -> None:
+def add_to(app: Group, command: str, name: str, get: Callable[[str], Folder[Any]]) -> None:
     """Give a group its two commands about keys.
 
     Args:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from promptflow_lite.cli.console import emit, emit_json, say, table
-from promptflow_lite.serving.endpoints.changes import renew_key
+from promptflow_lite.serving.kept import Folder
 from promptflow_lite.serving.keys import Keys
+from promptflow_lite.serving.keys import renew as renew_key
 
-__all__ = ["renew", "show_fingerprints", "show_made"]
+__all__ = ["by_name", "renew", "show_fingerprints", "show_made"]
 
 
-def show_made(keys: Sequence[str]) -> None:
-    """Print new keys."""
+def by_name(keys: Iterable[str]) -> dict[str, str]:
+    """The keys of an endpoint, in their order, as JSON has them."""
+    return dict(zip(("primary_key", "secondary_key"), keys, strict=False))
+
+
+def show_made(kept: Folder[Any], keys: Sequence[str]) -> None:
+    """Print the keys of a new endpoint, if it asks for any."""
+    if kept.read().auth_mode == "none":
+        return
     for name, key in zip(("primary", "secondary"), keys, strict=True):
         emit(f"{name:<10} {key}")
     say("callers need one of the two keys; they are kept as hashes, and shown only now")
@@ -27,8 +36,7 @@ def show_fingerprints(file: Path, way_out: str, *, as_json: bool) -> None:
         way_out: the command that makes a lost key anew.
         as_json: for programs.
     """
-    hashes = [line.partition(":")[2][:12] for line in Keys(file=file).lines()]
-    found = dict(zip(("primary_key", "secondary_key"), hashes, strict=False))
+    found = by_name(line.partition(":")[2][:12] for line in Keys(file=file).lines())
     if as_json:
         emit_json(found)
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from promptflow_lite.cli import endpoints, rollout
 from promptflow_lite.cli.console import neutral, paint, say
+from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.serving.endpoints import files
 from promptflow_lite.serving.endpoints.front import Way
 from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
@@ -86,7 +87,7 @@ def applied(file: Path) -> Kept:
     else:
         kept, made = endpoints.create(file, {})
         if not given:
-            endpoints.show_keys(kept, made)
+            show_made(kept, made)
     if given:  # as in a container: whoever starts it says which keys open it
         write(kept.keys, given)
     return kept

@@ -12,13 +12,14 @@ from typing import Any
 
 from promptflow_lite.cli import rollout
 from promptflow_lite.cli.console import emit, emit_json, neutral, say, table
-from promptflow_lite.cli.endpoint_keys import show_made
+from promptflow_lite.cli.endpoint_keys import by_name
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
 from promptflow_lite.serving.endpoints.files import Asked
 from promptflow_lite.serving.endpoints.logs import follow, tail
 from promptflow_lite.serving.endpoints.spec import EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
+from promptflow_lite.serving.kept import no_deployment
 from promptflow_lite.settings import settings
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
     "say_shares",
     "show",
     "show_all",
-    "show_keys",
     "undeploy",
     "update",
 ]
@@ -161,7 +161,6 @@ def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
     """An endpoint as JSON; names as in Azure ML."""
     spec, served = kept.read(), kept.served()
     url = (served or {}).get("url")
-    made = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
     return {
         "name": spec.name,
         "description": spec.description,
@@ -173,7 +172,7 @@ def described(kept: Kept, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         "rollout": spec.progress and asdict(spec.progress),
         "scoring_uri": f"{url}/score" if url else None,
         "deployments": [*spec.deployments],
-        **made,
+        **by_name(keys),
     }
 
 
@@ -185,7 +184,7 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
     """
     spec, served = kept.read(), kept.served()
     if name not in spec.deployments:
-        raise changes.not_found(spec, name)
+        raise no_deployment(spec, name)
     deployment = spec.deployments[name]
     now = (served or {}).get("deployments", {}).get(name, {"state": "Starting"})
     settings = deployment.request_settings
@@ -255,12 +254,6 @@ def say_shares(kept: Kept) -> None:
     spec = kept.read()
     mirrored = f"; mirrored: {_shares(spec.mirror_traffic)}" if any(spec.mirror_traffic.values()) else ""
     say(f"endpoint {kept.name!r}: traffic {_shares(spec.traffic) or 'to nobody'}{mirrored}")
-
-
-def show_keys(kept: Kept, made: Sequence[str]) -> None:
-    """Print new keys."""
-    if kept.read().auth_mode != "none":
-        show_made(made)
 
 
 def invoke(kept: Kept, *, request_file: Path | None, inputs: Mapping[str, str], to: str | None) -> int:

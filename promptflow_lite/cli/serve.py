@@ -125,19 +125,13 @@ def make_keys(key_file: Path, *, replace: int | None) -> None:
     """Write two new keys to `key_file`, or replace one of those it holds; show the new ones, once."""
     from promptflow_lite.serving import keys
 
-    fresh = [keys.generate() for _ in range(2 if replace is None else 1)]
-    lines = [keys.hashed(key) for key in fresh]
-    if replace is not None:
-        kept = keys.Keys(file=key_file).lines()
-        lines = [*kept[: replace - 1], *lines, *kept[replace:]]
-    elif key_file.exists():
+    if replace is None and key_file.exists():
         raise UserError(
             f"{key_file} is there already",
             hint="--replace 1 or --replace 2 makes one of its keys anew",
             code="bad-option",
         )
-    keys.write(key_file, lines)
-    for key in fresh:
+    for key in keys.make(key_file) if replace is None else [keys.renew(key_file, replace - 1)]:
         print(key)
     say(f"kept as a hash in {neutral(str(key_file))}; shown only now")
 

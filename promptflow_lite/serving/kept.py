@@ -12,10 +12,11 @@ import re
 import secrets
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.flow.spec import Flow
@@ -23,10 +24,11 @@ from promptflow_lite.runs.disk import DISK
 from promptflow_lite.runs.lock import hold, holder
 from promptflow_lite.runs.records import pretty
 
-__all__ = ["NAME", "Folder", "Shelf"]
+__all__ = ["NAME", "Folder", "Shelf", "Spec", "check_name", "no_deployment"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
 """Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
+_NAME_IS = "a letter, then letters, digits and dashes, 3 to 32"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".promptflow", "__pycache__", ".venv", "venv", "node_modules", "mlruns", "mlartifacts"
 )
@@ -34,8 +36,46 @@ _LEFT_OUT = shutil.ignore_patterns(
 _FRESH_S = 600.0
 
 
-class Folder:
+class Spec(Protocol):
+    """What an endpoint of any kind says of itself."""
+
+    @property
+    def name(self) -> str:
+        """Of the endpoint."""
+        ...
+
+    @property
+    def auth_mode(self) -> str:
+        """`key` or `none`."""
+        ...
+
+    @property
+    def change(self) -> int:
+        """Counts the changes."""
+        ...
+
+    @property
+    def deployments(self) -> Mapping[str, Any]:
+        """Its deployments by name."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The endpoint as it is kept."""
+        ...
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> Self:
+        """An endpoint as it was kept."""
+        ...
+
+
+_Spec = TypeVar("_Spec", bound=Spec)
+
+
+class Folder(ABC, Generic[_Spec]):
     """One endpoint's folder."""
+
+    spec: type[_Spec]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,8 +96,44 @@ class Folder:
         """What the process that serves it says of itself."""
         return self.folder / "status.json"
 
+    @abstractmethod
+    def check(self, changed: _Spec) -> None:
+        """Refuse what an endpoint of this kind cannot become.
+
+        Raises:
+            UserError: it cannot be so.
+        """
+
+    def read(self) -> _Spec:
+        """The endpoint as it is now.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            return self.spec.of_json(json.loads(self.state.read_bytes()))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.state}: damaged: {error}", code="damaged-endpoint") from error
+
+    def change(self, how: Callable[[_Spec], _Spec]) -> _Spec:
+        """The endpoint after a change, which is kept; one change at a time.
+
+        Args:
+            how: gives the changed endpoint of the present one.
+
+        Raises:
+            UserError: it cannot be so, as `check` says; nothing is changed.
+        """
+        with self._alone():
+            now = self.read()
+            changed = how(now)
+            self.check(changed)
+            body = {**changed.to_json(), "change": now.change + 1}
+            self.write(body)
+            return self.spec.of_json(body)
+
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
         """Wait for the others who change the endpoint."""
         handle = os.open(self.folder / "change", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -144,7 +220,7 @@ class Folder:
                 shutil.rmtree(home, ignore_errors=True)
 
 
-_Kept = TypeVar("_Kept", bound=Folder)
+_Kept = TypeVar("_Kept", bound=Folder[Any])
 
 
 class Shelf(Generic[_Kept]):
@@ -194,9 +270,7 @@ class Shelf(Generic[_Kept]):
         Raises:
             UserError: there is one of that name (code `endpoint-exists`), or the name cannot be one.
         """
-        if NAME.fullmatch(name) is None:
-            said = "a letter, then letters, digits and dashes, 3 to 32"
-            raise UserError(f"{name!r} is no name of an endpoint: {said}", code="bad-name")
+        check_name(name, "an endpoint")
         if name in self.names():
             hint = f"{self._command} update --name {name}  changes it"
             raise UserError(f"endpoint {name!r} is there already", code="endpoint-exists", hint=hint)
@@ -215,3 +289,34 @@ class Shelf(Generic[_Kept]):
         with kept.serving():
             kept.state.unlink()
             shutil.rmtree(kept.folder, ignore_errors=True)
+
+
+def check_name(name: str, of: str) -> None:
+    """Refuse a name that cannot be one.
+
+    Args:
+        name: of an endpoint or a deployment.
+        of: which, for the message: `an endpoint`.
+
+    Raises:
+        UserError: it is none (code `bad-name`).
+    """
+    if NAME.fullmatch(name) is None:
+        raise UserError(f"{name!r} is no name of {of}: {_NAME_IS}", code="bad-name")
+
+
+def no_deployment(spec: Spec, name: str, kind: str = "endpoint") -> UserError:
+    """The error about a deployment that is not there.
+
+    Args:
+        spec: the endpoint.
+        name: that was asked for.
+        kind: of endpoint, for the message.
+    """
+    names = sorted(spec.deployments)
+    exist = f"there are: {', '.join(names)}" if names else "there are none"
+    return UserError(
+        f"{kind} {spec.name!r} has no deployment {name!r}; {exist}",
+        code="deployment-not-found",
+        hint=near_miss(name, names),
+    )

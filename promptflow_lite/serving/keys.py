@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promptflow_lite.errors import UserError
 
-__all__ = ["Keys", "generate", "hashed", "key_of", "write"]
+__all__ = ["Keys", "generate", "hashed", "key_of", "make", "renew", "write"]
 
 _PREFIX = "sha256:"
 _SHORTEST = 16
@@ -37,6 +37,22 @@ def write(file: Path, lines: Iterable[str]) -> None:
     fresh.touch(mode=0o600)
     fresh.write_text(text, encoding="ascii")
     fresh.replace(file)
+
+
+def make(file: Path) -> list[str]:
+    """Two new keys, of which `file` keeps the hashes."""
+    made = [generate(), generate()]
+    write(file, made)
+    return made
+
+
+def renew(file: Path, which: int) -> str:
+    """A new key in the place of the first (0) or second (1) of `file`; the other stays."""
+    fresh = generate()
+    lines = Keys(file=file).lines()
+    lines[which : which + 1] = [fresh]
+    write(file, lines)
+    return fresh
 
 
 class Keys:

@@ -16,8 +16,7 @@ from promptflow_lite.serving.batch.job import Job
 from promptflow_lite.serving.batch.spec import BatchDeploymentSpec, BatchEndpointSpec, Defaults
 from promptflow_lite.serving.batch.store import BatchEndpoints, Kept, not_found
 from promptflow_lite.serving.deployment import flow_of
-from promptflow_lite.serving.kept import NAME
-from promptflow_lite.serving.models import fetch
+from promptflow_lite.serving.loaded import loaded
 
 __all__ = ["ask", "chosen", "configure", "create", "deploy", "set_default", "sweep", "undeploy"]
 
@@ -31,9 +30,7 @@ def create(endpoints: BatchEndpoints, asked: Asked) -> tuple[Kept, list[str]]:
     body = {key: value for key, value in asked.body.items() if key != "defaults"}
     spec = BatchEndpointSpec.of_json(body)
     kept = endpoints.create(spec.name, spec.to_json())
-    made = [keys.generate(), keys.generate()]
-    keys.write(kept.keys, made)
-    return kept, made
+    return kept, keys.make(kept.keys)
 
 
 def configure(kept: Kept, asked: Asked) -> BatchEndpointSpec:
@@ -68,28 +65,18 @@ def deploy(kept: Kept, asked: Asked, name: str) -> BatchEndpointSpec:
         UserError: it has no flow, or the flow is wrong.
         PromptflowError: the registry of its model cannot be reached.
     """
-    if NAME.fullmatch(name) is None:
-        said = "a letter, then letters, digits and dashes, 3 to 32"
-        raise UserError(f"{name!r} is no name of a deployment: {said}", code="bad-name")
-    there = kept.read().deployments.get(name)
-    body = _merged(asdict(there) if there else {}, asked.body)
-    if not body.keys() & {"flow", "model"}:
-        hint = "flow: ../my_flow, or model: models:/name@champion"
-        raise asked.refuse("flow", f"deployment {name!r} needs a flow", "missing-key", hint)
-    variables = body.get("settings", {}).get("environment_variables")
-    given = {"variants": body.get("variants"), "init": body.get("init"), "environment_variables": variables}
-    if "flow" in asked.body:
-        if "model" in asked.body:
-            raise asked.refuse("model", "a deployment has a flow or a model, not both", "flow-and-model")
-        flow = flow_of(body["flow"], **given)
-        _check_mapping(asked, flow, body.get("column_mapping", {}))
-        body |= {"model": "", "source": kept.copy(flow, name) or body["flow"]}
-    else:
-        if body.get("model"):
-            have = there.flow if there and there.model else ""
-            found = fetch(body["model"], kept.place_for(name), have=have)
-            body |= {"flow": found.pinned, "source": found.source or body["source"]}
-        _check_mapping(asked, flow_of(body["source"], **given), body.get("column_mapping", {}))
+    spec = kept.read()
+    there = asdict(spec.deployments[name]) if name in spec.deployments else {}
+    wanted = _merged(there, asked.body)
+    body = loaded(
+        kept,
+        name,
+        asked,
+        there,
+        wanted,
+        environment_variables=wanted["settings"].get("environment_variables"),
+        check=lambda flow: _check_mapping(asked, flow, wanted.get("column_mapping", {})),
+    )
     made = BatchDeploymentSpec.of_json({**body, "name": name})
     return kept.change(lambda spec: replace(spec, deployments={**spec.deployments, name: made}))
 

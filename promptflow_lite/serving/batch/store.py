@@ -1,56 +1,36 @@
-"""Where is a batch endpoint kept? A folder of the home: state, keys, copies of flows, jobs."""
+"""Where is a batch endpoint kept? In a folder of the home, with its jobs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.serving.batch.job import Job
 from promptflow_lite.serving.batch.spec import BatchEndpointSpec
-from promptflow_lite.serving.kept import Folder, Shelf
+from promptflow_lite.serving.kept import Folder, Shelf, no_deployment
 
-__all__ = ["BatchEndpoints", "Kept"]
+__all__ = ["BatchEndpoints", "Kept", "not_found"]
 
 
-class Kept(Folder):
+class Kept(Folder[BatchEndpointSpec]):
     """One batch endpoint's folder."""
+
+    spec = BatchEndpointSpec
 
     @property
     def jobs_folder(self) -> Path:
         """Where its jobs are."""
         return self.folder / "jobs"
 
-    def read(self) -> BatchEndpointSpec:
-        """The endpoint as it is now.
+    def check(self, changed: BatchEndpointSpec) -> None:
+        """Refuse a default that is no deployment.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: it is none (code `deployment-not-found`).
         """
-        try:
-            return BatchEndpointSpec.of_json(json.loads(self.state.read_bytes()))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{self.state}: damaged: {error}", code="damaged-endpoint") from error
-
-    def change(self, how: Callable[[BatchEndpointSpec], BatchEndpointSpec]) -> BatchEndpointSpec:
-        """The endpoint after a change, which is kept; one change at a time.
-
-        Args:
-            how: gives the changed endpoint of the present one.
-
-        Raises:
-            UserError: its default is no deployment of it (code `deployment-not-found`).
-        """
-        with self.alone():
-            now = self.read()
-            changed = how(now)
-            if changed.defaults is not None and changed.defaults.deployment_name not in changed.deployments:
-                raise not_found(changed, changed.defaults.deployment_name)
-            body = {**changed.to_json(), "change": now.change + 1}
-            self.write(body)
-            return BatchEndpointSpec.of_json(body)
+        if changed.defaults is not None and changed.defaults.deployment_name not in changed.deployments:
+            raise not_found(changed, changed.defaults.deployment_name)
 
     def job_names(self) -> list[str]:
         """The names of its jobs, the newest first."""
@@ -90,10 +70,4 @@ class BatchEndpoints(Shelf[Kept]):
 
 def not_found(spec: BatchEndpointSpec, name: str) -> UserError:
     """The error about a deployment that is not there."""
-    names = sorted(spec.deployments)
-    exist = f"there are: {', '.join(names)}" if names else "there are none"
-    return UserError(
-        f"batch endpoint {spec.name!r} has no deployment {name!r}; {exist}",
-        code="deployment-not-found",
-        hint=near_miss(name, names),
-    )
+    return no_deployment(spec, name, "batch endpoint")

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from promptflow_lite.errors import PromptflowError, UserError, near_miss
+from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving import keys
-from promptflow_lite.serving.deployment import flow_of
 from promptflow_lite.serving.endpoints.files import Asked
 from promptflow_lite.serving.endpoints.spec import DeploymentSpec, EndpointSpec
 from promptflow_lite.serving.endpoints.store import Endpoints, Kept
-from promptflow_lite.serving.kept import NAME
-from promptflow_lite.serving.models import fetch
+from promptflow_lite.serving.kept import no_deployment
+from promptflow_lite.serving.loaded import loaded
 
 __all__ = [
     "await_change",
@@ -24,8 +22,6 @@ __all__ = [
     "create",
     "deploy",
     "give_all",
-    "not_found",
-    "renew_key",
     "split",
     "undeploy",
 ]
@@ -45,9 +41,7 @@ def create(endpoints: Endpoints, asked: Asked) -> tuple[Kept, list[str]]:
     body = {key: value for key, value in asked.body.items() if key not in _SHARES}
     spec = EndpointSpec.of_json(body)
     kept = endpoints.create(spec.name, spec.to_json())
-    made = [keys.generate(), keys.generate()]
-    keys.write(kept.keys, made)
-    return kept, made
+    return kept, keys.make(kept.keys)
 
 
 def configure(kept: Kept, asked: Asked) -> EndpointSpec:
@@ -111,28 +105,11 @@ def deploy(kept: Kept, asked: Asked, name: str | None = None) -> tuple[EndpointS
     name = name or asked.body.get("name")
     if name is None:
         raise UserError("which name shall the deployment have? Say --name NAME", code="missing-option")
-    if NAME.fullmatch(name) is None:
-        said = "a letter, then letters, digits and dashes, 3 to 32"
-        raise UserError(f"{name!r} is no name of a deployment: {said}", code="bad-name")
     before = kept.read()
-    there = before.deployments.get(name)
-    body = _merged(asdict(there) if there else {}, asked.body)
-    if not body.keys() & {"flow", "model"}:
-        hint = "flow: ../my_flow, or model: models:/name@champion"
-        raise asked.refuse("flow", f"deployment {name!r} needs a flow", "missing-key", hint)
-    given = {key: body.get(key) for key in ("variants", "environment_variables", "init")}
-    if "flow" in asked.body:
-        if "model" in asked.body:
-            raise asked.refuse("model", "a deployment has a flow or a model, not both", "flow-and-model")
-        body["model"] = ""
-        body["source"] = kept.copy(flow_of(body["flow"], **given), name) or body["flow"]
-    elif body.get("model"):
-        have = there.flow if there and there.model else ""
-        found = fetch(body["model"], kept.place_for(name), have=have)
-        body |= {"flow": found.pinned, "source": found.source or body["source"]}
-        flow_of(body["source"], **given)
-    else:
-        flow_of(body["source"], **given)
+    there = asdict(before.deployments[name]) if name in before.deployments else {}
+    wanted = _merged(there, asked.body)
+    variables = wanted.get("environment_variables")
+    body = loaded(kept, name, asked, there, wanted, environment_variables=variables)
     made = DeploymentSpec.of_json({**body, "name": name})
 
     def how(spec: EndpointSpec) -> EndpointSpec:
@@ -160,7 +137,7 @@ def undeploy(kept: Kept, name: str, *, back_to: EndpointSpec | None = None) -> E
         if back_to is not None and name in back_to.deployments:
             return replace(spec, deployments={**spec.deployments, name: back_to.deployments[name]})
         if name not in spec.deployments:
-            raise not_found(spec, name)
+            raise no_deployment(spec, name)
         shares = {key: getattr(spec, key).get(name, 0) for key in _SHARES}
         if any(shares.values()):
             said = " and ".join(f"{percent} percent of {key}" for key, percent in shares.items() if percent)
@@ -175,26 +152,6 @@ def undeploy(kept: Kept, name: str, *, back_to: EndpointSpec | None = None) -> E
         return replace(spec, deployments=left, traffic=traffic, mirror_traffic=mirrored)
 
     return kept.change(how)
-
-
-def not_found(spec: EndpointSpec, name: str) -> UserError:
-    """The error about a deployment that is not there."""
-    names = sorted(spec.deployments)
-    exist = f"there are: {', '.join(names)}" if names else "there are none"
-    return UserError(
-        f"endpoint {spec.name!r} has no deployment {name!r}; {exist}",
-        code="deployment-not-found",
-        hint=near_miss(name, names),
-    )
-
-
-def renew_key(file: Path, which: int) -> str:
-    """A new key in the place of the first (0) or second (1); the other stays."""
-    fresh = keys.generate()
-    lines = keys.Keys(file=file).lines()
-    lines[which : which + 1] = [keys.hashed(fresh)]
-    keys.write(file, lines)
-    return fresh
 
 
 def await_change(kept: Kept, change: int) -> bool:
