@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -173,24 +174,30 @@ class Cache:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            try:
-                db = sqlite3.connect(
-                    self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-                )
-                with closing(db.execute("pragma journal_mode = wal")):
-                    pass
-                db.execute(
-                    "pragma synchronous = normal"
-                )  # a kill loses nothing, a power cut the last answers
-                db.execute(_SCHEMA)
-            except sqlite3.DatabaseError as error:
-                raise PromptflowError(
-                    f"the cache {str(self.path)!r} cannot be read: {error}",
-                    code="bad-cache",
-                    hint="delete the file, or run without --cache",
-                ) from error
+            db = _connect(self.path)
+            weakref.finalize(self, db.close)  # nobody says goodbye to the caches of earlier folders
             self._connection = db
         return self._connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            with closing(db.execute("pragma journal_mode = wal")):
+                pass
+            db.execute("pragma synchronous = normal")  # a kill loses nothing, a power cut the last answers
+            db.execute(_SCHEMA)
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        raise PromptflowError(
+            f"the cache {str(path)!r} cannot be read: {error}",
+            code="bad-cache",
+            hint="delete the file, or run without --cache",
+        ) from error
+    return db
 
 
 def cache_in_use() -> Cache | None:
