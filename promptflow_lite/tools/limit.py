@@ -74,6 +74,7 @@ class Limit:
         lock: held while they change; processes that share them need one.
         requests_per_minute: never ask more; `None`: as much as is admitted.
         tokens_per_minute: the same for tokens, prompt and completion together.
+        tokens_a_call: what a call is taken to need until one has told.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Limit:
         *,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        tokens_a_call: float = 0.0,
     ) -> None:
         self._state: MutableSequence[float] = [0.0] * FIELDS if state is None else state
+        self._state[_EACH] = self._state[_EACH] or tokens_a_call
         self._lock = lock or nullcontext()
         self._most = (requests_per_minute or 0.0) / 60
         self._tokens = (tokens_per_minute or 0.0) / 60
@@ -128,18 +131,21 @@ class Limit:
             state[_LEVEL] -= state[_EACH]
             return 0.0
 
-    def admitted(self, tokens: int | None = None) -> None:
-        """A call was let in; `tokens` is what it took, where that is known."""
+    def admitted(self) -> None:
+        """A call was let in."""
         state = self._state
         if state[_STREAK]:
             state[_STREAK] = 0.0
         if state[_CUTS] >= 2:
             most = max(1.0, _FORGIVEN * _CREDIT_S * state[_RATE])
             state[_CREDIT] = min(most, state[_CREDIT] + _FORGIVEN)
-        if self._tokens and tokens is not None:
-            with self._lock:
-                state[_LEVEL] -= tokens - state[_EACH]
-                state[_EACH] += 0.2 * (tokens - state[_EACH]) if state[_EACH] else tokens
+
+    def spent(self, tokens: float) -> None:
+        """A call took so many tokens, prompt and completion together."""
+        with self._lock:
+            state = self._state
+            state[_LEVEL] -= tokens - state[_EACH]
+            state[_EACH] += 0.2 * (tokens - state[_EACH]) if state[_EACH] else tokens
 
     def refused(self, now: float, sent_at: float, wait_s: float | None, spread_s: float = 0.0) -> float:
         """A call was turned away because there were too many; how many seconds it has to wait by itself.
@@ -156,6 +162,7 @@ class Limit:
         """
         with self._lock:
             state = self._state
+            state[_LEVEL] += state[_EACH]
             if sent_at >= state[_BEGAN]:
                 recent.add(state, _RING, sent_at, -1.0)
             is_news = not state[_RATE] or sent_at >= state[_SINCE]

@@ -48,7 +48,7 @@ async def ask(
     shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
-    pacer = _pacer(shared, endpoint, body)
+    pacer = _pacer(shared, endpoint, body, payload)
     patience = _patience(shared, endpoint, body)
     asked = reviving(
         endpoint, lambda there: post(_client(shared), there, there.url(operation, body), payload)
@@ -64,6 +64,7 @@ async def ask(
             raise
         value = understand(answer)
         _observe(pacer.limit, header)
+        _count(pacer.limit, answer)
         return value, answer
 
     cache = cache_in_use()
@@ -123,7 +124,7 @@ async def _streamed(
     shared = shared_here()
     _note(endpoint)
     payload = _dumps(body, endpoint)
-    pacer = _pacer(shared, endpoint, body)
+    pacer = _pacer(shared, endpoint, body, payload)
 
     async def opened(there: Endpoint) -> EventStream:
         events = await EventStream.open(_client(shared), there, there.url(operation, body), payload)
@@ -133,8 +134,10 @@ async def _streamed(
     async with pacer.slot():
         events = await pacer.tried(reviving(endpoint, opened))
         try:
+            event: Mapping[str, Any] = {}
             async for event in events:
                 yield event
+            _count(pacer.limit, event)
         finally:
             await events.close()
 
@@ -170,11 +173,13 @@ async def gather(
                 yield event
 
         try:
-            return "".join([part async for part in parts(noted())]), events
+            text = "".join([part async for part in parts(noted())])
+            _count(pacer.limit, events[-1] if events else {})
+            return text, events
         finally:
             await stream.close()
 
-    pacer = _pacer(shared, endpoint, body)
+    pacer = _pacer(shared, endpoint, body, payload)
     tried = reviving(endpoint, gathered)
     cache = cache_in_use()
     if cache is None:
@@ -200,7 +205,7 @@ def _client(shared: Shared) -> Client:
     return shared.client
 
 
-def _pacer(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer:
+def _pacer(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any], payload: bytes) -> Pacer:
     key = (*endpoint.identity, body.get("model"))
     pacer = shared.pacers.get(key)
     if pacer is None:
@@ -210,6 +215,7 @@ def _pacer(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pacer
             shared.board.lock if shared.board is not None and state is not None else None,
             requests_per_minute=endpoint.requests_per_minute,
             tokens_per_minute=endpoint.tokens_per_minute,
+            tokens_a_call=len(payload) / _BYTES_PER_TOKEN,
         )
         pacer = shared.pacers[key] = Pacer(
             endpoint.max_in_flight, limit=limit, name=endpoint.name, listeners=shared.listeners
@@ -226,6 +232,8 @@ def _patience(shared: Shared, endpoint: Endpoint, body: Mapping[str, Any]) -> Pa
     return patience
 
 
+_BYTES_PER_TOKEN = 4
+"""Of a request's JSON, until an answer tells what a call takes."""
 _REMAINING = (
     ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"),
@@ -247,6 +255,14 @@ def _observe(limit: Limit, header: Header) -> None:
                 limit.observed(now, remaining=float(left), limit=total, reset_s=with_reset, need=need)
         except ValueError:  # not a number: the endpoint's word, and no more than a hint
             continue
+
+
+def _count(limit: Limit, answer: Mapping[str, Any]) -> None:
+    """Tell the limit what the call took; of a stream's events the last one says it."""
+    usage = answer.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    if isinstance(tokens, int) and tokens > 0:
+        limit.spent(tokens)
 
 
 def _dumps(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:

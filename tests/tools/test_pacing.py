@@ -425,7 +425,7 @@ def test_tokens_a_minute_are_not_exceeded() -> None:
             now += wait_s
         else:
             calls += 1
-            limit.admitted(200)
+            limit.spent(200)
     assert 6000 / 200 <= calls <= 6000 / 200 + 4
 
 

@@ -411,6 +411,24 @@ async def test_headers_that_say_nothing_is_left_are_heeded_before_a_refusal(serv
     assert second.at - first.at >= 0.39
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_tokens_a_minute_of_the_connection_are_kept_to(server: ModelServer, streams: bool) -> None:
+    from promptflow_lite.tools.answer import text_parts
+
+    server.answer = lambda body: "word " * 3000
+    endpoint = await endpoint_of(open_ai(server, tokens_per_minute=60_000.0))
+    body: dict[str, Any] = {"model": "m", "messages": MESSAGES}
+    for _ in range(3):  # 5,000 are there at the start: two of these calls, and 1,000 that the third waits for
+        if streams:
+            asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
+            await gather(endpoint, "chat/completions", asked, lambda events: text_parts(events, body, None))
+        else:
+            await ask(endpoint, "chat/completions", body, said)
+    first, second, third = server.requests
+    assert second.at - first.at < third.at - second.at
+    assert third.at - first.at >= 0.9
+
+
 async def test_requests_a_minute_of_the_connection_are_kept_to(server: ModelServer) -> None:
     connection = open_ai(server, requests_per_minute=600.0)
     await asyncio.gather(*(chat({"model": "m", "messages": MESSAGES})(connection) for _ in range(6)))
