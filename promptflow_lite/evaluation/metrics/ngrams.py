@@ -10,7 +10,7 @@ from typing import NamedTuple
 from promptflow_lite.evaluation.metrics.tokenizers import Tokenize
 from promptflow_lite.retrieval.tokenize import tokens
 
-__all__ = ["BLEU_SIGNATURE", "CHRF_SIGNATURE", "bleu", "chrf", "corpus_bleu", "corpus_chrf", "gleu"]
+__all__ = ["BLEU_SIGNATURE", "CHRF_SIGNATURE", "bleu", "chrf", "corpus_bleu", "corpus_chrf", "gleu", "grams"]
 
 BLEU_SIGNATURE = "nrefs:1|case:lc|eff:{eff}|tok:{tok}|smooth:exp"
 """As sacrebleu writes it: `eff` is yes for one text and no for many, `tok` the tokenizer."""
@@ -78,7 +78,7 @@ def corpus_chrf(answers: Sequence[str], references: Sequence[str]) -> float:
 
 
 def _counts(given: Sequence[Hashable], wanted: Sequence[Hashable], order: int) -> _Counts:
-    shared = [(Counter(_grams(given, n)) & Counter(_grams(wanted, n))).total() for n in range(1, order + 1)]
+    shared = [(Counter(grams(given, n)) & Counter(grams(wanted, n))).total() for n in range(1, order + 1)]
     return _Counts(
         shared,
         [max(0, len(given) - n + 1) for n in range(1, order + 1)],
@@ -86,7 +86,12 @@ def _counts(given: Sequence[Hashable], wanted: Sequence[Hashable], order: int) -
     )
 
 
-def _grams(items: Sequence[Hashable], n: int) -> Iterable[Hashable]:
+def grams(items: Sequence[Hashable], n: int) -> Iterable[Hashable]:
+    """The n-grams of words, or of the characters of a text, in order.
+
+    >>> list(grams("abc", 2)), list(grams(["a", "b", "c"], 2))
+    (['ab', 'bc'], [('a', 'b'), ('b', 'c')])
+    """
     if isinstance(items, str):
         return (items[i : i + n] for i in range(len(items) - n + 1))
     return items if n == 1 else zip(*(items[i:] for i in range(n)), strict=False)

@@ -12,10 +12,11 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from promptflow_lite.evaluation.metrics.ngrams import grams
 from promptflow_lite.evaluation.metrics.tokenizers import Tokenize
 from promptflow_lite.retrieval.tokenize import tokens
 
@@ -75,7 +76,7 @@ def token_f1(answer: str, reference: str, *, tokenize: Tokenize = tokens) -> Ove
 
 def rouge_n(answer: str, reference: str, n: int = 1, *, tokenize: Tokenize = tokens) -> Overlap:
     """ROUGE-N: the n-grams that both texts have. Source: Lin 2004, section 2; no stemming."""
-    given, wanted = _grams(tokenize(answer), n), _grams(tokenize(reference), n)
+    given, wanted = Counter(grams(tokenize(answer), n)), Counter(grams(tokenize(reference), n))
     return _overlap((given & wanted).total(), given.total(), wanted.total())
 
 
@@ -125,10 +126,6 @@ def _pieces(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text).lower()
     parts = enumerate(_NUMBER.split(folded))  # text, number, text, number, ..., text
     return [piece for i, part in parts for piece in ([part] if i % 2 else tokens(part))]
-
-
-def _grams(words: list[str], n: int) -> Counter[Hashable]:
-    return Counter(words if n == 1 else zip(*(words[i:] for i in range(n)), strict=False))
 
 
 def _overlap(shared: int, given: int, wanted: int) -> Overlap:
