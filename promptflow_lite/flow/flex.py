@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
+from promptflow_lite.flow.complaints import Complaints
 from promptflow_lite.flow.entry import Entry, Signature, read_entry
 from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.includes import locate
 from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, MAPPING, TEXT, TEXTS, Kind, one_of
-from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import Document, KeyPath, read_text
 from promptflow_lite.flow.spec import Flow, FlowInput, FlowOutput, Node, Source

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptflow_lite.errors import near_miss
+from promptflow_lite.flow.complaints import Complaints
 from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.kinds import ANY, FLAG, INPUT, MAPPING, TEXT, Kind, one_of
 from promptflow_lite.flow.parameters import APIS
-from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.source import KeyPath
 from promptflow_lite.flow.spec import FlowInput, FlowOutput
 from promptflow_lite.flow.types import ValueType, is_type_name

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, near_miss
+from promptflow_lite.flow.complaints import Complaints
 from promptflow_lite.flow.front_matter import (
     MODEL,
     PROMPTY,
@@ -23,7 +24,6 @@ from promptflow_lite.flow.front_matter import (
     outputs_in,
     parameters_in,
 )
-from promptflow_lite.flow.parse import Complaints
 from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.source import Document, parse_yaml, read_text
 from promptflow_lite.flow.spec import Flow, FlowOutput, Node, Source

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 
 from promptflow_lite.errors import Diagnostic, FlowError, Mark, UserError, near_miss
-from promptflow_lite.flow.parse import Complaints, node_of
+from promptflow_lite.flow.complaints import Complaints
+from promptflow_lite.flow.node import node_of
 from promptflow_lite.flow.source import KeyPath
 from promptflow_lite.flow.spec import Flow, Node
 
