@@ -46,7 +46,7 @@ Where a name has a dash, the module's has an underscore."""
 MORE = {
     "endpoint": ("endpoint_live", "endpoint_build"),
     "connection": ("connection_import",),
-    "flow": ("build", "prompts", "flow_compat"),
+    "flow": ("flow_serve", "flow_show", "build", "prompts", "flow_compat"),
     "index": ("index_search", "index_evaluate", "index_push"),
     "run": ("run_show", "run_compare", "run_control", "run_records"),
 }

@@ -1,4 +1,4 @@
-"""`pf flow serve`: a flow behind HTTP, and `pf flow key`: the keys of those who may call it."""
+"""What do `pf flow serve` and `pf flow key` do? Listen, announce, serve; keys, kept as hashes."""
 
 from __future__ import annotations
 
