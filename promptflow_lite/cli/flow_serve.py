@@ -151,6 +151,24 @@ def serve(
             metavar="PART",
         ),
     ] = 1.0,
+    keep_days: Annotated[
+        float,
+        typer.Option(
+            "--keep-days",
+            help="With --collect: how many days requests are kept; 0 for ever.",
+            min=0.0,
+            metavar="DAYS",
+        ),
+    ] = 30.0,
+    keep_mb: Annotated[
+        int,
+        typer.Option(
+            "--keep-mb",
+            help="With --collect: how many megabytes of requests are kept, the newest; 0 for any.",
+            min=0,
+            metavar="MB",
+        ),
+    ] = 1024,
     skip_open_browser: Annotated[
         bool, typer.Option("--skip-open-browser", help="Open no browser at the start.")
     ] = False,
@@ -191,6 +209,8 @@ def serve(
             collect=collect,
             mlflow=mlflow,
             sampling_rate=sampling_rate,
+            keep_days=keep_days,
+            keep_mb=keep_mb,
             mcp=mcp,
             stdio=stdio,
         )

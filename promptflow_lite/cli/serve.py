@@ -53,6 +53,8 @@ class Asked:
     collect: Path | None = None
     mlflow: str | None = None
     sampling_rate: float = 1.0
+    keep_days: float = 30.0
+    keep_mb: int = 1024
     mcp: bool = False
     stdio: bool = False
 
@@ -179,6 +181,8 @@ def _plan(asked: Asked, *, is_open: bool) -> Plan:
         collect=collect,
         feedback=f"{collect}/feedback.jsonl" if collect else "",
         sampling_rate=asked.sampling_rate,
+        keep_days=asked.keep_days,
+        keep_mb=asked.keep_mb,
         mlflow=asked.mlflow or "",
         mcp=asked.mcp,
     )
@@ -207,6 +211,8 @@ def _serve_endpoint(asked: Asked) -> int:
         "--key-file": asked.key_file,
         "--collect": asked.collect,
         "--sampling-rate": asked.sampling_rate != 1.0,
+        "--keep-days": asked.keep_days != 30.0,
+        "--keep-mb": asked.keep_mb != 1024,
         "--stdio": asked.stdio,
     }
     wrong = [option for option, is_said in stated.items() if is_said]

@@ -20,7 +20,8 @@ from promptflow_lite.serving.door import Access
 from promptflow_lite.serving.gate import Gate
 from promptflow_lite.serving.keys import Keys
 from promptflow_lite.serving.metrics import Metrics
-from promptflow_lite.serving.traffic.collector import Collector
+from promptflow_lite.serving.traffic.collector import Collection, Collector
+from promptflow_lite.serving.traffic.retention import Retention
 from promptflow_lite.serving.traffic.told import traffic_of
 from promptflow_lite.settings import settings
 
@@ -57,6 +58,10 @@ class Plan:
     """The folder that requests are kept in; empty for none."""
     sampling_rate: float = 1.0
     """Which part of the requests is kept and traced."""
+    keep_days: float = 30
+    """How long requests are kept; 0 for ever."""
+    keep_mb: int = 1024
+    """How many megabytes of them; 0 for any."""
     mcp: bool = False
     """Whether the flow is offered as an MCP tool too."""
     mlflow: str = ""
@@ -105,7 +110,8 @@ class Plan:
         """
         file = self.feedback or os.fspath(settings().home / "feedback" / f"{endpoint.name}.jsonl")
         redact = redactor(provider(settings())) if self.collect or self.mlflow else bytes
-        takers = [Collector(Path(self.collect), redact, metrics)] if self.collect else []
+        kept = Collection(retention=Retention(days=self.keep_days, megabytes=self.keep_mb))
+        takers = [Collector(Path(self.collect), redact, metrics, lambda name: kept)] if self.collect else []
         return Options(
             access=Access(
                 Keys(self.keys, file=Path(self.key_file) if self.key_file else None),

@@ -8,6 +8,7 @@ from promptflow_lite.serving.endpoints.split import Split
 from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.traffic.collector import Collection, Collector
+from promptflow_lite.serving.traffic.retention import Retention
 from promptflow_lite.serving.traffic.told import traffic_of
 from promptflow_lite.serving.traffic.watch import Traffic
 
@@ -59,6 +60,7 @@ class Collecting:
             inputs=sides.model_inputs.enabled,
             outputs=sides.model_outputs.enabled,
             rolling_rate=asked.rolling_rate,
+            retention=Retention(days=asked.keep_days, megabytes=asked.keep_mb),
         )
 
     def rate_of(self, name: str) -> float:

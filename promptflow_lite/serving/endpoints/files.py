@@ -188,6 +188,8 @@ _PARTS: dict[type, Kinds] = {
             "day, hour or minute",
             lambda v: is_text(v) and v.lower() in ("day", "hour", "minute"),
         ),
+        "keep_days": ("days from 0 (for ever)", lambda v: is_number(v, 0, 100_000)),
+        "keep_mb": ("megabytes from 1, or 0 for any", lambda v: is_whole(v, 0, 100_000_000)),
     },
     Collections: {"model_inputs": ("a mapping", Collect), "model_outputs": ("a mapping", Collect)},
     Collect: {"enabled": ("true or false", lambda v: str(v).lower() in ("true", "false"))},

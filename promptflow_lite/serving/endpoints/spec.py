@@ -127,6 +127,10 @@ class DataCollector:
     """Which part of the requests, from 0 to 1."""
     rolling_rate: Literal["day", "hour", "minute"] = "hour"
     """How long one file is written to."""
+    keep_days: float = 30
+    """How long requests are kept; 0 for ever."""
+    keep_mb: int = 1024
+    """How many megabytes of them; 0 for any."""
 
     @property
     def is_on(self) -> bool:
