@@ -15,9 +15,10 @@ from promptflow_lite.connections.kinds import is_language_model
 from promptflow_lite.errors import UserError
 from promptflow_lite.prompts import template
 from promptflow_lite.prompts.chat import ChatTemplate, PromptText, compile_chat
+from promptflow_lite.tools.caller import Caller, Compose, read_parameters
 from promptflow_lite.tools.clients import embed
 from promptflow_lite.tools.endpoint import model_of
-from promptflow_lite.tools.llm import Caller, Compose, closed, read_parameters
+from promptflow_lite.tools.llm import closed
 
 __all__ = ["chat", "completion", "embedding"]
 

@@ -1,8 +1,8 @@
-"""What does an llm node call? Its prompt, rendered, as a chat or a completion of its connection's model."""
+"""What does an llm node say of its call? Its connection, prompt and parameters, read once for all lines."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from promptflow_lite.connections.base import Connection, ConnectionProvider
@@ -17,19 +17,14 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.prompts.quotation import without_chat_format
-from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
-from promptflow_lite.tools.endpoint import Endpoint, address_of, endpoint_of, model_of
-from promptflow_lite.tools.failure import ModelError
+from promptflow_lite.tools.caller import Caller, Compose
+from promptflow_lite.tools.endpoint import model_of
 from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_NAMES, Parameter
+from promptflow_lite.tools.place import Place, place_of
 from promptflow_lite.tools.prompt import template_of
-from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
-from promptflow_lite.tools.wire import ask, gather, stream
 
-__all__ = ["Caller", "Compose", "closed", "make", "read_parameters"]
-
-Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Template variables to the part of the request that holds the prompt."""
+__all__ = ["closed", "make"]
 
 
 def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
@@ -38,11 +33,11 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     Raises:
         FlowError: everything that is wrong with its prompt, its parameters and its connection.
     """
-    at = _Place(flow, node)
+    at = place_of(node, flow)
     api = node.api or "chat"
     known = {"chat": CHAT, "completion": COMPLETION}.get(api)
     if known is None:
-        raise FlowError([at.complaint("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")])
+        raise at.error("unknown-api", f"api is 'chat' or 'completion', got {api!r}", "api")
     connection, why = _connection(node, connections, at)
     compose, variables = _compose(node, flow, api, connection.TYPE)
     fixed, moving, complaints = _parameters(node, known, variables, _model_name(node, connection), at)
@@ -66,18 +61,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
     return Made(tool, notes=(f"connection {connection.name!r}{shown}: {why}",) if why else ())
 
 
-class _Place:
-    """Where a node stands in its flow's file."""
-
-    def __init__(self, flow: Flow, node: Node) -> None:
-        self._flow = flow
-        self._index = [n.name for n in flow.nodes].index(node.name)
-
-    def complaint(self, code: str, message: str, *path: str, hint: str | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self._flow.at("nodes", self._index, *path), hint)
-
-
-def _connection(node: Node, connections: ConnectionProvider, at: _Place) -> tuple[Connection, str | None]:
+def _connection(node: Node, connections: ConnectionProvider, at: Place) -> tuple[Connection, str | None]:
     """The node's connection, and why it is that one where the node names none."""
     named = node.connection
     try:
@@ -86,10 +70,10 @@ def _connection(node: Node, connections: ConnectionProvider, at: _Place) -> tupl
         connection = connections.get(named) if isinstance(named, str) else _inline(named)
     except UserError as error:
         code = "unknown-connection" if error.code == "connection-not-found" else error.code
-        raise FlowError([at.complaint(code, error.message, "connection", hint=error.hint)]) from error
+        raise at.error(code, error.message, "connection", hint=error.hint) from error
     if not is_language_model(connection):
         message = f"connection {connection.name!r} of type {connection.TYPE!r} has no language model"
-        raise FlowError([at.complaint("wrong-connection", message, "connection")])
+        raise at.error("wrong-connection", message, "connection")
     return connection, None
 
 
@@ -140,7 +124,7 @@ def closed(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(
-    node: Node, known: Mapping[str, Parameter], variables: frozenset[str], named: str | None, at: _Place
+    node: Node, known: Mapping[str, Parameter], variables: frozenset[str], named: str | None, at: Place
 ) -> tuple[dict[str, Any], dict[str, Parameter], list[Diagnostic]]:
     """The literal parameters, read; how to read those that come from elsewhere; and what is wrong."""
     fixed: dict[str, Any] = {}
@@ -169,26 +153,6 @@ def _parameters(
     return fixed, moving, complaints
 
 
-def read_parameters(api: str, given: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The parameters of a call as the request has them, defaults filled in.
-
-    Args:
-        api: `chat` or `completion`.
-        given: by name; what says nothing is left out.
-        kind: the connection's type.
-
-    Raises:
-        ModelError: a value is none for its parameter (`bad-request`).
-    """
-    known = {"chat": CHAT, "completion": COMPLETION}[api]
-    values = {name: _read(name, known[name], value) for name, value in given.items() if value not in _EMPTY}
-    defaults = {**DEFAULTS[api], **({"n": 1} if api == "chat" and kind == "azure_open_ai" else {})}
-    return {**defaults, **{name: value for name, value in values.items() if value is not None}}
-
-
-_EMPTY: tuple[Any, ...] = (None, "", {}, [])
-
-
 def _with_defaults(api: str, fixed: Mapping[str, Any], node: Node, connection: Connection) -> dict[str, Any]:
     left_out = {name for name, value in node.inputs.items() if value is None}
     defaults = {name: value for name, value in DEFAULTS[api].items() if name not in left_out}
@@ -210,109 +174,9 @@ def _literal_model(node: Node, connection: Connection) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _model_complaints(node: Node, connection: Connection, at: _Place) -> list[Diagnostic]:
+def _model_complaints(node: Node, connection: Connection, at: Place) -> list[Diagnostic]:
     is_named = any(node.inputs.get(name) for name in MODEL_NAMES) or connection.get("model")
     if connection.TYPE != "azure_open_ai" or is_named:
         return []
     message = f"node {node.name!r} names no deployment, and connection {connection.name!r} has no 'model'"
     return [at.complaint("missing-argument", message, "inputs", hint="set inputs.deployment_name")]
-
-
-class Caller:
-    """The callable of one llm node.
-
-    Args:
-        connection: of a language model.
-        api: `chat` or `completion`.
-        compose: makes the prompt's part of the request.
-        fixed: parameters of the request, read.
-        moving: how to read those among the inputs.
-        parameters: the names of inputs that are no variables of the prompt.
-        model: which, where the inputs name none.
-        streams: whether the answer comes in parts; `None`: as the running node is asked to.
-    """
-
-    def __init__(
-        self,
-        *,
-        connection: Connection,
-        api: str,
-        compose: Compose,
-        fixed: Mapping[str, Any],
-        moving: Mapping[str, Parameter],
-        parameters: frozenset[str],
-        model: str | None,
-        streams: bool | None = None,
-    ) -> None:
-        self._connection = connection
-        self._operation = "chat/completions" if api == "chat" else "completions"
-        self._answer = of_chat if api == "chat" else of_completion
-        self._compose = compose
-        self._fixed = fixed
-        self._moving = moving
-        self._parameters = parameters
-        self._model = model
-        self._streams = streams
-        self._endpoints: dict[str | None, Endpoint] = {}
-
-    def __call__(self, **inputs: Any) -> Awaitable[Any]:
-        """What the model says for these inputs."""
-        return self._call(inputs)
-
-    @property
-    def address(self) -> str | None:
-        """Where the model is asked, as far as that is known before; `local` is the embedded one."""
-        return address_of(self._connection)
-
-    def request(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The request that these inputs make; nothing is sent.
-
-        Raises:
-            ModelError: a parameter is none.
-            PromptflowError: the prompt cannot be rendered.
-        """
-        return self._request(inputs)[1]
-
-    def _request(self, inputs: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        model = self._model
-        body = {"model": model, **self._fixed}
-        for name, read in self._moving.items():
-            value = _read(name, read, inputs.get(name))
-            if name in MODEL_NAMES:
-                body["model"] = model = model_of(self._connection, value) or model
-            elif value is not None:
-                body[name] = value
-        values = {name: value for name, value in inputs.items() if name not in self._parameters}
-        body.update(self._compose(values))
-        return model, body
-
-    async def _call(self, inputs: dict[str, Any]) -> Any:
-        model, body = self._request(inputs)
-        endpoint = self._endpoints.get(model) or await self._endpoint(model)
-        if endpoint.model is not None:
-            body["model"] = endpoint.model
-        scope = current.get()
-        is_wanted = self._streams
-        if is_wanted is None:
-            is_wanted = scope is not None and scope.stream
-        if (is_wanted or endpoint.stops_if_streaming) and "tools" not in body and "functions" not in body:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-            if is_wanted:
-                return text_parts(stream(endpoint, self._operation, body), body, scope)
-            return await gather(
-                endpoint, self._operation, body, lambda events: text_parts(events, body, scope)
-            )
-        return await ask(endpoint, self._operation, body, lambda answer: self._answer(answer, body, scope))
-
-    async def _endpoint(self, model: str | None) -> Endpoint:
-        endpoint = self._endpoints[model] = await endpoint_of(self._connection, model)
-        return endpoint
-
-
-def _read(name: str, read: Parameter, value: Any) -> Any:
-    if value is None or value == "":
-        return None
-    try:
-        return read(value)
-    except ValueError as error:
-        raise ModelError(f"inputs.{name}: {error}", code="bad-request") from None

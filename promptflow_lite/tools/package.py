@@ -22,6 +22,7 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.registry import Registry
 from promptflow_lite.tools import frames
 from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.place import place_of
 from promptflow_lite.tools.prompt import template_of
 from promptflow_lite.tools.python import of_function, of_provider
 from promptflow_lite.tools.tool import Made, Tool, mark_of
@@ -64,8 +65,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         FlowError: no tool has that id (`unknown-tool`), Prompt flow has it and this house has not
             (`tool-not-supported`), or its package cannot be imported (`import-failed`).
     """
-    where = [n.name for n in flow.nodes].index(node.name)
-    mark = flow.at("nodes", where, "source", "tool")
+    mark = place_of(node, flow).mark("source", "tool")
     tool_id = node.source.tool if node.source and node.source.tool else ""
     aliases.install()
     kind, colon, path = tool_id.partition(":")

@@ -8,6 +8,7 @@ from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.errors import Diagnostic, FlowError, near_miss
 from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.prompts.chat import compile_chat
+from promptflow_lite.tools.place import place_of
 from promptflow_lite.tools.tool import Made, Tool
 
 __all__ = ["make", "template_of"]
@@ -36,8 +37,7 @@ def template_of(node: Node, flow: Flow) -> tuple[str, str]:
     Raises:
         FlowError: there is no such file (`source-not-found`), or it is no UTF-8 text (`not-text`).
     """
-    where = [n.name for n in flow.nodes].index(node.name)
-    mark = flow.at("nodes", where, "source", "path")
+    mark = place_of(node, flow).mark("source", "path")
     name = node.source.path if node.source and node.source.path else ""
     if name in flow.prompts:
         return flow.prompts[name].text, flow.prompts[name].uri

@@ -21,6 +21,7 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import frames
 from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.literals import literals
+from promptflow_lite.tools.place import place_of
 from promptflow_lite.tools.scope import is_streaming
 from promptflow_lite.tools.signature import of_signature, params_of
 from promptflow_lite.tools.tool import Made, Tool, ToolProvider, mark_of
@@ -38,8 +39,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         FlowError: the script is not there (`source-not-found`), cannot be imported (`import-failed`), or has
             no tool or several (`no-tool`, `many-tools`).
     """
-    where = [n.name for n in flow.nodes].index(node.name)
-    mark = flow.at("nodes", where, "source", "path")
+    mark = place_of(node, flow).mark("source", "path")
     path = (flow.folder / (node.source.path if node.source and node.source.path else "")).absolute()
     if not path.is_file():
         known = [file.name for file in flow.folder.glob("*.py")]
@@ -80,26 +80,25 @@ def of_provider(
         FlowError: an argument of `__init__` is a reference, missing or of the wrong type, or `__init__`
             raised.
     """
-    where = [n.name for n in flow.nodes].index(node.name)
+    place = place_of(node, flow)
     setup = params_of(provider)
     given = {name: value for name, value in node.inputs.items() if name in setup}
     complaints = [
-        Diagnostic(
+        place.complaint(
             "provider-needs-literal",
             f"{provider.__name__}.__init__ takes {name!r} before any line; expected a literal, got {value}",
-            flow.at("nodes", where, "inputs", name),
+            "inputs",
+            name,
         )
         for name, value in given.items()
         if isinstance(value, Ref)
     ]
     if complaints:
         raise FlowError(complaints)
-    values, complaints = literals(given, setup, flow=flow, where=where, connections=connections)
+    values, complaints = literals(given, setup, flow=flow, where=place.index, connections=connections)
     missing = [name for name, param in setup.items() if param.required and given.get(name) in (None, "")]
     complaints += [
-        Diagnostic(
-            "missing-argument", f"{provider.__name__}.__init__ needs {name!r}", flow.at("nodes", where)
-        )
+        place.complaint("missing-argument", f"{provider.__name__}.__init__ needs {name!r}")
         for name in missing
     ]
     if complaints:
@@ -110,7 +109,7 @@ def of_provider(
             lambda error, said: _wrong(
                 "provider-failed",
                 f"{provider.__name__}() {said}",
-                flow.at("nodes", where, "source"),
+                place.mark("source"),
                 error=error,
             ),
         )
