@@ -83,7 +83,7 @@ def build(
     from promptflow_lite.errors import UserError
     from promptflow_lite.retrieval.build import build as build_index
     from promptflow_lite.retrieval.embed import Roles
-    from promptflow_lite.tools.search import embedder_of
+    from promptflow_lite.tools.embedders import embedder_of
 
     if overlap >= size:
         raise UserError(
@@ -133,7 +133,7 @@ def update(path: IndexFile, output: Outputs = TextOutput.text) -> None:
 
     from promptflow_lite.retrieval.build import update as update_index
     from promptflow_lite.retrieval.index import Index
-    from promptflow_lite.tools.search import embedder_of
+    from promptflow_lite.tools.embedders import embedder_of
 
     index = Index(path)
     index.close()

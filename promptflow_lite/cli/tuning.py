@@ -82,7 +82,7 @@ async def sweep(
     from promptflow_lite.evaluation.search import evaluate, vectors_of
     from promptflow_lite.retrieval.index import Index
     from promptflow_lite.retrieval.retriever import check_embedder
-    from promptflow_lite.tools.search import embedder_of
+    from promptflow_lite.tools.embedders import embedder_of
 
     there = _info(Path(source))
     rows: list[dict[str, Any]] = []

@@ -18,9 +18,9 @@ from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.embed import Embedder, Roles, embedded
 from promptflow_lite.retrieval.index import IndexMode
 from promptflow_lite.retrieval.retriever import accept
+from promptflow_lite.tools.embedders import embedder_of
 from promptflow_lite.tools.failure import ModelError, wait_asked_for
 from promptflow_lite.tools.pacing import Pacer
-from promptflow_lite.tools.search import embedder_of
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
