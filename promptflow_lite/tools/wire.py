@@ -13,15 +13,17 @@ import orjson
 
 from promptflow_lite.tools.cache import cache_in_use, key_of
 from promptflow_lite.tools.endpoint import Endpoint
+from promptflow_lite.tools.event_stream import EventStream
 from promptflow_lite.tools.failure import ModelError, seconds_of
 from promptflow_lite.tools.limit import Limit
 from promptflow_lite.tools.lookup import Lookup, each, is_whole, unpaid
 from promptflow_lite.tools.pacing import Pacer
 from promptflow_lite.tools.patience import Patience
+from promptflow_lite.tools.received import Header
 from promptflow_lite.tools.revival import reviving
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.shared import Shared, shared_here
-from promptflow_lite.tools.transport import EventStream, Header, connect, post
+from promptflow_lite.tools.transport import connect, post
 
 if TYPE_CHECKING:
     from wreq import Client
