@@ -1,4 +1,4 @@
-"""How does this process execute lines? As many in flight as asked for, on its one event loop."""
+"""How does this process execute lines? Many in flight, on its one event loop."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from promptflow_lite.flow.spec import Flow
 from promptflow_lite.runs.drain import Done, drained
 from promptflow_lite.runs.images import KeptImages
 from promptflow_lite.runs.job import FlowJob, Line, flow_of
+from promptflow_lite.runs.room import Room
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.scope import Printed, within
@@ -30,7 +31,7 @@ __all__ = ["LocalExecutor", "result_of"]
 
 
 _LOOK_EVERY_S = 1.0
-"""How often lines are looked for that go on after their time."""
+"""How often lines are looked for that go on after their time, at least."""
 _GRACE_S = 2.0
 """Seconds after a line's time in which it may end by itself."""
 
@@ -117,17 +118,21 @@ class LocalExecutor:
     async def _staff(
         self, work: Callable[[], Coroutine[Any, Any, None]], under_way: _UnderWay, done: Done
     ) -> None:
-        """Keep `job.concurrency` desks at work until there are no more lines."""
+        """Keep desks at work until there are no more lines: `job.concurrency`, or as many as there is room for."""
         stubborn = _Stubborn()
-        desks = {asyncio.create_task(work()) for _ in range(self._job.concurrency)}
+        room = Room(self._job.concurrency)
+        clock = asyncio.get_running_loop().time
+        desks = {asyncio.create_task(work()) for _ in range(room.desks)}
         try:
             while desks:
-                ended, desks = await asyncio.wait(
-                    desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-                )
+                pause_s = room.look_in_s or _LOOK_EVERY_S
+                due = clock() + pause_s
+                ended, desks = await asyncio.wait(desks, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 for failure in [desk.exception() for desk in ended]:  # look at all: the first counts
                     if failure is not None:
                         raise failure  # of the disk, of the data, of our own
+                if not ended:
+                    desks |= {asyncio.create_task(work()) for _ in range(room.more(clock() - due))}
                 for desk, line, seconds in stubborn.among(under_way):
                     del under_way[desk]
                     desks.remove(desk)
