@@ -118,7 +118,7 @@ class LocalExecutor:
     async def _staff(
         self, work: Callable[[], Coroutine[Any, Any, None]], under_way: _UnderWay, done: Done
     ) -> None:
-        """Keep desks at work until there are no more lines: `job.concurrency`, or as many as there is room for."""
+        """Keep desks at work until there are no more lines: as many as asked for, or as there is room for."""
         stubborn = _Stubborn()
         room = Room(self._job.concurrency)
         clock = asyncio.get_running_loop().time
