@@ -1,9 +1,9 @@
 """How many lines at once can this process serve? As many as were asked for, or as keep its event loop busy.
 
 Once the loop is busy all the time, another line in flight adds nothing but waits: answers lie longer until
-they are read, time limits come nearer, a kill repeats more calls, and clients pay for every connection at each
-call (the `openai` package's pool: a tenth of a call at 64 in flight, a quarter at 256). So a run begins with a
-few desks, and opens more for as long as the loop is on time.
+they are read, time limits come nearer, a kill repeats more calls, and clients pay for each connection at each
+call (the `openai` package's pool: a tenth of a call at 64 in flight, a quarter at 256). So a run begins with
+a few desks, and opens more for as long as the loop is on time.
 """
 
 from __future__ import annotations
