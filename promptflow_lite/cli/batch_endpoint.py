@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 app = Group("Batch endpoints: a flow over whole files, asked for as jobs.")
 
 
+_LARGEST_BODY = 1024 * 1024
+"""Of a request that is no data."""
+
+
 class InputType(StrEnum):
     """What the data is."""
 
@@ -215,12 +219,16 @@ def serve(
     after signal n.
     """
     from promptflow_lite.cli import batches
+    from promptflow_lite.cli.endpoint_serve import Where
 
     return batches.serve(
         batches.get(name),
-        host=host,
-        port=port,
-        allowed_hosts=allowed_hosts or (),
-        grace_s=grace_s,
-        log_level=log_level.value,
+        Where(
+            host=host,
+            port=port,
+            allowed_hosts=allowed_hosts or (),
+            max_body_bytes=_LARGEST_BODY,
+            grace_s=grace_s,
+            log_level=log_level.value,
+        ),
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import socket
 import subprocess  # our own interpreter with our own module
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from promptflow_lite.cli.console import emit, emit_json, neutral, paint, say, table
+from promptflow_lite.cli.console import emit, emit_json, neutral, say, table
 from promptflow_lite.cli.endpoint_keys import by_name
-from promptflow_lite.cli.endpoint_serve import Where, way_of
+from promptflow_lite.cli.endpoint_serve import Where, announced
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.asked import Asked
 from promptflow_lite.serving.batch import changes, files
@@ -21,7 +21,7 @@ from promptflow_lite.serving.batch.front import serve as serve_batch
 from promptflow_lite.serving.batch.job import Job
 from promptflow_lite.serving.batch.spec import BatchDeploymentSpec
 from promptflow_lite.serving.batch.store import BatchEndpoints, Kept
-from promptflow_lite.serving.server import claim
+from promptflow_lite.serving.way import Way
 from promptflow_lite.settings import settings
 
 __all__ = [
@@ -41,8 +41,6 @@ __all__ = [
     "update",
 ]
 
-_LARGEST_BODY = 1024 * 1024
-"""Of a request that is no data."""
 _ALONE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from promptflow_lite.serving.batch.scoring import alone; alone()"
@@ -239,30 +237,13 @@ def show_all(*, as_json: bool) -> None:
     table(("name", "served at", "default", "deployments"), rows)
 
 
-def serve(
-    kept: Kept, *, host: str, port: int, allowed_hosts: Sequence[str], grace_s: float, log_level: str
-) -> int:
+def serve(kept: Kept, where: Where) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
-    bound = claim(host, port)
-    with contextlib.closing(bound):
-        where = Where(
-            host=host,
-            port=port,
-            allowed_hosts=allowed_hosts,
-            cors_origins=(),
-            max_body_bytes=_LARGEST_BODY,
-            grace_s=grace_s,
-            log_level=log_level,
-        )
-        way = way_of(bound, where)
-        ended_by = serve_batch(
-            kept,
-            bound,
-            way,
-            say=lambda text: say(neutral(text)),
-            on_ready=lambda: say(f"serving {kept.name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"),
-        )
-    return 0 if ended_by is None else 128 + ended_by
+
+    def listen(bound: socket.socket, way: Way, on_ready: Callable[[], None]) -> int | None:
+        return serve_batch(kept, bound, way, say=lambda text: say(neutral(text)), on_ready=on_ready)
+
+    return announced(kept.name, where, listen)
 
 
 def _asked(file: Path | None, typed: Mapping[str, str]) -> Asked:

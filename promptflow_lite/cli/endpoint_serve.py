@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,20 @@ from promptflow_lite.cli import endpoints, rollout
 from promptflow_lite.cli.console import neutral, paint, say
 from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.serving.endpoints import files
-from promptflow_lite.serving.endpoints.front import Way
 from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
 from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.keys import Keys, write
 from promptflow_lite.serving.server import claim, is_loopback
+from promptflow_lite.serving.way import Way
 from promptflow_lite.settings import settings
 
-__all__ = ["Where", "applied", "serve", "way_of"]
+__all__ = ["Where", "announced", "applied", "serve"]
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+Listen = Callable[[socket.socket, Way, Callable[[], None]], int | None]
+"""Serves on a socket until a signal, which it gives; calls the last once it takes requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Where:
     host: str
     port: int
     allowed_hosts: Sequence[str]
-    cors_origins: Sequence[str]
+    cors_origins: Sequence[str] = ()
     max_body_bytes: int
     grace_s: float
     log_level: str
@@ -41,21 +45,37 @@ class Where:
 
 def serve(kept: Kept, where: Where) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
-    bound = claim(where.host, where.port)
-    with contextlib.closing(bound):
-        way = way_of(bound, where)
-        ended_by = serve_endpoint(
+
+    def listen(bound: socket.socket, way: Way, on_ready: Callable[[], None]) -> int | None:
+        return serve_endpoint(
             kept,
             bound,
             way,
             say=lambda text: say(neutral(text)),
-            on_ready=lambda: say(f"serving {kept.name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"),
+            on_ready=on_ready,
             judge=rollout.judge,
         )
+
+    return announced(kept.name, where, listen)
+
+
+def announced(name: str, where: Where, listen: Listen) -> int:
+    """Serve until Ctrl-C or SIGTERM, and say at which address; the exit code.
+
+    Args:
+        name: of the endpoint.
+        where: where it listens.
+        listen: serves.
+    """
+    bound = claim(where.host, where.port)
+    with contextlib.closing(bound):
+        way = _way_of(bound, where)
+        said = f"serving {name} at {paint(way.url, 'bold')} (Ctrl-C ends it)"
+        ended_by = listen(bound, way, lambda: say(said))
     return 0 if ended_by is None else 128 + ended_by
 
 
-def way_of(bound: socket.socket, where: Where) -> Way:
+def _way_of(bound: socket.socket, where: Where) -> Way:
     """How what listens on a socket is reached, and with which limits."""
     host, port = bound.getsockname()[:2]
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  told, not bound

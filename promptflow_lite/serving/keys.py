@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promptflow_lite.errors import UserError
 
-__all__ = ["Keys", "generate", "hashed", "key_of", "make", "renew", "write"]
+__all__ = ["Keys", "OwnersKeys", "generate", "hashed", "key_of", "make", "renew", "write"]
 
 _PREFIX = "sha256:"
 _SHORTEST = 16
@@ -107,6 +107,24 @@ class Keys:
                 self._stamp = stamp
         except UserError:  # half written, or gone for a moment: the keys that were read still hold
             return
+
+
+class OwnersKeys(Keys):
+    """The endpoint's keys, and one that only the owner of its folder can read, for `pf endpoint invoke`.
+
+    Args:
+        file: the hashed keys; `None` where nobody needs one.
+        owners: the owner's key, new at each start.
+    """
+
+    def __init__(self, file: Path | None, owners: str) -> None:
+        super().__init__(file=file)
+        self._owners = owners.encode()
+
+    def admit(self, given: bytes | None) -> bool:
+        """Whether `given` is one of the keys; takes as long whichever it is."""
+        is_known = super().admit(given)
+        return hmac.compare_digest(given or b"", self._owners) or is_known
 
 
 def key_of(headers: Mapping[bytes, bytes]) -> bytes | None:

@@ -19,8 +19,9 @@ from promptflow_lite.serving.batch.queue import Queue
 from promptflow_lite.serving.batch.store import Kept
 from promptflow_lite.serving.call import Limits
 from promptflow_lite.serving.door import Access, Closing
-from promptflow_lite.serving.endpoints.front import OwnersKeys, Way
+from promptflow_lite.serving.keys import OwnersKeys
 from promptflow_lite.serving.server import Server, allow_connections
+from promptflow_lite.serving.way import Way
 from promptflow_lite.settings import settings
 
 __all__ = ["serve"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
-from promptflow_lite.serving.endpoints.spec import Rollout
+from promptflow_lite.serving.endpoints.spec import EndpointSpec, Rollout
 
-__all__ = ["Record", "without"]
+__all__ = ["Record", "aborted", "without"]
 
 
 class Record:
@@ -66,3 +67,17 @@ def without(traffic: Mapping[str, int], name: str) -> dict[str, int] | None:
     most = max(others, key=lambda other: others[other])
     shares[most] += 100 - sum(shares.values())
     return {other: shares.get(other, 0) for other in traffic}
+
+
+def aborted(spec: EndpointSpec, name: str, why: str) -> EndpointSpec | None:
+    """The endpoint after a deployment has lost its traffic; a roll-out to it has failed.
+
+    `None` where nobody else has any.
+    """
+    traffic = without(spec.traffic, name)
+    if traffic is None:
+        return None
+    progress = spec.progress
+    if progress is not None and progress.is_under_way and progress.to == name:
+        return replace(spec, traffic=traffic, progress=replace(progress, state="failed", why=why))
+    return replace(spec, traffic=traffic)
