@@ -56,7 +56,8 @@ async def _peak(tmp_path: Path, doing: str, lines: int) -> int:
     run = Run(name="a", flow=str(flow), data=str(data), concurrency=100)
     run = await run_batch(run, store=store, connections=Connections())
     assert run.lines.completed == lines
-    return max(row["peak"] for row in read_rows(store.folder("a") / "outputs.jsonl"))
+    peaks: list[int] = [row["peak"] for row in read_rows(store.folder("a") / "outputs.jsonl")]
+    return max(peaks)
 
 
 async def test_all_that_were_asked_for_are_in_flight_where_lines_wait(tmp_path: Path) -> None:
