@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promptflow_lite.api.evaluations import Evaluation, evaluate
+    from promptflow_lite.api.finished import FinishedRun
     from promptflow_lite.api.flows import LoadedFlow, load_flow, test
     from promptflow_lite.api.prompty import AsyncPrompty, Prompty
-    from promptflow_lite.api.runs import FinishedRun, run
+    from promptflow_lite.api.runs import run
     from promptflow_lite.errors import (
         ConnectionNotFound,
         FlowError,
@@ -47,7 +48,7 @@ __all__ = [
 _HOMES = {
     "AsyncPrompty": "api.prompty",
     "Evaluation": "api.evaluations",
-    "FinishedRun": "api.runs",
+    "FinishedRun": "api.finished",
     "LoadedFlow": "api.flows",
     "Prompty": "api.prompty",
     "ToolProvider": "tools.tool",

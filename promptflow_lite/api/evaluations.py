@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.api.callables import entry_of
-from promptflow_lite.api.runs import Data, FinishedRun, flat, flow_path, frame, run
+from promptflow_lite.api.finished import FinishedRun, flat, frame
+from promptflow_lite.api.runs import Data, flow_path, run
 from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError, near_miss
 from promptflow_lite.evaluation import evaluators as shipped

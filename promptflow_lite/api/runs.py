@@ -1,4 +1,4 @@
-"""How does Python code run a flow over data? `run`, and what came of it as plain data or pandas."""
+"""How does Python code run a flow over data? What is asked for becomes a run, which is waited for."""
 
 from __future__ import annotations
 
@@ -12,96 +12,30 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from promptflow_lite.api.finished import FinishedRun
 from promptflow_lite.api.loop import wait_for
 from promptflow_lite.connections.store import provider
 from promptflow_lite.engine.events import Log
-from promptflow_lite.engine.results import Status
 from promptflow_lite.errors import InputError
 from promptflow_lite.evaluation import evaluators, summary
 from promptflow_lite.registry import Registry
-from promptflow_lite.runs import family, planning, sweep
+from promptflow_lite.runs import planning, sweep
 from promptflow_lite.runs.batch import run_batch
 from promptflow_lite.runs.events import RunEvent
 from promptflow_lite.runs.forecast import forecast
 from promptflow_lite.runs.home import run_store
 from promptflow_lite.runs.job import Tracker
-from promptflow_lite.runs.journal import Records
 from promptflow_lite.runs.matrix import of_variants
-from promptflow_lite.runs.run import LineCounts, Run
-from promptflow_lite.runs.store import JOURNAL, RunStore, default_name, write
+from promptflow_lite.runs.run import Run
+from promptflow_lite.runs.store import RunStore, default_name, write
 from promptflow_lite.settings import settings
 
-__all__ = ["Data", "FinishedRun", "flat", "flow_path", "frame", "run"]
+__all__ = ["Data", "flow_path", "run"]
 
 Data = str | Path | Sequence[Mapping[str, Any]]
 """A data file, or its rows."""
 
 _logger = logging.getLogger("promptflow_lite")
-
-
-class FinishedRun:
-    """A run that has ended, and what came of each line.
-
-    Args:
-        kept: the run as it is in the store.
-        folder: where it is kept.
-    """
-
-    def __init__(self, kept: Run, folder: Path) -> None:
-        self.kept = kept
-        self.folder = folder
-
-    def __repr__(self) -> str:
-        lines = self.lines
-        return f"<run {self.name!r}: {self.status}, {lines.completed} of {lines.total} lines completed>"
-
-    @property
-    def name(self) -> str:
-        """The run's name; `pf run show --name NAME` shows it."""
-        return self.kept.name
-
-    @property
-    def status(self) -> Status:
-        """How it ended; a run is Completed though some lines failed."""
-        return self.kept.status
-
-    @property
-    def lines(self) -> LineCounts:
-        """How many lines there were, and how they ended."""
-        return self.kept.lines
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """What the aggregation nodes logged."""
-        return self.kept.metrics
-
-    @property
-    def runs(self) -> list[FinishedRun]:
-        """The runs of a sweep, in the order of its combinations; none of a plain run."""
-        store = run_store()
-        return [FinishedRun(run, store.folder(run.name)) for run in family.members(self.kept, store)]
-
-    @property
-    def choice(self) -> dict[str, Any]:
-        """Which of its sweep's combinations the run is."""
-        return self.kept.choice
-
-    @property
-    def details(self) -> list[dict[str, Any]]:
-        """One mapping a line, in order: `line_number`, `status`, `inputs`, `outputs`, `error`.
-
-        Of a run with `repeats` also `repeat`; of a sweep those of its runs, with `run`.
-        """
-        if self.kept.children:
-            return [{"run": run.name, **detail} for run in self.runs for detail in run.details]
-        records = Records.read(self.folder / JOURNAL)
-        which = ("line_number", "repeat") if records.are_repeated else ("line_number",)
-        keys = (*which, "status", "inputs", "outputs", "error")
-        return [{key: record.get(key) for key in keys} for record in records.each()]
-
-    def to_pandas(self) -> Any:
-        """The details as a pandas `DataFrame`, by line number: `inputs.*`, `outputs.*`, status and error."""
-        return frame([flat(detail) for detail in self.details])
 
 
 def run(
@@ -288,22 +222,3 @@ def _file_of(data: Data) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write(file, content)
     return file
-
-
-def flat(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """A line's details with `inputs.*` and `outputs.*` as columns; the error as its message."""
-    error = detail["error"]
-    return {
-        **{key: detail[key] for key in ("run", "line_number", "repeat") if key in detail},
-        **{f"inputs.{name}": value for name, value in (detail["inputs"] or {}).items()},
-        **{f"outputs.{name}": value for name, value in (detail["outputs"] or {}).items()},
-        "status": detail["status"],
-        "error": error["message"] if error else None,
-    }
-
-
-def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Rows as a pandas `DataFrame`, indexed by `line_number`."""
-    import pandas  # noqa: PLC0415  (heavy: first use)
-
-    return pandas.DataFrame(rows).set_index("line_number") if rows else pandas.DataFrame()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from promptflow_lite.api import runs as running
+from promptflow_lite.api.finished import FinishedRun
 from promptflow_lite.compat.run import Run
 from promptflow_lite.compat.sdk_constants import ListViewType
 from promptflow_lite.compat.sdk_errors import InvalidRunStatusError, raising
@@ -138,7 +139,7 @@ class RunOperations:
         """
         with raising():
             store = self._store()
-            details = running.FinishedRun(store.load(str(name)), store.folder(str(name))).details
+            details = FinishedRun(store.load(str(name)), store.folder(str(name))).details
         import pandas  # noqa: PLC0415  # heavy: first use
 
         rows = details if all_results else details[:max_results]
