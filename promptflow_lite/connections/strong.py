@@ -19,7 +19,7 @@ from promptflow_lite import aliases
 from promptflow_lite.connections.kinds import CustomConnection
 from promptflow_lite.errors import UserError, near_miss
 
-__all__ = ["CustomStrongTypeConnection", "as_class", "declared", "fields_of_class"]
+__all__ = ["CustomStrongTypeConnection", "as_class", "declared"]
 
 
 class CustomStrongTypeConnection(CustomConnection):
@@ -27,7 +27,7 @@ class CustomStrongTypeConnection(CustomConnection):
 
     def __getattribute__(self, key: str) -> Any:
         # A declared default is an attribute of the class, which would hide the value of this very connection.
-        if not key.startswith("_") and key in fields_of_class(type(self)):
+        if not key.startswith("_") and key in _fields_of_class(type(self)):
             values = super().__getattribute__("_values")
             if key in values:
                 return values[key]
@@ -37,10 +37,10 @@ class CustomStrongTypeConnection(CustomConnection):
     def missing(cls, fields: Mapping[str, Any]) -> list[str]:
         """The declared fields without a default that neither `configs` nor `secrets` sets."""
         given = {**(fields.get("configs") or {}), **(fields.get("secrets") or {})}
-        return [name for name in fields_of_class(cls) if name not in given and not hasattr(cls, name)]
+        return [name for name in _fields_of_class(cls) if name not in given and not hasattr(cls, name)]
 
 
-def fields_of_class(kind: type) -> dict[str, bool]:
+def _fields_of_class(kind: type) -> dict[str, bool]:
     """The fields that a class declares, each with whether it is a secret; those of its bases first."""
     found: dict[str, bool] = {}
     for base in reversed(kind.__mro__):
@@ -90,10 +90,10 @@ def as_class(
         )
     defaults = {
         name: getattr(kind, name)
-        for name in fields_of_class(kind)
+        for name in _fields_of_class(kind)
         if name not in values and hasattr(kind, name)
     }
-    secret = {name for name, is_secret in fields_of_class(kind).items() if is_secret} | set(
+    secret = {name for name, is_secret in _fields_of_class(kind).items() if is_secret} | set(
         connection.secrets
     )
     everything = {**defaults, **values}

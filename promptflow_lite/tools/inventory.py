@@ -25,7 +25,7 @@ from promptflow_lite.tools.settings import InputSetting, function_at
 from promptflow_lite.tools.signature import of_signature, params_of
 from promptflow_lite.tools.tool import Param, ToolProvider, mark_of
 
-__all__ = ["described", "of_flow", "of_modules", "of_packages", "of_script", "validated"]
+__all__ = ["described", "of_flow", "of_modules", "of_packages", "validated"]
 
 _TYPES = ("python", "custom_llm", "llm", "prompt", "action", "csharp")
 _PACKAGE_TOOLS = "package_tools"
@@ -90,12 +90,12 @@ def of_flow(flow: Path) -> dict[str, dict[str, Any]]:
     return {
         f"{path}:{name}" if len(tools) > 1 else path: about
         for path, file in paths.items()
-        for tools in [of_script(file)]
+        for tools in [_of_script(file)]
         for name, about in tools.items()
     }
 
 
-def of_script(file: Path) -> dict[str, dict[str, Any]]:
+def _of_script(file: Path) -> dict[str, dict[str, Any]]:
     """The tools that a script defines, by the function's name.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from promptflow_lite.tools.citations import numbers_cited
 
-__all__ = ["CitationScores", "citation_scores", "names_cited"]
+__all__ = ["CitationScores", "citation_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def citation_scores(answer: str, passages: Sequence[str], right: Collection[str]
     >>> citation_scores("It blinks [1]. It sings [2][7].", ["lamp", "song"], {"lamp", "care"})
     CitationScores(precision=0.3333333333333333, recall=0.5, cited=3, unknown=1)
     """
-    names, unknown = names_cited(answer, passages)
+    names, unknown = _names_cited(answer, passages)
     found = len(names & set(right))
     count = len(names) + unknown
     return CitationScores(
@@ -57,7 +57,7 @@ def citation_scores(answer: str, passages: Sequence[str], right: Collection[str]
     )
 
 
-def names_cited(answer: str, passages: Sequence[str]) -> tuple[set[str], int]:
+def _names_cited(answer: str, passages: Sequence[str]) -> tuple[set[str], int]:
     """The names of the passages that an answer cites, and how many of its numbers are of none."""
     numbers, unknown = numbers_cited(answer, len(passages))
     return {passages[number - 1] for number in numbers}, unknown

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from promptflow_lite.evaluation.metrics.ranking import holes, ndcg
 
-__all__ = ["Retrieval", "fidelity", "retrieval", "top_relevance", "xdcg"]
+__all__ = ["Retrieval", "fidelity", "retrieval", "xdcg"]
 
 _SCALE = 25
 _DISCOUNT = 0.6
@@ -48,8 +48,8 @@ def retrieval(found: Sequence[str], grades: Mapping[str, int], k: int = 3) -> Re
         ndcg=ndcg(found, grades, k, gain="exp"),
         xdcg=xdcg(found, grades, k),
         fidelity=fidelity(found, grades),
-        top1_relevance=top_relevance(found, grades, 1),
-        top3_relevance=top_relevance(found, grades, 3),
+        top1_relevance=_top_relevance(found, grades, 1),
+        top3_relevance=_top_relevance(found, grades, 3),
         holes=unjudged,
         holes_ratio=unjudged / len(found) if found else 0.0,
     )
@@ -84,10 +84,10 @@ def _worth(grade: int) -> int:
     return 2 ** (grade + 1) - 1 if grade > 0 else 0
 
 
-def top_relevance(found: Sequence[str], grades: Mapping[str, int], k: int) -> int:
+def _top_relevance(found: Sequence[str], grades: Mapping[str, int], k: int) -> int:
     """The best grade among the first `k`.
 
-    >>> top_relevance(["x", "a"], {"a": 3}, 1), top_relevance(["x", "a"], {"a": 3}, 3)
+    >>> _top_relevance(["x", "a"], {"a": 3}, 1), _top_relevance(["x", "a"], {"a": 3}, 3)
     (0, 3)
     """
     return max((grades.get(name, 0) for name in found[:k]), default=0)

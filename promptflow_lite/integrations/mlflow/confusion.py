@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["draw", "labels_of", "matrices", "table"]
+__all__ = ["draw", "matrices", "table"]
 
 Matrix = Mapping[str, Mapping[str, int]]
 """True label to predicted label to how many lines; zeros may be left out."""
@@ -34,7 +34,7 @@ def _is_matrix(value: Any) -> bool:
     )
 
 
-def labels_of(matrix: Matrix) -> tuple[list[str], list[str]]:
+def _labels_of(matrix: Matrix) -> tuple[list[str], list[str]]:
     """The true labels, and the predicted ones: those that are true first, in their order."""
     predicted = dict.fromkeys(name for row in matrix.values() for name in row)
     return list(matrix), [*matrix, *(name for name in predicted if name not in matrix)]
@@ -42,14 +42,14 @@ def labels_of(matrix: Matrix) -> tuple[list[str], list[str]]:
 
 def table(matrix: Matrix) -> dict[str, list[Any]]:
     """A row a true label, a column a predicted one, as MLflow keeps tables (pandas' `split`)."""
-    true, predicted = labels_of(matrix)
+    true, predicted = _labels_of(matrix)
     rows = [[name, *(matrix[name].get(other, 0) for other in predicted)] for name in true]
     return {"columns": ["true", *predicted], "data": rows}
 
 
 def draw(matrix: Matrix, path: Path, *, title: str) -> bool:
     """Draw it as an SVG whose labels are text, so that any script shows; whether there was room."""
-    true, predicted = labels_of(matrix)
+    true, predicted = _labels_of(matrix)
     if max(len(true), len(predicted)) > _MOST:
         return False
     # Heavy, and brought by MLflow; not pyplot, which would choose a backend for the process.

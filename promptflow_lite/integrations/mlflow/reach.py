@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["Store", "patient", "reached", "reason", "without_password"]
+__all__ = ["Store", "patient", "reached", "reason"]
 
 _SHORT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -42,7 +42,7 @@ class Store:
     @property
     def shown(self) -> str:
         """The address, as people and records may see it."""
-        return without_password(self.uri)
+        return _without_password(self.uri)
 
     @property
     def is_of_files(self) -> bool:
@@ -76,7 +76,7 @@ def reached(default: str | None = None, *, failed: str = "was not told") -> Iter
             with _silent_loggers():
                 yield Store(uri, mlflow.MlflowClient(tracking_uri=uri))
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise ConnectionError(f"MLflow at {without_password(uri)} {failed}: {reason(error)}") from error
+            raise ConnectionError(f"MLflow at {_without_password(uri)} {failed}: {reason(error)}") from error
 
 
 def patient() -> contextlib.AbstractContextManager[None]:
@@ -84,14 +84,14 @@ def patient() -> contextlib.AbstractContextManager[None]:
     return _environment(_LONG, over=_SHORT)
 
 
-def without_password(text: str) -> str:
+def _without_password(text: str) -> str:
     """An address without the name and the password in it."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def reason(error: Exception) -> str:
     """What matters of an error of MLflow's, which quotes those of three packages below it."""
-    text = without_password(str(error).strip() or type(error).__name__)
+    text = _without_password(str(error).strip() or type(error).__name__)
     system = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
     if system:
         return system.group(1)
