@@ -180,7 +180,8 @@ def _show_changes(found: SideBySide, one: Comparison, lines: int) -> None:
     for what, changes in (("better", one.better), ("worse", one.worse)):
         if not changes:
             continue
-        emit(f"\n{one.metric}: {len(changes)} lines are {what} in {neutral(one.candidate)}")
+        count = f"{len(changes)} lines are" if len(changes) != 1 else "1 line is"
+        emit(f"\n{one.metric}: {count} {what} in {neutral(one.candidate)}")
         rows = [
             (
                 _shown(change.key),
@@ -224,7 +225,8 @@ def _as_json(found: SideBySide, results: Sequence[Result]) -> dict[str, Any]:
 def _comparison(one: Comparison) -> dict[str, Any]:
     record = asdict(one)
     for side in ("baseline_mean", "candidate_mean", "difference"):
-        record[side] = getattr(one, side)._asdict()
+        figure = getattr(one, side)._asdict()
+        record[side] = {key: value for key, value in figure.items() if key != "has_interval"}
     for side in ("better", "worse"):
         record[side] = [_change(change) for change in getattr(one, side)]
     return record

@@ -117,7 +117,7 @@ def check(
     Args:
         gate: the rules.
         run: the run's name.
-        figures: its metrics; those without an interval have `low == high == value`.
+        figures: its metrics.
         comparisons: by metric, its comparison with the baseline; empty where there is none.
     """
     return [_result(rule, run, figures, comparisons) for rule in gate.rules]
@@ -153,9 +153,13 @@ def _bounded(rule: Rule, figure: Estimate) -> tuple[Outcome, str]:
         if rule.kind == "at_least"
         else (lambda value: value <= rule.bound)
     )
-    why = f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
-    if not rule.is_sure:
+    why = f"{figure.value:.4g}"
+    if figure.has_interval:
+        why += f" ({figure.low:.4g} to {figure.high:.4g})"
+    if not rule.is_sure or (not figure.has_interval and not keeps(figure.value)):
         return (Outcome.passed if keeps(figure.value) else Outcome.failed), why
+    if not figure.has_interval:
+        return Outcome.inconclusive, f"{why}, of the run as a whole: no interval is known, so nothing is sure"
     kept = [keeps(figure.low), keeps(figure.high)]
     return (Outcome.passed if all(kept) else Outcome.inconclusive if any(kept) else Outcome.failed), why
 

@@ -91,7 +91,9 @@ def figures(run: ScoredRun) -> dict[str, Estimate]:
     )
     known = means.keys() | failures.keys()
     logged = {
-        metric: Estimate(value, value, value) for metric, value in run.logged.items() if metric not in known
+        metric: Estimate(value, value, value, has_interval=False)
+        for metric, value in run.logged.items()
+        if metric not in known
     }
     return {**means, **failures, **logged}
 

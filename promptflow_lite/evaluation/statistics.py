@@ -43,6 +43,8 @@ class Estimate(NamedTuple):
     high: float
     p_value: float | None = None
     """Two-sided, of the hypothesis that the figure is 0; `None` where that is not a question."""
+    has_interval: bool = True
+    """Whether `low` and `high` are known; both are the value where they are not."""
 
 
 def wilson(successes: int, count: int, *, level: float = LEVEL) -> Estimate:

@@ -6,6 +6,7 @@ import pytest
 
 from promptflow_lite.evaluation.compare import Key, compare
 from promptflow_lite.evaluation.gate import Gate, Outcome, Rule, check
+from promptflow_lite.evaluation.statistics import Estimate
 
 LINES = [Key(number) for number in range(40)]
 
@@ -34,3 +35,21 @@ def test_a_sure_loss_passes_if_the_margin_holds_all_of_its_interval(
     [result] = check(Gate((rule,)), "after", {}, {"score": found})
     assert found.verdict == "worse"
     assert result.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("bound", "is_sure", "outcome"),
+    [
+        (0.7, False, Outcome.passed),
+        (0.9, False, Outcome.failed),
+        (0.7, True, Outcome.inconclusive),
+        (0.9, True, Outcome.failed),
+    ],
+)
+def test_a_figure_of_the_whole_run_has_no_interval_and_keeps_no_bound_surely(
+    bound: float, is_sure: bool, outcome: Outcome
+) -> None:
+    figures = {"accuracy": Estimate(0.8, 0.8, 0.8, has_interval=False)}
+    [result] = check(Gate((Rule("accuracy", "at_least", bound, is_sure),)), "after", figures, {})
+    assert result.outcome is outcome
+    assert " to " not in result.why

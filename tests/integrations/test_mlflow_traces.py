@@ -516,7 +516,9 @@ def test_a_store_of_files_keeps_traces_too(work: Work, monkeypatch: pytest.Monke
     assert given(traces["0"]) == [("score/right", 1)]
 
 
-def test_a_sweep_is_a_parent_and_its_runs_are_children(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_is_a_parent_and_its_runs_are_children(
+    work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     flow = shout_flow(work.folder / "shout")
     data = write_rows(work.folder / "data.jsonl", [{"text": "a"}])
     monkeypatch.setenv("PF_HOME", str(work.folder))
@@ -531,6 +533,12 @@ def test_a_sweep_is_a_parent_and_its_runs_are_children(work: Work, monkeypatch: 
     parent = work.client.get_run(sweep.tracking["mlflow_run_id"]).data
     assert parent.params["matrix.shout.times"] == '["1", "3"]'
     assert [work.traces(run)["0"].info.response_preview for run in children] == ["A", "AAA"]
+    mapping = ["--column-mapping", "answer=${run.outputs.shout}", "truth=${data.text}"]
+    scored = ["run", "create", "--flow", str(score_flow(work.folder / "score")), "--run", "s", "--name", "t"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*scored, *mapping])
+    assert [len(given(work.traces(run)["0"])) for run in children] == [1, 1]
+    assert "no traces" not in capsys.readouterr().err
 
 
 def test_sync_tells_every_run_that_was_not_told(

@@ -193,6 +193,8 @@ class Told:
 
     def _tell_lines(self, experiment: str, run_id: str) -> None:
         """The traces of the lines; of an evaluation, what each line scored, on the traces of its base."""
+        if self._run.children:  # a sweep has none of its own
+            return
         told = traces.Traces(
             self._store,
             experiment,
