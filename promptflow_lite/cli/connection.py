@@ -21,6 +21,7 @@ from promptflow_lite.cli.console import (
     table,
     wants_json,
 )
+from promptflow_lite.cli.names import connection_names
 from promptflow_lite.cli.options import Output, OutputOrJson, Yes
 from promptflow_lite.errors import UserError
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 app = Group("Endpoints of models and services, and their secrets.")
 
 
-_NAME = typer.Option("--name", "-n", help="The connection's name.", metavar="NAME")
+_NAME = typer.Option(
+    "--name", "-n", help="The connection's name.", metavar="NAME", autocompletion=connection_names
+)
 _SET = typer.Option("--set", help="Fields, as in base_url=http://127.0.0.1:8000/v1.", metavar="KEY=VALUE ...")
 
 

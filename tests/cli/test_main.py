@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -142,16 +143,24 @@ def test_output_is_utf_8_whatever_the_locale(environ: dict[str, str]) -> None:
     [("pf ", list(GROUPS)), ("pf flow v", ["validate"]), ("pf flow test --inter", ["--interactive"])],
 )
 def test_the_shell_completes_groups_commands_and_options(words: str, expected: list[str]) -> None:
+    assert completed(words) == expected
+
+
+def test_the_shell_completes_the_names_of_connections(home: Path) -> None:
+    (home / "connections").mkdir()
+    (home / "connections" / "mine.yaml").write_text("type: open_ai\napi_key: ${env:KEY}\n")
+    assert completed("pf connection show --name m") == ["mine"]
+
+
+def completed(words: str) -> list[str]:
+    """What the shell offers for the last of `words`."""
     environ = {"_PF_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = "import sys; sys.argv = ['pf']; from promptflow_lite.cli.main import main; main()"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; sys.argv = ['pf']; from promptflow_lite.cli.main import main; main()",
-        ],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         env={**os.environ, **environ},
         timeout=60,
     )
-    assert done.stdout.split() == expected
+    return done.stdout.split()
