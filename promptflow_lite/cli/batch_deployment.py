@@ -66,9 +66,9 @@ def show(
     output: Outputs = Output.table,
 ) -> None:
     """Show a deployment: its flow and its settings."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
-    found = batches.described_deployment(batches.get(endpoint_name), name)
+    found = batch_showing.described_deployment(batches.get(endpoint_name), name)
     if output is Output.json:
         emit_json(found)
         return
@@ -80,10 +80,10 @@ def show(
 @app.command("list", examples="pf batch-deployment list --endpoint-name intents --output json")
 def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Outputs = Output.table) -> None:
     """List the deployments of a batch endpoint."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
     kept = batches.get(endpoint_name)
-    found = [batches.described_deployment(kept, name) for name in kept.read().deployments]
+    found = [batch_showing.described_deployment(kept, name) for name in kept.read().deployments]
     if output is Output.json:
         emit_json(found)
         return
@@ -101,10 +101,10 @@ def delete(
     yes: PlainYes = False,
 ) -> None:
     """Delete a deployment; its jobs go on. The default goes last."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
     kept = batches.get(endpoint_name)
-    batches.described_deployment(kept, name)
+    batch_showing.described_deployment(kept, name)
     sure_to_delete(f"the deployment {name!r} of {endpoint_name!r}", yes=yes)
     batches.undeploy(kept, name)
     say(f"deployment {name!r}: deleted")
@@ -133,7 +133,7 @@ def _deploy(
     is_default: bool,
     is_new: bool,
 ) -> None:
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
     from promptflow_lite.serving.batch import files
 
     asked = files.deployment(file, pairs(set, "--set"))
@@ -142,10 +142,10 @@ def _deploy(
     name = named(name, asked.body.get("name"), "--name")
     kept = batches.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:
-        batches.described_deployment(kept, name)
+        batch_showing.described_deployment(kept, name)
     batches.deploy(kept, asked, name, is_default=is_default)
     if output is Output.json:
-        emit_json(batches.described_deployment(kept, name))
+        emit_json(batch_showing.described_deployment(kept, name))
     else:
         said = ", the default" if kept.read().default == name else ""
         say(f"deployment {name!r} of {kept.name!r}: {'created' if is_new else 'updated'}{said}")

@@ -48,11 +48,11 @@ def create(
 
     The file has Azure ML's keys: name, description, tags, auth_mode, defaults; and ours: data_folders, jobs.
     """
-    from promptflow_lite.cli import batches, endpoint_keys
+    from promptflow_lite.cli import batch_showing, batches, endpoint_keys
 
     kept, made = batches.create(file, typed(set, name=name))
     if output is Output.json:
-        emit_json(batches.described(kept, keys=made))
+        emit_json(batch_showing.described(kept, keys=made))
         return
     endpoint_keys.show_made(kept, made)
     say(f"batch endpoint {kept.name!r}: created; pf batch-deployment create  gives it a flow")
@@ -76,29 +76,29 @@ def update(
     output: Outputs = Output.table,
 ) -> None:
     """Change a batch endpoint while it is served; what is left out stays. Jobs that run are left alone."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
     changes = typed(set, name=name)
     if defaults is not None:
         named = defaults.removeprefix("deployment_name=")
         changes["defaults"] = json.dumps({"deployment_name": named})
-    batches.show(batches.update(file, changes), as_json=output is Output.json)
+    batch_showing.show(batches.update(file, changes), as_json=output is Output.json)
 
 
 @app.command("show", examples="pf batch-endpoint show --name intents --output json")
 def show(name: EndpointName, output: Outputs = Output.table) -> None:
     """Show a batch endpoint and its deployments."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
-    batches.show(batches.get(name), as_json=output is Output.json)
+    batch_showing.show(batches.get(name), as_json=output is Output.json)
 
 
 @app.command("list", examples="pf batch-endpoint list --output json")
 def list_(output: Outputs = Output.table) -> None:
     """List the batch endpoints of this home."""
-    from promptflow_lite.cli import batches
+    from promptflow_lite.cli import batch_showing, batches
 
-    batches.show_all(as_json=output is Output.json)
+    batch_showing.show_all(batches.kept_endpoints().all(), as_json=output is Output.json)
 
 
 @app.command("delete", examples="pf batch-endpoint delete --name intents --yes")

@@ -100,9 +100,9 @@ def show(
     output: Outputs = Output.table,
 ) -> None:
     """Show a deployment: its flow, its settings, how it is."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
-    found = endpoints.described_deployment(endpoints.get(endpoint_name), name)
+    found = endpoint_showing.described_deployment(endpoints.get(endpoint_name), name)
     if output is Output.json:
         emit_json(found)
         return
@@ -112,10 +112,10 @@ def show(
 @app.command("list", examples="pf deployment list --endpoint-name support --output json")
 def list_(endpoint_name: Annotated[str, _ENDPOINT], output: Outputs = Output.table) -> None:
     """List the deployments of an endpoint."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
     kept = endpoints.get(endpoint_name)
-    found = [endpoints.described_deployment(kept, name) for name in kept.read().deployments]
+    found = [endpoint_showing.described_deployment(kept, name) for name in kept.read().deployments]
     if output is Output.json:
         emit_json(found)
         return
@@ -162,10 +162,10 @@ def delete(
     yes: PlainYes = False,
 ) -> None:
     """Delete a deployment that has no traffic; it finishes what it has."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
     kept = endpoints.get(endpoint_name)
-    endpoints.described_deployment(kept, name)
+    endpoint_showing.described_deployment(kept, name)
     sure_to_delete(f"the deployment {name!r} of {endpoint_name!r}", yes=yes)
     endpoints.undeploy(kept, name)
     say(f"deployment {name!r}: deleted")
@@ -183,7 +183,7 @@ def _deploy(
     is_new: bool,
     force: bool = False,
 ) -> None:
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
     from promptflow_lite.serving.endpoints import files
 
     asked = files.deployment(file, pairs(set, "--set"))
@@ -192,7 +192,7 @@ def _deploy(
     name = named(name, asked.body.get("name"), "--name")
     kept = endpoints.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:
-        endpoints.described_deployment(kept, name)
+        endpoint_showing.described_deployment(kept, name)
     endpoints.deploy(kept, asked, name, all_traffic=all_traffic, wait=wait, force=force)
     if output is Output.json:
-        emit_json(endpoints.described_deployment(kept, name))
+        emit_json(endpoint_showing.described_deployment(kept, name))

@@ -42,12 +42,12 @@ def create(
     The file has Azure ML's keys: name, description, tags, auth_mode, traffic, mirror_traffic; and ours:
     deployments, affinity, gate, rollout. 'pf endpoint serve' then answers its callers.
     """
-    from promptflow_lite.cli import endpoint_keys, endpoints
+    from promptflow_lite.cli import endpoint_keys, endpoint_showing, endpoints
 
     changes = typed(set, name=name, auth_mode=auth_mode)
     kept, made = endpoints.create(file, changes, force=force)
     if output is Output.json:
-        emit_json(endpoints.described(kept, keys=made))
+        emit_json(endpoint_showing.described(kept, keys=made))
         return
     endpoint_keys.show_made(kept, made)
     say(f"endpoint {kept.name!r}: created; pf endpoint serve {kept.name}  serves it")
@@ -81,7 +81,7 @@ def update(
     What is left out stays. The command ends once the change is in effect. Where the endpoint has a gate,
     those that get more traffic must pass it: exit code 1, it fails; 3, it is inconclusive; nothing changes.
     """
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
     kept = endpoints.update(
         file,
@@ -91,25 +91,25 @@ def update(
         force=force,
     )
     if output is Output.json:
-        emit_json(endpoints.described(kept))
+        emit_json(endpoint_showing.described(kept))
         return
-    endpoints.say_shares(kept)
+    endpoint_showing.say_shares(kept)
 
 
 @app.command("show", examples="pf endpoint show --name support --output json")
 def show(name: EndpointName, output: Outputs = Output.table) -> None:
     """Show an endpoint: who has which share, and how its deployments are."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
-    endpoints.show(endpoints.get(name), as_json=output is Output.json)
+    endpoint_showing.show(endpoints.get(name), as_json=output is Output.json)
 
 
 @app.command("list", examples="pf endpoint list --output json")
 def list_(output: Outputs = Output.table) -> None:
     """List the endpoints of this home."""
-    from promptflow_lite.cli import endpoints
+    from promptflow_lite.cli import endpoint_showing, endpoints
 
-    endpoints.show_all(as_json=output is Output.json)
+    endpoint_showing.show_all(endpoints.kept_endpoints().all(), as_json=output is Output.json)
 
 
 @app.command("delete", examples="pf endpoint delete --name support --yes")
