@@ -6,7 +6,7 @@ warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,9 @@ from typing import Any
 from promptflow_lite.errors import Diagnostic, FlowError, UserError, near_miss
 from promptflow_lite.flow.environment import is_forbidden, text_of
 from promptflow_lite.flow.source import Document, KeyPath, parse_yaml, read_yaml
+from promptflow_lite.serving.fields import Kinds
 
-__all__ = [
-    "LOADED",
-    "Asked",
-    "Complaints",
-    "Holds",
-    "Keys",
-    "Kinds",
-    "is_mapping",
-    "is_number",
-    "is_text",
-    "is_whole",
-    "read",
-    "resolved",
-]
-
-Holds = Callable[[Any], bool]
-Kinds = Mapping[str, tuple[str, Any]]
-"""Key to what is expected, in words, and how to tell: by a function, or by the class of a part with keys."""
+__all__ = ["Asked", "Complaints", "Keys", "read", "resolved"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,42 +182,3 @@ class Complaints:
 def _last(path: KeyPath) -> str:
     """The last key of a path, for people."""
     return repr(path[-1]) if path else "the file"
-
-
-def is_text(value: Any) -> bool:
-    """Whether a value is a string."""
-    return isinstance(value, str)
-
-
-def is_mapping(value: Any) -> bool:
-    """Whether a value has keys."""
-    return isinstance(value, dict)
-
-
-def is_whole(value: Any, least: int, most: int) -> bool:
-    """Whether a value is a whole number between two others."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def is_number(value: Any, least: float, most: float) -> bool:
-    """Whether a value is a number between two others."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-LOADED: Kinds = {
-    "flow": ("the path of a flow's folder", is_text),
-    "model": (
-        "the address of a model in MLflow, as in models:/name@champion",
-        lambda v: is_text(v) and v.startswith(("models:/", "runs:/")),
-    ),
-    "variants": (
-        "variants by node, as in {answer: variant_1}",
-        lambda v: is_mapping(v) and all(is_text(item) for item in v.values()),
-    ),
-    "connections": (
-        "a mapping of mappings by node",
-        lambda v: is_mapping(v) and all(is_mapping(item) for item in v.values()),
-    ),
-    "init": ("a mapping", is_mapping),
-}
-"""The keys of a deployment that say what is loaded, of whatever kind its endpoint is."""

@@ -24,11 +24,11 @@ from promptflow_lite.runs.disk import DISK
 from promptflow_lite.runs.lock import hold, holder
 from promptflow_lite.runs.records import pretty
 
-__all__ = ["NAME", "Folder", "Shelf", "Spec", "check_name", "no_deployment"]
+__all__ = ["NAME", "NAME_IS", "Folder", "Shelf", "Spec", "check_name", "no_deployment"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
 """Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
-_NAME_IS = "a letter, then letters, digits and dashes, 3 to 32"
+NAME_IS = "a letter, then letters, digits and dashes, 3 to 32"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".promptflow", "__pycache__", ".venv", "venv", "node_modules", "mlruns", "mlartifacts"
 )
@@ -302,7 +302,7 @@ def check_name(name: str, of: str) -> None:
         UserError: it is none (code `bad-name`).
     """
     if NAME.fullmatch(name) is None:
-        raise UserError(f"{name!r} is no name of {of}: {_NAME_IS}", code="bad-name")
+        raise UserError(f"{name!r} is no name of {of}: {NAME_IS}", code="bad-name")
 
 
 def no_deployment(spec: Spec, name: str, kind: str = "endpoint") -> UserError:

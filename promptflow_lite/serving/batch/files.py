@@ -13,21 +13,19 @@ from typing import Any
 
 from promptflow_lite.errors import FlowError
 from promptflow_lite.flow.source import Document
-from promptflow_lite.serving.asked import (
-    LOADED,
-    Asked,
-    Complaints,
-    Keys,
+from promptflow_lite.serving.asked import Asked, Complaints, Keys, read, resolved
+from promptflow_lite.serving.batch.spec import Defaults, Jobs, Resources, RetrySettings, Settings
+from promptflow_lite.serving.fields import (
+    MAPPING,
+    NAMED,
+    OF_DEPLOYMENTS,
+    OF_ENDPOINTS,
     Kinds,
     is_mapping,
     is_number,
     is_text,
     is_whole,
-    read,
-    resolved,
 )
-from promptflow_lite.serving.batch.spec import Defaults, Jobs, Resources, RetrySettings, Settings
-from promptflow_lite.serving.kept import NAME
 
 __all__ = ["deployment", "endpoint"]
 
@@ -92,12 +90,6 @@ def _marks(document: Document) -> dict[Any, Any]:
     return marks
 
 
-_TEXT = ("a string", is_text)
-_MAPPING = ("a mapping", is_mapping)
-_NAMED = (
-    "a letter, then letters, digits and dashes, 3 to 32",
-    lambda v: is_text(v) and NAME.fullmatch(v) is not None,
-)
 _COUNT = ("a whole number from 1 to 1000", lambda v: is_whole(v, 1, 1000))
 _SETTINGS: Kinds = {
     "mini_batch_size": ("a whole number from 1 to 10000", lambda v: is_whole(v, 1, 10_000)),
@@ -113,7 +105,7 @@ _SETTINGS: Kinds = {
         "error, warning, info or debug",
         lambda v: is_text(v) and v.lower() in ("error", "warning", "info", "debug"),
     ),
-    "environment_variables": _MAPPING,
+    "environment_variables": MAPPING,
     "id_column": ("the name of a column", is_text),
     "tracking": ("true or false", lambda v: isinstance(v, bool)),
 }
@@ -124,7 +116,7 @@ _PARTS: dict[type, Kinds] = {
         "timeout": ("seconds from 0.1 to 86400", lambda v: is_number(v, 0.1, 86_400)),
     },
     Resources: {"instance_count": ("a whole number from 1 to 64", lambda v: is_whole(v, 1, 64))},
-    Defaults: {"deployment_name": _NAMED},
+    Defaults: {"deployment_name": NAMED},
     Jobs: {
         "max_running": _COUNT,
         "max_queued": ("a whole number from 0 to 100000", lambda v: is_whole(v, 0, 100_000)),
@@ -142,11 +134,7 @@ _REFUSED = {
 _ENDPOINT = Keys(
     what="a batch endpoint",
     kinds={
-        "$schema": _TEXT,
-        "name": _NAMED,
-        "description": _TEXT,
-        "tags": _MAPPING,
-        "auth_mode": ("key or none", lambda v: v in ("key", "none")),
+        **OF_ENDPOINTS,
         "defaults": ("a mapping with deployment_name", Defaults),
         "data_folders": (
             "a list of folders",
@@ -162,12 +150,7 @@ _ENDPOINT = Keys(
 _DEPLOYMENT = Keys(
     what="a batch deployment",
     kinds={
-        "$schema": _TEXT,
-        "name": _NAMED,
-        "endpoint_name": _NAMED,
-        "description": _TEXT,
-        "tags": _MAPPING,
-        **LOADED,
+        **OF_DEPLOYMENTS,
         "column_mapping": ("columns by input, as in {text: '${data.text}'}", is_mapping),
         "resources": ("a mapping with instance_count", Resources),
         "settings": ("a mapping", Settings),

@@ -13,19 +13,7 @@ from typing import Any
 
 from promptflow_lite.errors import FlowError
 from promptflow_lite.flow.source import Document, KeyPath
-from promptflow_lite.serving.asked import (
-    LOADED,
-    Asked,
-    Complaints,
-    Keys,
-    Kinds,
-    is_mapping,
-    is_number,
-    is_text,
-    is_whole,
-    read,
-    resolved,
-)
+from promptflow_lite.serving.asked import Asked, Complaints, Keys, read, resolved
 from promptflow_lite.serving.endpoints.spec import (
     Affinity,
     Collect,
@@ -37,7 +25,16 @@ from promptflow_lite.serving.endpoints.spec import (
     RunGate,
 )
 from promptflow_lite.serving.endpoints.steps import seconds_of
-from promptflow_lite.serving.kept import NAME
+from promptflow_lite.serving.fields import (
+    MAPPING,
+    NAMED,
+    OF_DEPLOYMENTS,
+    OF_ENDPOINTS,
+    Kinds,
+    is_number,
+    is_text,
+    is_whole,
+)
 
 __all__ = ["Asked", "deployment", "endpoint"]
 
@@ -110,10 +107,6 @@ _REFUSED = {
 }
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
-
-
 def _is_percents(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(name, str) and is_whole(percent, 0, 100) for name, percent in value.items()
@@ -129,18 +122,11 @@ def _is_rising(value: Any) -> bool:
     )
 
 
-_NAMED = ("a letter, then letters, digits and dashes, 3 to 32", _is_name)
-_TEXT = ("a string", is_text)
-_MAPPING = ("a mapping", is_mapping)
 _PERCENTS = ("whole percents by deployment, as in {blue: 90, green: 10}", _is_percents)
 _SECONDS = ("seconds from 0.1 to 3600", lambda v: is_number(v, 0.1, 3600))
 _TIMES = ("a whole number from 1 to 1000", lambda v: is_whole(v, 1, 1000))
 _ENDPOINT: Kinds = {
-    "$schema": _TEXT,
-    "name": _NAMED,
-    "description": _TEXT,
-    "tags": _MAPPING,
-    "auth_mode": ("key or none", lambda v: v in ("key", "none")),
+    **OF_ENDPOINTS,
     "traffic": _PERCENTS,
     "mirror_traffic": _PERCENTS,
     "affinity": ("a mapping with header", Affinity),
@@ -149,13 +135,8 @@ _ENDPOINT: Kinds = {
     "deployments": ("a list of deployments", lambda v: isinstance(v, list)),
 }
 _DEPLOYMENT: Kinds = {
-    "$schema": _TEXT,
-    "name": _NAMED,
-    "endpoint_name": _NAMED,
-    "description": _TEXT,
-    "tags": _MAPPING,
-    **LOADED,
-    "environment_variables": _MAPPING,
+    **OF_DEPLOYMENTS,
+    "environment_variables": MAPPING,
     "request_settings": ("a mapping", RequestSettings),
     "liveness_probe": ("a mapping", Probe),
     "readiness_probe": ("a mapping", Probe),
@@ -201,7 +182,7 @@ _PARTS: dict[type, Kinds] = {
         ),
     },
     Rollout: {
-        "to": _NAMED,
+        "to": NAMED,
         "steps": ("rising percents, as in [10, 50, 100]", _is_rising),
         "every": ("a time such as 10m or 2h", lambda v: is_text(v) and seconds_of(v) is not None),
         "rules": ("the path of a gate file", is_text),
