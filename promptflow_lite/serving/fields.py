@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from promptflow_lite.serving.kept import NAME, NAME_IS
+from promptflow_lite.serving.names import NAME, NAME_IS
 
 __all__ = [
     "MAPPING",

@@ -1,4 +1,4 @@
-"""How is an endpoint kept, of whatever kind? A folder of the home: its state, its keys, its copies of flows.
+"""How is an endpoint kept, of whatever kind? In a folder: its state, its keys, its copies of flows.
 
 The state is one file, so that every change is one step: a reader sees it before or after.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -24,11 +23,8 @@ from promptflow_lite.runs.disk import DISK
 from promptflow_lite.runs.lock import hold, holder
 from promptflow_lite.runs.records import pretty
 
-__all__ = ["NAME", "NAME_IS", "Folder", "Shelf", "Spec", "check_name", "no_deployment"]
+__all__ = ["Folder", "Spec", "no_deployment"]
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{2,31}")
-"""Azure ML: a letter, then letters, digits and dashes, 3 to 32."""
-NAME_IS = "a letter, then letters, digits and dashes, 3 to 32"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".promptflow", "__pycache__", ".venv", "venv", "node_modules", "mlruns", "mlartifacts"
 )
@@ -218,91 +214,6 @@ class Folder(ABC, Generic[_Spec]):
             is_fresh = home.stat().st_mtime > time.time() - _FRESH_S
             if not is_fresh and not any(path.is_relative_to(home) for path in paths):
                 shutil.rmtree(home, ignore_errors=True)
-
-
-_Kept = TypeVar("_Kept", bound=Folder[Any])
-
-
-class Shelf(Generic[_Kept]):
-    """All endpoints of one kind.
-
-    Args:
-        folder: where their folders are.
-        make: gives an endpoint by its folder.
-        command: the one that makes and changes them, for messages.
-    """
-
-    def __init__(self, folder: Path, make: Callable[[Path], _Kept], command: str) -> None:
-        self._folder = folder
-        self._make = make
-        self._command = command
-
-    def names(self) -> list[str]:
-        """Those there are, sorted."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(path.name for path in self._folder.iterdir() if (path / "endpoint.json").is_file())
-
-    def all(self) -> list[_Kept]:
-        """Each of them, by name."""
-        return [self._make(self._folder / name) for name in self.names()]
-
-    def get(self, name: str) -> _Kept:
-        """The endpoint of that name.
-
-        Raises:
-            UserError: there is none (code `endpoint-not-found`).
-        """
-        names = self.names()
-        if name not in names:
-            exist = f"there are: {', '.join(names)}" if names else "there are none"
-            hint = near_miss(name, names) or f"{self._command} create --name {name}  makes it"
-            raise UserError(f"no endpoint is named {name!r}; {exist}", code="endpoint-not-found", hint=hint)
-        return self._make(self._folder / name)
-
-    def create(self, name: str, body: Mapping[str, Any]) -> _Kept:
-        """A new endpoint.
-
-        Args:
-            name: of the endpoint.
-            body: its state.
-
-        Raises:
-            UserError: there is one of that name (code `endpoint-exists`), or the name cannot be one.
-        """
-        check_name(name, "an endpoint")
-        if name in self.names():
-            hint = f"{self._command} update --name {name}  changes it"
-            raise UserError(f"endpoint {name!r} is there already", code="endpoint-exists", hint=hint)
-        kept = self._make(self._folder / name)
-        kept.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept.write(body)
-        return kept
-
-    def delete(self, name: str) -> None:
-        """Remove an endpoint with all that is kept of it.
-
-        Raises:
-            UserError: there is none, or it is being served (code `endpoint-busy`).
-        """
-        kept = self.get(name)
-        with kept.serving():
-            kept.state.unlink()
-            shutil.rmtree(kept.folder, ignore_errors=True)
-
-
-def check_name(name: str, of: str) -> None:
-    """Refuse a name that cannot be one.
-
-    Args:
-        name: of an endpoint or a deployment.
-        of: which, for the message: `an endpoint`.
-
-    Raises:
-        UserError: it is none (code `bad-name`).
-    """
-    if NAME.fullmatch(name) is None:
-        raise UserError(f"{name!r} is no name of {of}: {NAME_IS}", code="bad-name")
 
 
 def no_deployment(spec: Spec, name: str, kind: str = "endpoint") -> UserError:

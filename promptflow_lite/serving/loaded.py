@@ -8,8 +8,9 @@ from typing import Any
 from promptflow_lite.flow.spec import Flow
 from promptflow_lite.serving.asked import Asked
 from promptflow_lite.serving.deployment import flow_of
-from promptflow_lite.serving.kept import Folder, check_name
+from promptflow_lite.serving.kept import Folder
 from promptflow_lite.serving.models import fetch
+from promptflow_lite.serving.names import check_name
 
 __all__ = ["loaded"]
 

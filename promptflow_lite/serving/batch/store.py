@@ -8,7 +8,8 @@ from pathlib import Path
 from promptflow_lite.errors import UserError, near_miss
 from promptflow_lite.serving.batch.job import Job
 from promptflow_lite.serving.batch.spec import BatchEndpointSpec
-from promptflow_lite.serving.kept import Folder, Shelf, no_deployment
+from promptflow_lite.serving.kept import Folder, no_deployment
+from promptflow_lite.serving.shelf import Shelf
 
 __all__ = ["BatchEndpoints", "Kept", "not_found"]
 

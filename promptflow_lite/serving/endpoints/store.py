@@ -6,7 +6,8 @@ from pathlib import Path
 
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.endpoints.spec import EndpointSpec, traffic_complaints
-from promptflow_lite.serving.kept import Folder, Shelf
+from promptflow_lite.serving.kept import Folder
+from promptflow_lite.serving.shelf import Shelf
 
 __all__ = ["Endpoints", "Kept"]
 
