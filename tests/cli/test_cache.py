@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
+from tests.commands import pf
 from tests.model_server import ModelServer
 
 FLOW = """\
@@ -24,11 +24,6 @@ nodes:
   source: {type: code, path: ask.jinja2}
   inputs: {model: gpt-4o-mini, max_tokens: 9, text: "${inputs.text}"}
 """
-
-
-def pf(args: list[str]) -> int:
-    """The exit code of a command."""
-    return run(command_tree(), "pf", args)
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def asked(server: ModelServer, home: Path, tmp_path: Path) -> list[str]:
 def test_an_estimate_sends_nothing_and_makes_no_run(
     asked: list[str], server: ModelServer, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pf([*asked, "--estimate", "--output", "json"]) == 0
+    assert pf(*asked, "--estimate", "--output", "json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["lines"] == 10
     assert found["total"]["calls"] == {"low": 10, "high": 10}
@@ -72,23 +67,23 @@ def test_what_is_kept_is_not_asked_again_and_can_be_seen(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert pf([*asked, "--cache", "--name", "first"]) == 0
+    assert pf(*asked, "--cache", "--name", "first") == 0
     assert server.count == 5
     assert "5 answers from the cache" in capsys.readouterr().out
-    assert pf([*asked, "--cache", "--name", "second"]) == 0
-    assert pf([*asked, "--no-cache", "--name", "third"]) == 0
+    assert pf(*asked, "--cache", "--name", "second") == 0
+    assert pf(*asked, "--no-cache", "--name", "third") == 0
     assert server.count == 5 + 10
     capsys.readouterr()
-    assert pf(["cache", "show", "--output", "json"]) == 0
+    assert pf("cache", "show", "--output", "json") == 0
     [model] = json.loads(capsys.readouterr().out)["models"]
     assert (model["model"], model["answers"], model["hits"]) == ("gpt-4o-mini", 5, 15)
-    assert pf(["cache", "export", "--file", str(tmp_path / "kept.jsonl")]) == 0
+    assert pf("cache", "export", "--file", str(tmp_path / "kept.jsonl")) == 0
     kept = (tmp_path / "kept.jsonl").read_text().splitlines()
     assert len(kept) == 5
     assert "sk-secret" not in "".join(kept)
-    assert pf(["cache", "clear", "--older-than", "1h", "--yes"]) == 0
+    assert pf("cache", "clear", "--older-than", "1h", "--yes") == 0
     assert "0 answers forgotten" in capsys.readouterr().out
-    assert pf(["cache", "clear", "--yes"]) == 0
+    assert pf("cache", "clear", "--yes") == 0
     assert "5 answers forgotten" in capsys.readouterr().out
     assert (home / "cache" / "answers.sqlite").stat().st_mode & 0o777 == 0o600
 
@@ -96,12 +91,12 @@ def test_what_is_kept_is_not_asked_again_and_can_be_seen(
 def test_a_budget_ends_the_run_with_the_command_that_goes_on(
     asked: list[str], server: ModelServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pf([*asked, "--max-tokens", "5", "--concurrency", "1", "--name", "it"]) == 1
+    assert pf(*asked, "--max-tokens", "5", "--concurrency", "1", "--name", "it") == 1
     assert "pf run resume it --max-tokens 10" in capsys.readouterr().out
-    assert pf(["run", "resume", "it", "--max-tokens", "1000", "--no-tracking"]) == 0
+    assert pf("run", "resume", "it", "--max-tokens", "1000", "--no-tracking") == 0
     assert server.count == 10
 
 
 def test_an_age_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert pf(["cache", "clear", "--older-than", "soon", "--yes"]) == 2
+    assert pf("cache", "clear", "--older-than", "soon", "--yes") == 2
     assert "90m, 12h, 30d" in capsys.readouterr().err

@@ -7,28 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.settings import settings
+from tests.commands import pf
 
 Capture = pytest.CaptureFixture[str]
 
 
-def pf(*args: str) -> int:
-    return run(command_tree(), "pf", ["connection", *args])
+def _connection(*args: str) -> int:
+    return pf("connection", *args)
 
 
 def shown(capsys: Capture, name: str) -> dict[str, object]:
     capsys.readouterr()
-    assert pf("show", "--name", name, "--output", "json") == 0
+    assert _connection("show", "--name", name, "--output", "json") == 0
     found: dict[str, object] = json.loads(capsys.readouterr().out)
     return found
 
 
 def test_a_connection_is_created_changed_and_deleted(capsys: Capture) -> None:
-    assert pf("create", "--name", "mine", "--set", "type=open_ai", "api_key=sk-secret", "model=m") == 0
+    assert (
+        _connection("create", "--name", "mine", "--set", "type=open_ai", "api_key=sk-secret", "model=m") == 0
+    )
     path = settings().connections / "mine.yaml"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert pf("update", "--name", "mine", "--set", "model=n", "base_url=http://x/v1") == 0
+    assert _connection("update", "--name", "mine", "--set", "model=n", "base_url=http://x/v1") == 0
     assert shown(capsys, "mine") == {
         "name": "mine",
         "type": "open_ai",
@@ -37,38 +39,38 @@ def test_a_connection_is_created_changed_and_deleted(capsys: Capture) -> None:
         "base_url": "http://x/v1",
         "from": str(path),
     }
-    assert pf("delete", "--name", "mine") == 2
-    assert pf("delete", "--name", "mine", "--yes") == 0
+    assert _connection("delete", "--name", "mine") == 2
+    assert _connection("delete", "--name", "mine", "--yes") == 0
     assert not path.exists()
 
 
 def test_a_name_among_the_fields_names_the_connection(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("name: first\ntype: open_ai\napi_key: sk-secret\n", encoding="utf-8")
-    assert pf("create", "--file", str(file), "--set", "name=second") == 0
+    assert _connection("create", "--file", str(file), "--set", "name=second") == 0
     assert json.loads(capsys.readouterr().out)["name"] == "second"
     assert not (settings().connections / "first.yaml").exists()
 
 
 def test_a_program_that_reads_a_list_gets_json_unasked(capsys: Capture) -> None:
-    assert pf("list") == 0
+    assert _connection("list") == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["local"]
-    assert pf("list", "-o", "table") == 0
+    assert _connection("list", "-o", "table") == 0
     assert capsys.readouterr().out.startswith("name ")
 
 
 def test_no_command_prints_a_secret(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("name: mine\ntype: custom\nsecrets: {key: sk-secret}\nconfigs: {}\n", encoding="utf-8")
-    assert pf("create", "--file", str(file)) == 0
-    assert pf("create", "--file", str(file), "--output", "json") == 0
+    assert _connection("create", "--file", str(file)) == 0
+    assert _connection("create", "--file", str(file), "--output", "json") == 0
     for command in (
         ["list"],
         ["list", "-o", "json"],
         ["show", "-n", "mine"],
         ["show", "-n", "mine", "-o", "json"],
     ):
-        assert pf(*command) == 0
+        assert _connection(*command) == 0
     told = capsys.readouterr()
     assert "sk-secret" not in told.out + told.err
 
@@ -81,22 +83,33 @@ def test_a_file_of_prompt_flow_with_options_over_it(tmp_path: Path, capsys: Capt
         encoding="utf-8",
     )
     assert (
-        pf("create", "--file", str(file), "--name", "other", "--set", "api_key=${env:KEY}", "api_base=y") == 0
+        pf(
+            "connection",
+            "create",
+            "--file",
+            str(file),
+            "--name",
+            "other",
+            "--set",
+            "api_key=${env:KEY}",
+            "api_base=y",
+        )
+        == 0
     )
     found = shown(capsys, "other")
     assert (found["api_key"], found["api_base"]) == ("${env:KEY}", "y")
 
 
 def test_what_is_asked_for_needs_a_terminal(tmp_path: Path, capsys: Capture) -> None:
-    assert pf("create", "--name", "mine", "--set", "type=serp", "api_key=<user-input>") == 2
+    assert _connection("create", "--name", "mine", "--set", "type=serp", "api_key=<user-input>") == 2
     assert "field 'api_key'" in capsys.readouterr().err
 
 
 def test_a_key_that_is_kept_stays(tmp_path: Path) -> None:
-    pf("create", "--name", "mine", "--set", "type=serp", "api_key=sk-secret")
+    _connection("create", "--name", "mine", "--set", "type=serp", "api_key=sk-secret")
     file = tmp_path / "change.yaml"
     file.write_text("api_key: '***'\n", encoding="utf-8")
-    assert pf("update", "--name", "mine", "--file", str(file)) == 0
+    assert _connection("update", "--name", "mine", "--file", str(file)) == 0
     assert "sk-secret" in (settings().connections / "mine.yaml").read_text(encoding="utf-8")
 
 
@@ -114,7 +127,7 @@ def test_a_key_that_is_kept_stays(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_says_what_to_do(capsys: Capture, args: list[str], said: str) -> None:
-    assert pf(*args) == 2
+    assert _connection(*args) == 2
     assert said in capsys.readouterr().err
 
 
@@ -122,7 +135,7 @@ def test_connections_of_the_environment_are_listed_with_their_origin(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    assert pf("list", "--output", "json") == 0
+    assert _connection("list", "--output", "json") == 0
     assert json.loads(capsys.readouterr().out) == [
         {"name": "local", "type": "local", "model": "", "from": "built in"},
         {"name": "open_ai_connection", "type": "open_ai", "model": "", "from": "environment"},
@@ -132,5 +145,5 @@ def test_connections_of_the_environment_are_listed_with_their_origin(
 def test_a_broken_file_is_listed_too(capsys: Capture) -> None:
     settings().connections.mkdir(parents=True)
     (settings().connections / "bad.yaml").write_text("type: [", encoding="utf-8")
-    assert pf("list", "--output", "json") == 0
+    assert _connection("list", "--output", "json") == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["bad", "local"]

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.connections.store import provider
 from promptflow_lite.settings import settings
+from tests.commands import pf
 
 KEY = Fernet.generate_key()
 
 
-def _pf(*args: object) -> int:
-    return run(command_tree(), "pf", ["connection", "import", *map(str, args)])
+def _imported(*args: object) -> int:
+    return pf("connection", "import", *args)
 
 
 def _sealed(text: str) -> str:
@@ -68,7 +68,7 @@ def store(tmp_path: Path) -> Path:
 def test_connections_come_with_their_secrets_and_what_cannot_is_said(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _pf("--from", store, "--key-file", store / "key") == 3
+    assert _imported("--from", store, "--key-file", store / "key") == 3
     out, err = capsys.readouterr()
     assert "'no name' is no name for a connection" in out
     assert "secret" not in out + err
@@ -87,10 +87,10 @@ def test_what_is_here_stays_unless_it_shall_be_replaced(
     folder = settings().connections
     folder.mkdir()
     (folder / "az.yaml").write_text("type: open_ai\napi_key: mine\n")
-    assert _pf("--from", store, "--key-file", store / "key", "-o", "json") == 3
+    assert _imported("--from", store, "--key-file", store / "key", "-o", "json") == 3
     results = {r["name"]: r["result"] for r in json.loads(capsys.readouterr().out)}
     assert "--overwrite replaces it" in results["az"] and results["mine"] == "created"
-    assert _pf("--from", store, "--key-file", store / "key", "--overwrite") == 3
+    assert _imported("--from", store, "--key-file", store / "key", "--overwrite") == 3
     assert provider(settings()).get("az").TYPE == "azure_open_ai"
 
 
@@ -99,9 +99,9 @@ def test_another_python_reads_the_keyring(
 ) -> None:
     (tmp_path / "keyring.py").write_text(f"def get_password(*asked):\n    return {KEY.decode()!r}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert _pf("--from", store, "--python", sys.executable) == 3
+    assert _imported("--from", store, "--python", sys.executable) == 3
     assert provider(settings()).get("az").api_key == "az-secret"
-    assert _pf("--from", store, "--python", tmp_path / "no-python") == 2
+    assert _imported("--from", store, "--python", tmp_path / "no-python") == 2
     assert "cannot be run" in capsys.readouterr().err
 
 
@@ -109,20 +109,20 @@ def test_without_the_key_it_says_how_to_export(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)  # not installed
-    assert _pf("--from", store) == 2
+    assert _imported("--from", store) == 2
     assert "pf connection import --script" in capsys.readouterr().err
     assert provider(settings()).in_files() == []
 
 
 def test_a_key_that_is_not_the_one_changes_nothing(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (store / "key").write_bytes(Fernet.generate_key())
-    assert _pf("--from", store, "--key-file", store / "key") == 2
+    assert _imported("--from", store, "--key-file", store / "key") == 2
     assert "does not open the secrets of the connection 'az'" in capsys.readouterr().err
     assert provider(settings()).in_files() == []
 
 
 def test_what_the_script_exports_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _pf("--script") == 0
+    assert _imported("--script") == 0
     compile(capsys.readouterr().out, "export.py", "exec")
     exported = [
         {"name": "o", "type": "OpenAI", "configs": {"base_url": None}, "secrets": {"api_key": "k-123"}},
@@ -130,13 +130,13 @@ def test_what_the_script_exports_is_read(tmp_path: Path, capsys: pytest.CaptureF
     ]
     file = tmp_path / "connections.json"
     file.write_text(json.dumps(exported))
-    assert _pf("--file", file) == 0
+    assert _imported("--file", file) == 0
     kept = provider(settings())
     assert (kept.get("o").api_key, dict(kept.get("c"))) == ("k-123", {"a": "b"})
     file.write_text("{}]")
-    assert _pf("--file", file) == 2
+    assert _imported("--file", file) == 2
 
 
 def test_a_folder_without_a_store_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _pf("--from", tmp_path) == 2
+    assert _imported("--from", tmp_path) == 2
     assert f"there is no {tmp_path / 'pf.sqlite'}" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from krippendorff import alpha as reference_alpha
 from sklearn.metrics import cohen_kappa_score
 
 from promptflow_lite import run as run_flow
-from promptflow_lite.cli.main import command_tree, run
+from tests.commands import pf
 
 JUDGE = """\
 type: evaluation
@@ -36,11 +36,6 @@ def judge(text: str) -> object:
 """
 JUDGED = ["1", "2", "5", "4", "", "3", "5", "1"]
 PEOPLE = [1, 3, 5, 4, 5, 2, 4, None]
-
-
-def pf(*args: str) -> int:
-    """The exit code of a command."""
-    return run(command_tree(), "pf", list(args))
 
 
 def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:

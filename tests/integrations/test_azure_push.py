@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.connections.kinds import CognitiveSearchConnection, OpenAIConnection
 from promptflow_lite.errors import InputError, NodeError
 from promptflow_lite.integrations import azure_push
@@ -18,6 +17,7 @@ from promptflow_lite.retrieval.build import build
 from promptflow_lite.retrieval.embed import unit_vectors
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.tools.search import Pushed, target_of
+from tests.commands import pf
 from tests.integrations.search_service import KEY, Fault, SearchService
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ async def test_the_command_pushes(
             f"name: my_search\ntype: cognitive_search\napi_base: {service.url}\napi_key: {KEY}\n"
         )
         args = ["index", "push", str(tmp_path / "manual.index"), "--to", "my_search", "--index", "manual"]
-        assert await asyncio.to_thread(run, command_tree(), "pf", args) == code
+        assert await asyncio.to_thread(pf, *args) == code
         assert len(service.indexes["manual"]) == 3 - bool(code)
     said = capsys.readouterr().err
     assert ("scale: refused: 400 said no" in said) is bool(code)

@@ -88,19 +88,19 @@ class Served:
             target=lambda: asyncio.run(self.server.serve(sockets=[bound])), daemon=True
         )
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.server.end()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[HTTPResponse, bytes]:
         """The answer to one request; a body that is no bytes is sent as JSON."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             sent = {"content-type": "application/json"} if body is not None else {}
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -118,7 +118,7 @@ class Served:
         return response.status, json.loads(text)
 
 
-def raw(port: int, data: bytes, *, half_close: bool = False, timeout: float = 20) -> bytes:
+def raw(port: int, data: bytes, *, half_close: bool = False, timeout: float = 60) -> bytes:
     """All that comes back for these bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(data)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from promptflow_lite.settings import settings
 from tests.model_server import Fault, ModelServer, Reply
 from tests.serving.served import Served, chat_flow
+from tests.waiting import until
 
 KEY = "a-key-for-the-tests-of-serving"
 
@@ -219,19 +220,18 @@ def test_score_streams_the_chat_output_first_and_the_rest_last(served: Served) -
 
 def test_the_run_is_cancelled_when_the_caller_leaves(served: Served, model: ModelServer) -> None:
     import socket
-    import time
 
     model.latency_s = 30
     body = json.dumps({"question": "x"}).encode()
     head = f"POST /score HTTP/1.1\r\nhost: 127.0.0.1\r\napi-key: {KEY}\r\ncontent-type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
-        deadline = time.monotonic() + 10
-        while model.count == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
-    _, text = served.call("GET", "/metrics", headers={"api-key": KEY})
-    while b'status="499"' not in text and time.monotonic() < deadline:
-        time.sleep(0.02)
-        _, text = served.call("GET", "/metrics", headers={"api-key": KEY})
+        until(lambda: model.count > 0)
+
+    def metrics() -> bytes:
+        return served.call("GET", "/metrics", headers={"api-key": KEY})[1]
+
+    until(lambda: b'status="499"' in metrics())
+    text = metrics()
     assert b'promptflow_requests_total{deployment="support",path="/score",status="499"} 1.0' in text
     assert b'promptflow_in_flight{deployment="support"} 0.0' in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.server import Server, claim
 from tests.flows_of import ECHO, ECHO_TOOL, echo, write
 from tests.serving.served import Served
+from tests.waiting import until
 
 
 class Two:
@@ -97,9 +97,7 @@ def test_the_app_can_be_mounted_in_another(tmp_path: Path) -> None:
     server = uvicorn.Server(uvicorn.Config(outer, log_level="critical", lifespan="on"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: server.started)
     served = Served(tmp_path / "echo")
     served.port = bound.getsockname()[1]
     assert json.loads(served.call("GET", "/own")[1]) == {"own": "yes"}

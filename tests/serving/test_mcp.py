@@ -18,7 +18,7 @@ from promptflow_lite.serving.keys import hashed
 from tests.flows_of import ECHO, ECHO_TOOL, write
 from tests.model_server import ModelServer
 from tests.serving.served import Served, chat_flow
-from tests.serving.traffic.test_collecting import until
+from tests.waiting import until
 
 mcp = pytest.importorskip("mcp")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

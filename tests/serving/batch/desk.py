@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Self
 from promptflow_lite.settings import settings
 from tests.flows_of import echo
 from tests.serving.endpoints.desk import Desk, run
+from tests.waiting import until
 
 __all__ = ["BatchDesk", "rows"]
 
@@ -85,13 +85,10 @@ class BatchDesk(Desk):
         assert response.status == 200, text
         return dict(json.loads(text)["properties"])
 
-    def until(self, name: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
+    def until(self, name: str, *statuses: str) -> dict[str, Any]:
         """The job, once it is in one of the states."""
-        end = time.monotonic() + seconds
-        while (found := self.job(name))["status"] not in statuses:
-            assert time.monotonic() < end, found
-            time.sleep(0.05)
-        return found
+        until(lambda: self.job(name)["status"] in statuses, lambda: self.job(name), seconds=120)
+        return self.job(name)
 
     def over(self, name: str) -> dict[str, Any]:
         """The job, once it has ended."""

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from promptflow_lite.settings import settings
 from tests.flows_of import ECHO, write
 from tests.serving.batch.desk import BatchDesk, by_path, rows
 from tests.serving.endpoints.desk import run
+from tests.waiting import until
 
 _SLOW = """\
 import time
@@ -230,10 +230,7 @@ def _ended_with(desk: BatchDesk, name: str, how: signal.Signals) -> int:
     """Stop the server as told, see that the job ends with it, and is to be gone on with; the rows done."""
     pid = _pids(desk, name)
     desk.stop(how)
-    end = time.monotonic() + 15
-    while _is_alive(pid):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: not _is_alive(pid))
     assert json.loads(run("job", "show", "-n", name, "-o", "json"))["properties"]["status"] == "Queued"
     return len(Records.read(desk.folder / "home/runs" / name / JOURNAL).entries)
 
@@ -264,10 +261,7 @@ def test_a_job_goes_on_where_it_was_however_its_server_ended(desk: BatchDesk, tm
 
 
 def _await_rows(desk: BatchDesk, name: str, count: int) -> None:
-    end = time.monotonic() + 60
-    while desk.job(name)["lines"]["completed"] < count:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: desk.job(name)["lines"]["completed"] >= count)
 
 
 def test_without_a_server_a_command_runs_the_job_itself(desk: BatchDesk, tmp_path: Path) -> None:
@@ -371,13 +365,9 @@ def test_what_ended_long_ago_is_removed_with_its_run(desk: BatchDesk) -> None:
     name = desk.ask_for(rows("a"))
     desk.over(name)
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=0.000001")
-    time.sleep(0.1)
-    desk.stop()
+    desk.stop()  # and an age of 0.09 s is reached
     desk.start()
-    end = time.monotonic() + 20
-    while desk.call("GET", f"/jobs/{name}")[0].status != 404:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: desk.call("GET", f"/jobs/{name}")[0].status == 404)
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.keep_days=30")
     assert not (desk.folder / "home/runs" / name).exists()
 

@@ -11,16 +11,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 
-from promptflow_lite.cli import main
 from promptflow_lite.settings import settings
+from tests.commands import pf
 from tests.flows_of import ECHO, ECHO_TOOL, write
+from tests.waiting import until
 
 __all__ = ["Desk", "Load", "flow", "run"]
 
@@ -34,7 +34,7 @@ def run(*args: str, code: int = 0) -> str:
     """What `pf` writes to stdout, or to stderr where its exit code shall be another than 0."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        found = main.run(main.command_tree(), "pf", list(args))
+        found = pf(*args)
     assert found == code, (args, found, out.getvalue(), errors.getvalue())
     return out.getvalue() if code == 0 else errors.getvalue()
 
@@ -73,27 +73,25 @@ class Desk:
         command += self._options
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         self.said: list[str] = []
-        heard = threading.Event()
 
         def listen() -> None:
             assert self.process.stderr is not None
             for line in self.process.stderr:
                 self.said.append(line)
-                heard.set()
 
         self._listener = threading.Thread(target=listen, daemon=True)
         self._listener.start()
-        until = time.monotonic() + 30
-        while not (found := [m for line in self.said if (m := re.search(r"at http://[^:]+:(\d+)", line))]):
-            assert time.monotonic() < until, self.said
-            heard.wait(0.1)
-        self.port = int(found[0][1])
+        until(lambda: self._addresses() or self.process.poll() is not None, lambda: self.said)
+        self.port = int(self._addresses()[0][1])
+
+    def _addresses(self) -> list[re.Match[str]]:
+        return [found for line in self.said if (found := re.search(r"at http://[^:]+:(\d+)", line))]
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
         """End it; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self._listener.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()
@@ -147,7 +145,8 @@ class Load:
         self._ended = threading.Event()
         self.answers: Counter[tuple[int, str]] = Counter()
         self.failures: list[Any] = []
-        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
+        self._asked = [0] * callers
+        self._threads = [threading.Thread(target=self._call, args=[n], daemon=True) for n in range(callers)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -160,16 +159,24 @@ class Load:
             thread.join(30)
             assert not thread.is_alive()
 
-    def taken(self) -> Counter[tuple[int, str]]:
-        """The answers since the last look, after a moment."""
-        time.sleep(0.3)
+    def taken(self, *, at_least: int = 200) -> Counter[tuple[int, str]]:
+        """The answers since the last look: so many, and to each caller one that it asked for after now."""
+        before = list(self._asked)
+        until(
+            lambda: (
+                self.answers.total() >= at_least
+                and all(now >= then + 2 for now, then in zip(self._asked, before, strict=True))
+            ),
+            lambda: (self.answers, self.failures),
+        )
         found, self.answers = self.answers, Counter()
         return found
 
-    def _call(self) -> None:
+    def _call(self, number: int) -> None:
         connection = HTTPConnection("127.0.0.1", self._desk.port, timeout=30)
         with contextlib.closing(connection):
             while not self._ended.is_set():
+                self._asked[number] += 1
                 try:
                     status, body = self._desk.ask(connection)
                 except Exception as error:

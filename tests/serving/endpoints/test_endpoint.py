@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.flows_of import ECHO, ECHO_TOOL, write
 from tests.model_server import ModelServer
 from tests.serving.endpoints.desk import Desk, Load, flow, run
 from tests.serving.served import chat_flow
+from tests.waiting import until
 
 DYING = ECHO_TOOL.replace(
     '    print("echoing")', '    if text == "die":\n        import os\n        os._exit(3)'
@@ -50,13 +51,6 @@ def _shown(*args: str) -> Any:
     return json.loads(run("deployment", *args, "--endpoint-name", "my-endpoint", "--output", "json"))
 
 
-def _until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_traffic_is_split_within_the_bounds_of_a_binomial(desk: Desk, tmp_path: Path) -> None:
     desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic")
     desk.deploy("green", flow(tmp_path / "green", "green"))
@@ -77,7 +71,7 @@ def test_a_process_that_dies_is_replaced_and_the_other_deployment_serves_on(
         assert (status, answer["error"]["code"]) == (502, "deployment-died")
         status, answer = desk.score("hi", azureml_model_deployment="green")
         assert (status, answer["error"]["code"]) == (503, "deployment-unavailable")
-        _until(lambda: desk.score("hi", azureml_model_deployment="green")[0] == 200)
+        until(lambda: desk.score("hi", azureml_model_deployment="green")[0] == 200)
     assert load.failures == []
     assert _shown("show", "--name", "green")["restarts"] == 1
     logs = run("deployment", "get-logs", "--name", "green", "--endpoint-name", "my-endpoint")
@@ -92,9 +86,9 @@ def test_a_process_that_hangs_gets_no_requests_and_is_replaced(desk: Desk, tmp_p
     desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic", body=probes)
     (pid,) = _shown("show", "--name", "blue")["processes"]
     os.kill(pid, signal.SIGSTOP)
-    _until(lambda: _shown("show", "--name", "blue")["state"] == "Unhealthy")
+    until(lambda: _shown("show", "--name", "blue")["state"] == "Unhealthy")
     assert desk.score()[1]["error"]["code"] == "deployment-unavailable"
-    _until(lambda: _shown("show", "--name", "blue")["state"] == "Healthy")
+    until(lambda: _shown("show", "--name", "blue")["state"] == "Healthy")
     assert desk.score() == (200, {"text": "blue"})
     assert _shown("show", "--name", "blue")["processes"] != [pid]
     logs = run("deployment", "get-logs", "--name", "blue", "--endpoint-name", "my-endpoint")
@@ -107,7 +101,7 @@ def test_an_endpoint_goes_on_where_it_was_after_a_kill(desk: Desk, tmp_path: Pat
     (pid,) = _shown("show", "--name", "blue")["processes"]
     flow(tmp_path / "blue", "edited")
     desk.stop(signal.SIGKILL)
-    _until(lambda: not _is_alive(pid))
+    until(lambda: not _is_alive(pid))
     assert "is not served" in run("endpoint", "invoke", "-n", "my-endpoint", "--inputs", "text=a", code=2)
     desk.start()
     assert desk.score() == (200, {"text": "blue"})
@@ -121,7 +115,7 @@ def test_a_kill_ends_the_programs_that_tools_have_started(desk: Desk, tmp_path: 
     pid = int(desk.score()[1]["text"])
     assert _is_alive(pid)
     desk.stop(signal.SIGKILL)
-    _until(lambda: not _is_alive(pid), seconds=5)
+    until(lambda: not _is_alive(pid))
 
 
 def test_the_end_finishes_what_is_in_flight(desk: Desk, tmp_path: Path) -> None:
@@ -129,7 +123,7 @@ def test_the_end_finishes_what_is_in_flight(desk: Desk, tmp_path: Path) -> None:
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(desk.score()))
     thread.start()
-    time.sleep(0.5)
+    until(lambda: desk.metric("promptflow_in_flight") == 1)
     assert desk.stop() == 128 + signal.SIGTERM
     thread.join(20)
     assert answers == [(200, {"text": "slow"})]
@@ -174,7 +168,7 @@ def test_a_mirror_neither_delays_nor_fails_the_caller(desk: Desk, tmp_path: Path
             took.append(time.monotonic() - began)
     assert max(took) < 1.4, "the caller waited for the mirrored run, which takes 1.5 seconds"
     assert desk.metric(r'promptflow_requests_total\{deployment="green",path="mirror",status="429"') > 0
-    _until(
+    until(
         lambda: desk.metric(r'promptflow_requests_total\{deployment="green",path="mirror",status="500"') > 0
     )
     assert "no deployment is named 'red'" in desk.update("--mirror-traffic", "red=10", code=2)
@@ -203,7 +197,7 @@ def test_a_deployment_that_fails_too_often_loses_its_traffic(tmp_path: Path) -> 
         desk.update("--traffic", "blue=50 green=50")
         failed = sum(desk.score()[0] == 500 for _ in range(60))
         assert failed == 10
-        _until(lambda: _shown("show", "--name", "blue")["traffic"] == 100)
+        until(lambda: _shown("show", "--name", "blue")["traffic"] == 100)
         assert _shown("show", "--name", "green")["traffic"] == 0
         assert any("'green' loses its traffic" in line for line in desk.said)
 
@@ -217,7 +211,7 @@ def test_callers_need_one_of_two_keys_which_are_kept_as_hashes(desk: Desk, tmp_p
     old = desk.key
     desk.key = run("endpoint", "regenerate-keys", "-n", "my-endpoint", "--key-type", "primary").strip()
     assert desk.key != old
-    _until(lambda: desk.score()[0] == 200)
+    until(lambda: desk.score()[0] == 200)
     desk.key = old
     assert desk.score()[0] == 401
     found = json.loads(run("endpoint", "get-credentials", "-n", "my-endpoint", "-o", "json"))
@@ -231,11 +225,10 @@ def test_several_processes_answer_for_one_deployment(desk: Desk, tmp_path: Path)
     source = write(tmp_path / "blue", dag=ECHO, echo__py=tool)
     desk.deploy("blue", source, "--all-traffic", body="instance_count: 2\n")
     with Load(desk, callers=4) as load:
-        time.sleep(1.0)
-        answers = load.taken()
-    pids = {str(pid) for pid in _shown("show", "--name", "blue")["processes"]}
-    assert len(pids) == 2
-    assert {text for _, text in answers} == pids
+        pids = {str(pid) for pid in _shown("show", "--name", "blue")["processes"]}
+        assert len(pids) == 2
+        until(lambda: {text for _, text in list(load.answers)} >= pids, lambda: load.answers)
+    assert {text for _, text in load.answers} == pids
     logs = run("deployment", "get-logs", "--name", "blue", "--endpoint-name", "my-endpoint", "--lines", "500")
     assert {line[:4] for line in logs.splitlines() if line.endswith("to no console")} == {"[0] ", "[1] "}
 
@@ -283,7 +276,7 @@ def test_a_caller_that_leaves_ends_its_run(desk: Desk, tmp_path: Path) -> None:
     for name, value in sent.items():
         connection.putheader(name, value)
     connection.endheaders(body)
-    _until(lambda: desk.metric("promptflow_in_flight") == 1)
+    until(lambda: desk.metric("promptflow_in_flight") == 1)
     connection.close()
     assert desk.score("short") == (200, {"text": "slow"})
 

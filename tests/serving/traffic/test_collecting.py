@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from tests.flows_of import ECHO, ECHO_TOOL, write
 from tests.model_server import ModelServer
 from tests.serving.endpoints.desk import Desk, flow, run
 from tests.serving.served import Served, chat_flow
+from tests.waiting import until
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwx"
 
@@ -27,14 +26,6 @@ def kept(folder: Path) -> list[dict[str, Any]]:
     """All records under a folder of collected requests."""
     files = sorted(file for file in folder.rglob("*.jsonl") if file.name != "feedback.jsonl")
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until it is so."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from mlflow.tracing.client import TracingClient
@@ -20,7 +24,7 @@ from promptflow_lite.serving.traffic.watch import Traffic
 from tests.flows_of import ECHO, ECHO_TOOL, write
 from tests.serving.endpoints.desk import Desk
 from tests.serving.served import Served
-from tests.serving.traffic.test_collecting import until
+from tests.waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -53,8 +57,8 @@ def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
         server.score({"text": "two"}, x_request_id="second")
         said = {"request_id": "second", "score": 1, "comment": "good"}
         server.call("POST", "/feedback", said)
-        until(lambda: len(traces(uri)) == 2, 60)
-        until(lambda: any(trace.info.assessments for trace in traces(uri)), 60)
+        until(lambda: len(traces(uri)) == 2)
+        until(lambda: any(trace.info.assessments for trace in traces(uri)))
     by_request = {trace.info.client_request_id: trace for trace in traces(uri)}
     first, second = by_request["first"], by_request["second"]
     assert first.info.trace_id == f"tr-{TRACE}"
@@ -75,7 +79,7 @@ def test_feedback_becomes_an_assessment_of_the_requests_trace_now_and_later(
         server.call("POST", "/feedback", {"request_id": "first", "score": False})
         server.call("POST", "/feedback", {"request_id": "nobody's", "score": 1})
         server.call("POST", "/feedback", {"request_id": "' OR 1=1 --", "score": 1})
-        until(lambda: bool({t.info.client_request_id: t for t in traces(uri)}["first"].info.assessments), 60)
+        until(lambda: bool({t.info.client_request_id: t for t in traces(uri)}["first"].info.assessments))
     later = {trace.info.client_request_id: trace for trace in traces(uri)}
     assert [one.value for one in later["first"].info.assessments] == [False]
     assert len(later["second"].info.assessments) == 1
@@ -94,7 +98,7 @@ def test_a_trace_has_what_the_nodes_took_and_gave_in_the_process_of_a_deployment
         desk.deploy("blue", source, "--all-traffic")
         assert desk.score("hello", x_request_id="good")[0] == 200
         assert desk.score("", x_request_id="bad")[0] == 500
-        until(lambda: len(traces(uri, "my-endpoint")) == 2, 60)
+        until(lambda: len(traces(uri, "my-endpoint")) == 2)
     by_request = {trace.info.client_request_id: trace for trace in traces(uri, "my-endpoint")}
     _, node = by_request["good"].data.spans
     assert (node.name, node.inputs, node.outputs) == ("echo", {"text": "hello", "times": 1}, "0")
@@ -106,16 +110,37 @@ def test_a_trace_has_what_the_nodes_took_and_gave_in_the_process_of_a_deployment
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_store_that_is_named_from_here_is_made_here_and_not_in_the_flows_folder(
+    echo: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "promptflow_lite", "flow", "serve", "--source", str(echo), "--port", "0"]
+    command += ["--mlflow", "sqlite:///traces.db", "--skip-open-browser"]
+    served = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert served.stderr is not None
+    try:
+        address = next(found[1] for line in served.stderr if (found := re.search(r"(http://\S+) ", line)))
+        body = {"content-type": "application/json"}
+        with urlopen(Request(f"{address}/score", b'{"text": "hi"}', body), timeout=60) as answer:
+            assert answer.status == 200
+        until(lambda: (tmp_path / "traces.db").exists())
+    finally:
+        served.terminate()
+        served.wait(60)
+        served.stderr.close()
+    assert not (echo / "traces.db").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_two_requests_of_one_callers_trace_are_told_both(echo: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with Served(echo, mlflow=uri) as server:
         server.score({"text": "one"}, x_request_id="first", traceparent=PARENT)
-        until(lambda: len(traces(uri)) == 1, 60)
+        until(lambda: len(traces(uri)) == 1)
         server.score({"text": "two"}, x_request_id="second", traceparent=PARENT)
         server.call("POST", "/feedback", {"request_id": "second", "score": 1})
         server.score({"text": "three"}, x_request_id="third")
-        until(lambda: len(traces(uri)) == 2, 60)
-        until(lambda: any(trace.info.assessments for trace in traces(uri)), 60)
+        until(lambda: len(traces(uri)) == 2)
+        until(lambda: any(trace.info.assessments for trace in traces(uri)))
     (shared,) = [trace for trace in traces(uri) if trace.info.trace_id == f"tr-{TRACE}"]
     assert len(shared.data.spans) == 4
     assert [one.value for one in shared.info.assessments] == [1]
