@@ -151,49 +151,41 @@ def _flow_of(
 ) -> tuple[Flow, list[Diagnostic]]:
     complaints = Complaints(document)
     folder = path.parent.absolute()
-    warnings: tuple[Diagnostic, ...] = ()
-    front = document.data if document.data is not None else {}
-    if isinstance(front, dict):
-        own, told = dict(front), Complaints(document)
-        own["sample"] = _sample(front.get("sample"), folder, told)
-        front = _over(
-            with_files(own, folder, (), complaints.add), with_files(dict(changes), folder, (), complaints.add)
-        )
-        warnings = tuple(replace(complaint, severity="warning") for complaint in told.found)
+    front, warnings = _front_of(document, folder, changes, complaints)
     data = complaints.fields(front, PROMPTY, (), "a prompty")
     model = complaints.fields(data.get("model", {}), MODEL, ("model",), "a model")
     sample = mapping_in(data.get("sample", {}), ("sample",), complaints)
     inputs = inputs_in(data.get("inputs", {}), sample, complaints)
-    outputs = outputs_in(data.get("outputs", {}), complaints)
+    declared = outputs_in(data.get("outputs", {}), complaints)
     prompt = Prompt(
         api=model.get("api", "chat"),
         configuration=configuration_in(model.get("configuration", {}), complaints),
         parameters=parameters_in(model.get("parameters", {}), model.get("api", "chat"), complaints),
         response=model.get("response", "first"),
-        keys=tuple(outputs),
+        keys=tuple(declared),
         template=template,
         file=document.file,
         line=line,
         front=front if isinstance(front, dict) else {},
         warnings=warnings,
     )
-    name = re.sub(r"[^\w\- ]", "_", path.stem) or "prompt"
-    name = f"{name}_" if name in ("inputs", "flow") else name
-    whole = Ref("node", name)
-    is_json = _is_json(prompt.parameters)
+    name = _node_name(path)
+    node = Node(
+        name,
+        "prompty",
+        Source(path=path.name),
+        {key: Ref("inputs", key) for key in inputs},
+        api=prompt.api,
+        settings=prompt,
+    )
     flow = Flow(
         name=path.stem,
         display_name=data.get("name") or data.get("display_name"),
         description=data.get("description"),
         type=data.get("type", "standard"),
         inputs=inputs,
-        outputs={key: FlowOutput(out.type, Ref("node", name, (key,)), out.description)
-                 for key, out in outputs.items()} if is_json and outputs
-        else {"output": FlowOutput("object" if is_json else "string", whole, is_chat_output=True)},
-        nodes=(
-            Node(name, "prompty", Source(path=path.name), {key: Ref("inputs", key) for key in inputs},
-                 api=prompt.api, settings=prompt),
-        ),
+        outputs=_outputs_of(name, declared, is_json=_is_json(prompt.parameters)),
+        nodes=(node,),
         environment=data.get("environment", {}),
         environment_variables=environment_in(data.get("environment_variables", {}), complaints),
         tags=data["tags"] if isinstance(data.get("tags"), dict) else {},
@@ -201,8 +193,40 @@ def _flow_of(
         sample=sample,
         document=document,
         folder=folder,
-    )  # fmt: skip
+    )
     return flow, complaints.found
+
+
+def _front_of(
+    document: Document, folder: Path, changes: Mapping[str, Any], complaints: Complaints
+) -> tuple[Any, tuple[Diagnostic, ...]]:
+    """The front matter with the files it names read and `changes` over it; warnings of its sample."""
+    front = document.data if document.data is not None else {}
+    if not isinstance(front, dict):
+        return front, ()
+    told = Complaints(document)
+    own = {**front, "sample": _sample(front.get("sample"), folder, told)}
+    changed = _over(
+        with_files(own, folder, (), complaints.add), with_files(dict(changes), folder, (), complaints.add)
+    )
+    return changed, tuple(replace(complaint, severity="warning") for complaint in told.found)
+
+
+def _node_name(path: Path) -> str:
+    """What the one node is called: as the file, as far as a node may be."""
+    name = re.sub(r"[^\w\- ]", "_", path.stem) or "prompt"
+    return f"{name}_" if name in ("inputs", "flow") else name
+
+
+def _outputs_of(node: str, declared: Mapping[str, FlowOutput], *, is_json: bool) -> dict[str, FlowOutput]:
+    """The flow's outputs: the keys of the answer that are declared, or the answer as it is."""
+    if not is_json or not declared:
+        whole = Ref("node", node)
+        return {"output": FlowOutput("object" if is_json else "string", whole, is_chat_output=True)}
+    return {
+        key: FlowOutput(output.type, Ref("node", node, (key,)), output.description)
+        for key, output in declared.items()
+    }
 
 
 def _sample(value: Any, folder: Path, told: Complaints) -> Any:
