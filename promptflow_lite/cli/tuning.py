@@ -14,7 +14,7 @@ from promptflow_lite.cli.console import neutral, say
 
 if TYPE_CHECKING:
     from promptflow_lite.connections.base import ConnectionProvider
-    from promptflow_lite.evaluation.search import Question
+    from promptflow_lite.evaluation.search import Question, Scores
     from promptflow_lite.retrieval.embed import Embedder, Roles, Vectors
     from promptflow_lite.retrieval.index import Index, IndexMode
     from promptflow_lite.retrieval.info import Info
@@ -87,6 +87,7 @@ async def sweep(
     there = _info(Path(source))
     rows: list[dict[str, Any]] = []
     vectors: dict[tuple[str, str], Sequence[Vectors | None]] = {}
+    needs_vectors = bool(set(grid.modes) - {"keyword"})
     with TemporaryDirectory(prefix="pf-index-") as folder:
         for number, way in enumerate(_ways(there, grid)):
             roles = _roles(there, way)
@@ -96,13 +97,11 @@ async def sweep(
                 path = Path(folder) / f"{number}.index"
                 await _build(source, there, way, path, embedder, roles, progress)
             known = (way.embedding, way.model)
-            if known not in vectors:
-                vectors[known] = (
-                    await vectors_of(
-                        questions, embedder, progress=lambda done: progress("question", done, len(questions))
-                    )
-                    if set(grid.modes) - {"keyword"}
-                    else [None] * len(questions)
+            if known not in vectors and not needs_vectors:
+                vectors[known] = [None] * len(questions)
+            elif known not in vectors:
+                vectors[known] = await vectors_of(
+                    questions, embedder, progress=lambda done: progress("question", done, len(questions))
                 )
             with closing(Index(path)) as index:
                 check_embedder(index, embedder)
@@ -117,21 +116,17 @@ async def sweep(
                         diversity=diversity,
                         progress=lambda done: progress("ask", done, len(questions)),
                     )
-                    first = {"mode": mode, **way.columns, "diversity": diversity}
-                    last = {
-                        f"{name}_interval": [round(end, 4) for end in scores.interval(name)[1:3]]
-                        for name in ("ndcg@10", "mrr@10")
-                    }
-                    rows.append(
-                        {
-                            **first,
-                            "questions": scores.questions,
-                            **scores.means,
-                            **last,
-                            "p50_ms": scores.p50_ms,
-                        }
-                    )
+                    rows.append({"mode": mode, **way.columns, "diversity": diversity, **_columns(scores)})
     return rows
+
+
+def _columns(scores: Scores) -> dict[str, Any]:
+    """What a row says of the scores: means, and the intervals of the two that are compared most."""
+    intervals = {
+        f"{name}_interval": [round(end, 4) for end in scores.interval(name)[1:3]]
+        for name in ("ndcg@10", "mrr@10")
+    }
+    return {"questions": scores.questions, **scores.means, **intervals, "p50_ms": scores.p50_ms}
 
 
 def _ways(there: Info | None, grid: Grid) -> Iterator[_Way]:
