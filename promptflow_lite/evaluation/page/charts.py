@@ -19,7 +19,7 @@ __all__ = ["curves", "distributions", "latency", "matrices"]
 
 _BINS = 20
 _FEW = 12
-"""So many different values are bars of their own, as a judge's grades are."""
+"""So many steps of a scale are bars of their own, as a judge's grades are."""
 _AT_K = re.compile(r"(?P<name>.+?)(?:@|_at_)(?P<k>\d+)(?P<rest>\D*)")
 
 
@@ -39,15 +39,28 @@ def _distribution(metric: str, runs: Sequence[ScoredRun]) -> dict[str, Any] | No
     different = np.unique(every)
     if len(different) < 2 or set(different.tolist()) == {0.0, 1.0}:
         return None
-    if len(different) <= _FEW:
-        counts = {name: [int((column == v).sum()) for v in different] for name, column in columns.items()}
-        return {"metric": metric, "values": different.tolist(), "counts": counts}
+    if (scale := _scale(different)) is not None:
+        counts = {name: [int(np.isclose(column, v).sum()) for v in scale] for name, column in columns.items()}
+        return {"metric": metric, "values": scale.tolist(), "counts": counts}
     edges = np.histogram_bin_edges(every, _BINS)
     return {
         "metric": metric,
         "edges": edges.tolist(),
         "counts": {name: np.histogram(column, edges)[0].tolist() for name, column in columns.items()},
     }
+
+
+def _scale(values: np.ndarray) -> np.ndarray | None:
+    """The steps of the scale that the values are of, those too that nothing has; `None` where there is none.
+
+    Args:
+        values: the different ones, ascending.
+    """
+    step = np.diff(values).min()
+    places = (values - values[0]) / step
+    if places[-1] >= _FEW or not np.allclose(places, places.round()):
+        return None
+    return np.asarray(values[0] + step * np.arange(round(float(places[-1])) + 1))
 
 
 def latency(run: ScoredRun) -> dict[str, float]:

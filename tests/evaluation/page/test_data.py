@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -18,6 +19,26 @@ from promptflow_lite.runs.home import run_store
 from tests.evaluation.page.reported import data_of, graded, page_of
 from tests.flows_of import echo, write
 from tests.model_server import ModelServer
+
+RATED = """
+inputs:
+  score: {type: double}
+outputs:
+  score: {type: double, reference: "${rate.output}"}
+nodes:
+- name: rate
+  type: python
+  source: {type: code, path: rate.py}
+  inputs: {score: "${inputs.score}"}
+"""
+RATE = """
+from promptflow_lite import tool
+
+
+@tool
+def rate(score: float) -> float:
+    return score
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -178,3 +199,28 @@ def test_plain_data_are_the_same_each_time_but_for_the_hour(runs: Path) -> None:
     shown = Shown([read(run_store(), "weak")])
     one, other = (collect(run_store(), shown) for _ in range(2))
     assert one | {"made": 0} == other | {"made": 0}
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ([1, 5, 5, 2], [1, 2, 3, 4, 5]),
+        ([0.0, 0.5, 1.0, 1.0], [0, 0.5, 1]),
+        ([234, 239, 245, 604, 615], None),
+        ([0.0, 1 / 3, 0.5, 1.0, 0.9], None),
+    ],
+)
+def test_a_distribution_has_a_bar_for_each_step_of_a_scale_and_else_an_even_axis(
+    tmp_path: Path, given: list[float], values: list[float] | None
+) -> None:
+    rows = [{"score": score} for score in given]
+    pf.run(write(tmp_path / "rated", dag=RATED, rate__py=RATE), rows, name="rated")
+    data = data_of(page_of("rated", folder=tmp_path))
+    [found] = [one for one in data["distributions"] if one["metric"] == "score"]
+    assert sum(found["counts"]["rated"]) == len(given)
+    if values is not None:
+        assert found["values"] == values
+        assert found["counts"]["rated"] == [given.count(value) for value in values]
+    else:
+        widths = [after - before for before, after in itertools.pairwise(found["edges"])]
+        assert max(widths) == pytest.approx(min(widths))

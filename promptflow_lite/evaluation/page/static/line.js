@@ -84,9 +84,9 @@ function step(words, line, key) {
 function answersSideBySide(line, [baseline, ...others]) {
   if ([baseline, ...others].every((name) => answer(line.runs[name]) === answer(line.runs[baseline]) && !line.runs[name].error))
     return h("div", { class: "answers" }, h("h3", {}, "Answers"), h("p", { class: "note" }, "All runs answer the same."),
-      h("div", { class: "who" }, [baseline, ...others].map((name) => [runName(name), scoresOf(line, name, baseline)])), line.runs[baseline].turns ? conversation(line, [baseline]) : values(null, line.runs[baseline].outputs));
+      h("div", { class: "who" }, [baseline, ...others].map((name) => [runName(name), scoresOf(line, name)])), line.runs[baseline].turns ? conversation(line, [baseline]) : values(null, line.runs[baseline].outputs));
   return h("div", { class: "answers" }, h("h3", {}, "Answers"), others.map((name) => {
-    const heads = [baseline, name].map((run) => h("div", { class: "who" }, runName(run), scoresOf(line, run, name)));
+    const heads = [baseline, name].map((run) => h("div", { class: "who" }, runName(run), scoresOf(line, run)));
     if (line.runs[baseline].error || line.runs[name].error) return h("div", { class: "pair" }, heads, failedSide(line, baseline, name));
     const isTold = line.runs[baseline].turns && line.runs[name].turns;
     const shown = isTold ? {} : { ...line.runs[baseline].outputs, ...line.runs[name].outputs };
@@ -107,18 +107,14 @@ function failedSide(line, ...names) {
   return names.map((name) => h("div", {}, line.runs[name].error ? errorBlock(line.runs[name].error) : values(null, line.runs[name].outputs)));
 }
 
-function scoresOf(line, name, candidate) {
-  const { scores } = line.runs[name];
-  return Object.entries(scores).filter(([metric]) => !OWN.has(metric)).map(([metric, value]) => {
-    const other = name === candidate ? undefined : line.runs[candidate]?.scores[metric];
-    return badge(other !== undefined && other !== value ? "open" : "dim", said(metric), ` ${number(value)}`);
-  });
+function scoresOf(line, name) {
+  return Object.entries(line.runs[name].scores).filter(([metric]) => !OWN.has(metric)).map(([metric, value]) => scoreBadge(line, name, metric, number(value)));
 }
 
 function runOfLine(line, name, isAlone) {
   const found = line.runs[name];
   return h("section", { class: "of-run", "aria-label": name },
-    isAlone ? [h("h3", {}, found.turns ? "Conversation" : "Answer"), found.turns ? conversation(line, [name]) : null, found.error ? errorBlock(found.error) : null, h("div", { class: "scores" }, scoresOf(line, name, name)), values(null, others(found))] : null,
+    isAlone ? [h("h3", {}, found.turns ? "Conversation" : "Answer"), found.turns ? conversation(line, [name]) : null, found.error ? errorBlock(found.error) : null, h("div", { class: "scores" }, scoresOf(line, name)), values(null, others(found))] : null,
     h("h3", {}, isAlone ? "Trace" : ["Trace of ", runName(name)], " ", badge(STATUS[found.status] ?? "dim", found.status)),
     h("p", { class: "note" }, [seconds(found.seconds), found.tokens[0] + found.tokens[1] ? `${number(found.tokens[0])} tokens in, ${number(found.tokens[1])} out` : null, found.cost === undefined ? null : dollars(found.cost), found.reused ? "from the cache" : null].filter(Boolean).map(words).join(" · ")),
     timeline(found, `Timeline of ${name}`),

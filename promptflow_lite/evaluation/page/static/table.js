@@ -110,10 +110,15 @@ function answerCell(line, run) {
   const result = line.runs[run.name];
   if (!result) return h("td", { "data-label": run.letter }, "–");
   const value = result.scores[asked.metric];
-  const change = run.name === BASELINE || !DATA.comparisons.length ? undefined : gain(line, run.name, asked.metric);
   const shown = asked.metric === "seconds" ? seconds : number;
   return h("td", { "data-label": run.letter }, result.error ? failure(result.error) : preview(saidIn(result)),
-    value === undefined ? null : h("span", { class: "scored" }, badge(change > 0 ? "good" : change < 0 ? "bad" : "dim", change > 0 ? "▲ " : change < 0 ? "▼ " : "", said(asked.metric), ` ${shown(value)}`)));
+    value === undefined ? null : h("span", { class: "scored" }, scoreBadge(line, run.name, asked.metric, shown(value))));
+}
+
+/** A score, and whether it is better or worse than the baseline's of the line. */
+function scoreBadge(line, name, metric, shown) {
+  const change = name === BASELINE || !DATA.comparisons.length ? undefined : gain(line, name, metric);
+  return badge(change > 0 ? "good" : change < 0 ? "bad" : "dim", change > 0 ? "▲ " : change < 0 ? "▼ " : "", said(metric), ` ${shown}`);
 }
 
 function failure(error) {
