@@ -6,7 +6,7 @@
 It prints the tables of docs/performance.md, in six to seven minutes on two cores that do nothing else. A flow
 of one node over short messages (`--data`: those of a JSON Lines file with `utterance`), against a scripted
 model server in a process of its own. The two sides that call the openai package, which takes 1.5 ms of CPU a
-call, have fewer lines: 1,000, and 12 more for each that is in flight. Each side is a process of its own,
+call, have fewer lines: 2,000, and 12 more for each that is in flight. Each side is a process of its own,
 imports included; in each round all sides run one after the other:
 
 * `aiohttp loop`: builds the same requests, sends them over aiohttp and keeps the texts in a list;
@@ -350,7 +350,7 @@ def compare(arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary, model_server(arguments.latency_ms) as url:
         folder = Path(temporary)
-        by_openai = {n: arguments.openai_lines or 1000 + 12 * n for n in arguments.in_flight}
+        by_openai = {n: arguments.openai_lines or 2000 + 12 * n for n in arguments.in_flight}
         sizes = (arguments.lines, arguments.original_lines, *by_openai.values())
         prepare(folder, url, texts, sizes)
 
@@ -473,7 +473,7 @@ def main() -> None:
     parser.add_argument(
         "--openai-lines",
         type=int,
-        help="for the sides that call the openai package; default: 1,000 and 12 for each in flight",
+        help="for the sides that call the openai package; default: 2,000 and 12 for each in flight",
     )
     parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--latency-ms", type=float, default=50.0)
