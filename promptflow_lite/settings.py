@@ -66,7 +66,7 @@ class Settings:
     def of(cls, environ: Mapping[str, str]) -> Settings:
         """The settings that `environ` describes."""
         home = environ.get("PF_HOME") or environ.get("PF_HOME_DIRECTORY")
-        folder = Path(home).expanduser() if home else Path.home() / ".promptflow-lite"
+        folder = Path(home).expanduser().absolute() if home else Path.home() / ".promptflow-lite"
         models = environ.get("PF_MODELS")
         summary = environ.get("GITHUB_STEP_SUMMARY")
         return cls(

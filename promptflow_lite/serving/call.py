@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -183,7 +183,7 @@ def call_of(scope: Scope, limits: Limits) -> Call:
     call = Call(
         headers,
         _path(scope),
-        given.decode() if known else uuid.uuid4().hex,
+        given.decode() if known else token_hex(16),
         traceparent,
         limits,
     )

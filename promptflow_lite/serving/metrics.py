@@ -83,6 +83,9 @@ class Metrics:
         self._seconds_of = lru_cache(_MOST_SERIES)(self._seconds.labels)
         self._in_flight_of = lru_cache(_MOST_SERIES)(self._in_flight.labels)
         self._queued_of = lru_cache(_MOST_SERIES)(self._queued.labels)
+        self._tokens_of = lru_cache(_MOST_SERIES)(self._tokens.labels)
+        self._waiting: dict[str, int] = {}
+        """Runs that wait, by deployment, as last noted: mostly nobody does, before and after."""
 
     def answered(self, deployment: str, path: str, status: int, code: str, seconds: float) -> None:
         """Count an answer.
@@ -106,13 +109,15 @@ class Metrics:
     def spent(self, deployment: str, line: LineResult) -> None:
         """Count the tokens of a run."""
         if line.usage.total_tokens:
-            self._tokens.labels(deployment, "prompt").inc(line.usage.prompt_tokens)
-            self._tokens.labels(deployment, "completion").inc(line.usage.completion_tokens)
+            self._tokens_of(deployment, "prompt").inc(line.usage.prompt_tokens)
+            self._tokens_of(deployment, "completion").inc(line.usage.completion_tokens)
 
     def busy(self, deployment: str, *, in_flight: int, queued: int) -> None:
         """Note how many runs there are now."""
         self._in_flight_of(deployment).set(in_flight)
-        self._queued_of(deployment).set(queued)
+        if self._waiting.get(deployment) != queued:
+            self._waiting[deployment] = queued
+            self._queued_of(deployment).set(queued)
 
     def collected(self, deployment: str, count: int) -> None:
         """Count requests that were kept."""

@@ -12,6 +12,7 @@ from promptflow_lite.serving.door import Closing
 from promptflow_lite.serving.metrics import Metrics
 from promptflow_lite.serving.plan import Plan
 from promptflow_lite.serving.server import Server, allow_connections
+from promptflow_lite.tools.home import Home
 
 __all__ = ["make", "serve"]
 
@@ -33,5 +34,6 @@ def serve(
 ) -> int | None:
     """Serve until a signal; the signal."""
     server = make(plan, deployment, on_ready=on_ready)
-    asyncio.run(server.serve(sockets=[bound]))
+    with Home(deployment.bound.folder):  # entered once, not for each request
+        asyncio.run(server.serve(sockets=[bound]))
     return server.signal

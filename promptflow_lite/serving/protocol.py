@@ -66,6 +66,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._head_size = 0
+        self._heads = 0
+        """How many came whole."""
         self._in_message = False
         self._left = 0
         """Bytes of the last answer that the caller had not read when we last looked."""
@@ -81,12 +83,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Start the clock at the first byte of a head."""
+        """Take bytes in; start the clock where they leave a head unfinished, as nearly none do."""
         if self.transport.is_closing():
             return
-        if self._timer is None and not self._in_message:
-            self._start(_HEAD_S, self._slow_head)
+        is_of_head, heads = not self._in_message, self._heads
         super().data_received(data)
+        if is_of_head and self._heads == heads and self._timer is None and not self.transport.is_closing():
+            self._start(_HEAD_S, self._slow_head)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -106,6 +109,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is in time."""
         self._stop()
+        self._heads += 1
         self._in_message = True
         if self.transport.is_closing():
             return

@@ -17,6 +17,7 @@ from promptflow_lite.errors import PromptflowError
 from promptflow_lite.serving.one import make
 from promptflow_lite.serving.plan import Plan
 from promptflow_lite.serving.server import Server
+from promptflow_lite.tools.home import Home
 
 __all__ = ["main"]
 
@@ -37,7 +38,8 @@ def main() -> int:
         return 2
     bound = socket.socket(fileno=int(sys.argv[1]))
     bound.setblocking(False)
-    asyncio.run(_serve(server, bound, orders))
+    with Home(deployment.bound.folder):  # entered once, not for each request
+        asyncio.run(_serve(server, bound, orders))
     return 0
 
 

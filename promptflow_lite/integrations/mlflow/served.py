@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.engine.results import Status
@@ -42,6 +43,7 @@ _TRIES = 6
 """How often the trace of a feedback is looked for: another worker may have yet to tell it."""
 _ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _REQUEST_TAG = "promptflow_lite.request."
+_SQLITE = "sqlite:///"
 
 Redact = Callable[[bytes], bytes]
 
@@ -63,7 +65,15 @@ def connect(endpoint: str, uri: str, *, redact: Redact, lost: Callable[[Seen], N
 
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return ServedTraces(endpoint, uri, redact=redact, lost=lost)
+    return ServedTraces(endpoint, _from_here(uri), redact=redact, lost=lost)
+
+
+def _from_here(uri: str) -> str:
+    """The address, a relative path made absolute: the working directory will be the flow's."""
+    path = uri.removeprefix(_SQLITE)
+    if path == uri and ":" in uri:
+        return uri
+    return (_SQLITE if path != uri else "") + os.fspath(Path(path).absolute())
 
 
 @dataclass

@@ -24,6 +24,7 @@ from promptflow_lite.runs.frames import Frames, Message, pack
 from promptflow_lite.runs.lifeline import attach
 from promptflow_lite.serving.deployment import BoundDeployment
 from promptflow_lite.serving.plan import Plan
+from promptflow_lite.tools.home import Home
 
 __all__ = ["main"]
 
@@ -55,7 +56,8 @@ async def _serve(channel: socket.socket) -> None:
             send(_refusal(error))
             return
         send({"ready": list(deployment.bound.notes)})
-        await _Work(deployment, send).until_the_end(frames)
+        with Home(deployment.bound.folder):  # entered once, not for each request
+            await _Work(deployment, send).until_the_end(frames)
         await deployment.close()
     finally:
         transport.close()
