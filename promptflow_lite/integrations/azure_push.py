@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptflow_lite.connections.base import Connection
 from promptflow_lite.errors import InputError
-from promptflow_lite.integrations.azure_search import credential_of, failure_of
+from promptflow_lite.integrations.azure_service import credential_of, failure_of
 from promptflow_lite.retrieval.document import Document
 from promptflow_lite.retrieval.index import Index
 from promptflow_lite.tools.search import Pushed
