@@ -95,7 +95,7 @@ def test_the_interval_of_few_values_is_as_much_wider_as_students_t() -> None:
 def test_a_handful_of_values_has_students_t_interval() -> None:
     values = [0.2, 0.5, 0.4, 0.9, 0.3]
     reference = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    assert mean(values)[1:] == pytest.approx((*reference, stats.ttest_1samp(values, 0).pvalue))
+    assert mean(values)[1:4] == pytest.approx((*reference, stats.ttest_1samp(values, 0).pvalue))
 
 
 def test_one_value_says_nothing_of_the_mean() -> None:
@@ -133,7 +133,7 @@ def test_the_same_values_give_the_same_interval_each_time() -> None:
 
 
 def test_values_that_do_not_vary_have_an_interval_without_width() -> None:
-    assert mean([0.0, 0.0, 0.0]) == (0.0, 0.0, 0.0, 1.0)
+    assert mean([0.0, 0.0, 0.0])[:4] == (0.0, 0.0, 0.0, 1.0)
     assert mean([0.5] * 10)[:3] == (0.5, 0.5, 0.5)
 
 
