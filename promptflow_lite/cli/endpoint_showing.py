@@ -61,7 +61,7 @@ def described_deployment(kept: Kept, name: str) -> dict[str, Any]:
         "connections": deployment.connections,
         "environment_variables": dict.fromkeys(deployment.environment_variables, "***"),
         "instance_count": deployment.instance_count,
-        "data_collector": deployment.data_collector and asdict(deployment.data_collector),
+        "data_collector": asdict(deployment.data_collector) if deployment.data_collector else {},
         "request_timeout_ms": settings.request_timeout_ms,
         "max_concurrent_requests_per_instance": settings.max_concurrent_requests_per_instance,
         "max_queue_wait_ms": settings.max_queue_wait_ms,

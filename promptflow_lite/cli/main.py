@@ -163,7 +163,8 @@ def run(tree: TyperGroup, name: str, args: list[str]) -> int:
         return 1
     except typer.TyperException as error:
         path = getattr(getattr(error, "ctx", None), "command_path", name)
-        say(f"{path}: {neutral(error.format_message())}\n  '{path} --help' says how it is used")
+        text = error.format_message().replace("Value error, ", "")  # pydantic's, by which typer checks
+        say(f"{path}: {neutral(text)}\n  '{path} --help' says how it is used")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         say("")

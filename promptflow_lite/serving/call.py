@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]\-]{1,128}")
 _KEY = "promptflow_lite"
 _DEEPEST = 64
 
@@ -81,6 +82,12 @@ class Call:
         """The call of a request that came through the door."""
         found: Call = scope[_KEY]
         return found
+
+    def ignore(self, names: Sequence[str]) -> None:
+        """Say in the answer what of the request is not heard; names may be a stranger's."""
+        if names:
+            plain = [name if _NAME.fullmatch(name) else "?" for name in names]
+            self.extra.append((b"x-ignored", ", ".join(plain)[:1000].encode()))
 
     async def json(self, receive: Receive, *, empty: Any = None) -> Any:
         """The body.

@@ -15,7 +15,7 @@ from promptflow_lite.serving.deployment import Deployment, Endpoint
 from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import EventStream, dumps, event, send_json
 from promptflow_lite.serving.running import Part, Runs
-from promptflow_lite.serving.score import check_inputs, outputs_of
+from promptflow_lite.serving.score import check_inputs, outputs_of, unknown_of
 
 __all__ = ["Completions", "Models"]
 
@@ -31,8 +31,6 @@ class Completions:
         """Answer one request."""
         call = Call.of(scope)
         asked = chat.read(await call.json(receive))
-        if asked.ignored:
-            call.extra.append((b"x-ignored", ", ".join(asked.ignored)[:1000].encode()))
         deployment = self._endpoint.choose(call.headers, asked.model)
         call.deployment = deployment.name
         roles = roles_of(deployment.flow)
@@ -41,6 +39,7 @@ class Completions:
             raise Refusal(404, "model-not-found", message, param="model")
         inputs = chat.inputs_of(deployment.flow, roles, asked)
         check_inputs(deployment.flow, inputs)
+        call.ignore([*asked.ignored, *unknown_of(deployment.flow, inputs)])
         if asked.stream:
             await self._stream(call, deployment, roles, inputs, asked, receive, send)
             return

@@ -139,7 +139,8 @@ def _stamp(file: Path) -> tuple[int, int]:
     try:
         found = file.stat()
     except OSError as error:
-        raise UserError(f"key file {file}: {error.strerror}", code="bad-key") from error
+        hint = f"pf flow key --key-file {file}  makes it" if isinstance(error, FileNotFoundError) else None
+        raise UserError(f"key file {file}: {error.strerror}", code="bad-key", hint=hint) from error
     return found.st_mtime_ns, found.st_ino
 
 

@@ -20,7 +20,7 @@ from promptflow_lite.serving.refusal import Refusal
 from promptflow_lite.serving.reply import EventStream, dumps, event, send_json
 from promptflow_lite.serving.running import Part, Runs
 
-__all__ = ["Score", "check_inputs", "is_shown", "outputs_of"]
+__all__ = ["Score", "check_inputs", "is_shown", "outputs_of", "unknown_of"]
 
 _JSON = (b"application/json", b"application/*", b"*/*")
 _EVENTS = b"text/event-stream"
@@ -67,6 +67,7 @@ class Score:
         if not isinstance(inputs, dict):
             raise Refusal(400, "wrong-input", f"expected an object of inputs by name: {_names(flow)}")
         check_inputs(flow, inputs)
+        call.ignore(unknown_of(flow, inputs))
         if not streams:
             line = await self._runs.result(call, deployment, inputs, receive)
             await send_json(send, 200, outputs_of(flow, line, self._only))
@@ -143,6 +144,11 @@ def _wants_events(accept: bytes) -> bool:
 def _wants_nodes(scope: Scope) -> bool:
     query = scope.get("query_string") or b""
     return b"nodes" in query and parse_qs(query.decode("latin-1")).get("nodes") == ["true"]
+
+
+def unknown_of(flow: Flow, inputs: Mapping[str, Any]) -> list[str]:
+    """What the flow has no input for, as `inputs.NAME`: Prompt flow's callers may send more than it takes."""
+    return [f"inputs.{name}" for name in inputs if name not in flow.inputs]
 
 
 def check_inputs(flow: Flow, inputs: Mapping[str, Any]) -> None:

@@ -86,6 +86,12 @@ def test_wrong_use_is_exit_code_2_and_points_to_the_help(
     assert "--help' says how it is used" in err
 
 
+def test_a_wrong_choice_is_told_with_the_choices_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "list", "--output", "tabel"])
+    assert "'--output' / '-o': 'tabel' is not one of 'table', 'json'." in capsys.readouterr().err
+
+
 def test_a_mistyped_command_gets_the_near_miss(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["flow", "validte"])

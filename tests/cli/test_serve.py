@@ -64,7 +64,7 @@ def test_a_key_file_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFi
     ("args", "said"),
     [
         (("--source", "nowhere"), "there is nothing at"),
-        (("--source", "nowhere", "--key-file", "nowhere"), "key file"),
+        (("--source", "nowhere", "--key-file", "nowhere"), "pf flow key --key-file"),
         (("--source", "nowhere", "--port", "70000"), "65535"),
         (("--source", "nowhere", "--engine", "gunicorn"), "gunicorn"),
     ],

@@ -127,6 +127,13 @@ def test_what_follows_the_last_question_is_answered_anew(client: openai.OpenAI, 
     assert answer.headers["x-ignored"] == "messages[1]"
 
 
+def test_an_input_that_the_flow_does_not_have_is_named_and_not_heard(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.with_raw_response.create(
+        model="support", messages=[_user("first")], extra_body={"inputs": {"mood": "kind"}}
+    )
+    assert answer.headers["x-ignored"] == "inputs.mood"
+
+
 def test_a_system_message_alone_is_the_question(client: openai.OpenAI, model: ModelServer) -> None:
     messages: list[Any] = [{"role": "system", "content": "say hi"}]
     answer = client.chat.completions.create(model="support", messages=messages)

@@ -39,6 +39,14 @@ class Two:
             await deployment.close()
 
 
+def test_what_the_flow_has_no_input_for_is_named_in_the_answer_whatever_it_is_called(two: Served) -> None:
+    sent = {"text": "hi", "txet": 1, "x\r\nset-cookie: a=b": 2}
+    answer, body = two.call("POST", "/score", sent)
+    assert (answer.status, json.loads(body)) == (200, {"text": "hi"})
+    assert answer.headers["x-ignored"] == "inputs.txet, ?"
+    assert answer.headers["set-cookie"] is None
+
+
 def _deployment(folder: Path, name: str, tool: str = ECHO_TOOL) -> BoundDeployment:
     return load(write(folder / name, dag=ECHO, echo__py=tool), connections=Given({}), name=name)
 
