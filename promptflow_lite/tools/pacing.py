@@ -117,10 +117,10 @@ class Pacer:
             answer = await ask()
         except ModelError as error:
             if not error.retryable:
-                self._heard(error)
+                self._heard(error, sent_at)
                 raise
             return await self._again(ask, error, sent_at)
-        self.limit.admitted()
+        self._let_in(sent_at)
         return answer
 
     async def _again(self, ask: Callable[[], Awaitable[T]], failure: ModelError, sent_at: float) -> T:
@@ -141,7 +141,7 @@ class Pacer:
                     with off_the_clock():
                         await self._sleep(alone_s)
             else:
-                self._heard(failure)
+                self._heard(failure, sent_at)
                 tries += 1
                 wait_s = self._wait_s(tries, failure)
                 if tries >= _TRIES or spent_s + wait_s > _PATIENCE_S:
@@ -156,17 +156,21 @@ class Pacer:
                 answer = await ask()
             except ModelError as error:
                 if not error.retryable:
-                    self._heard(error)
+                    self._heard(error, sent_at)
                     raise
                 failure = error
             else:
-                self.limit.admitted()
+                self._let_in(sent_at)
                 return answer
 
-    def _heard(self, error: ModelError) -> None:
+    def _let_in(self, sent_at: float) -> None:
+        if self.limit.admitted(sent_at):
+            self._serve()
+
+    def _heard(self, error: ModelError, sent_at: float) -> None:
         """An answer that is an error was let in all the same."""
         if error.details.get("status") is not None:
-            self.limit.admitted()
+            self._let_in(sent_at)
 
     def _spread_s(self, failure: ModelError) -> float:
         """How much longer than asked, so that the processes of a machine do not come back at once."""

@@ -136,7 +136,7 @@ def learned(now: float) -> Limit:
     for sent_at in (now - 30.0, now - 20.0):
         limit.take(sent_at)
         limit.refused(sent_at + 0.1, sent_at, 1.0)
-        limit.admitted()
+        limit.admitted(sent_at + 2.0)
     return limit
 
 
@@ -169,7 +169,7 @@ def test_a_refusal_in_fifty_is_chance_and_more_are_not(admitted: int, is_cut: bo
         for _ in range(calls):
             while wait_s := limit.take(now):
                 now += wait_s
-            limit.admitted()
+            limit.admitted(now)
         before = limit.rate(now + 0.2)
         limit.refused(now + 0.2, now, None)
     assert (limit.rate(now + 0.2) < 0.98 * before) == is_cut
@@ -391,11 +391,68 @@ def test_a_start_from_which_too_little_is_learned_is_soon_made_up_for(asks: str,
     assert reached >= 0.9
 
 
-def test_windows_that_say_when_the_next_one_begins_are_used_evenly() -> None:
-    endpoint = Endpoint(20, window_s=10.0, asks="seconds", late_s=0.2)
+@pytest.mark.parametrize("asks", ["none", "seconds", "ms"])
+@pytest.mark.parametrize("shape", ["window_s", "sliding_s"])
+@pytest.mark.parametrize("rate", [5, 20, 50])
+def test_windows_of_ten_seconds_are_used_evenly_also_where_they_do_not_say_when_they_end(
+    asks: str, shape: str, rate: float
+) -> None:
+    endpoint = Endpoint(rate, asks=asks, late_s=0.2, **{shape: 10.0})
     reached, refused = virtual_time.run(run_for(70, endpoint, 64))
     assert reached >= 0.9
     assert refused <= 0.05
+
+
+@pytest.mark.parametrize("shape", ["window_s", "sliding_s"])
+def test_a_minute_that_does_not_say_when_it_ends_is_found(shape: str) -> None:
+    endpoint = Endpoint(5, asks="none", late_s=0.2, **{shape: 60.0})
+    began, end = 130.0, 310.0
+    virtual_time.run(run_for(end, endpoint, 64))
+    late = [is_in for at, is_in in endpoint.heard if at - 1000 > began]
+    assert sum(late) / (end - began) / endpoint.rate >= 0.9
+    assert 1 - sum(late) / len(late) <= 0.05
+
+
+def left(limit: Limit, now: float) -> float:
+    """When the next call leaves."""
+    while wait_s := limit.take(now):
+        now += wait_s
+    return now
+
+
+def shut(now: float) -> tuple[Limit, float]:
+    """A limit that has heard four refusals in a row that said nothing, and when the last one was."""
+    limit = Limit()
+    for _ in range(20):
+        limit.take(now)
+        limit.admitted(now)
+    for _ in range(4):
+        sent_at = left(limit, now)
+        now = sent_at + 0.05
+        limit.refused(now, sent_at, None)
+    return limit, now
+
+
+def test_an_endpoint_that_stays_shut_is_asked_by_one_call_at_a_time() -> None:
+    limit, now = shut(100.0)
+    probe = left(limit, now)
+    assert limit.take(probe) >= 0.1  # it has not been refused yet, and may be
+
+
+def test_answers_to_calls_that_had_left_before_do_not_open_an_endpoint_that_is_shut() -> None:
+    limit, now = shut(100.0)
+    assert not limit.admitted(100.0)
+    probe = left(limit, now)
+    assert limit.take(probe) > 0.0
+    assert limit.admitted(probe)
+    assert limit.take(probe + 0.05) == 0.0
+
+
+def test_a_call_that_is_not_refused_by_the_time_the_next_one_may_ask_was_let_in() -> None:
+    """A model may think for minutes, and a refusal comes at once."""
+    limit, now = shut(100.0)
+    second = left(limit, left(limit, now))
+    assert left(limit, second) - second < 0.05
 
 
 def test_what_the_connection_allows_is_not_exceeded() -> None:
