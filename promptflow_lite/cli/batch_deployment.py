@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit_json, facts, neutral, pairs, say, sure_to_delete, table
+from promptflow_lite.cli.console import Group, emit_json, facts, pairs, say, say_safely, sure_to_delete, table
 from promptflow_lite.cli.endpoint_options import DeploymentName, File, MaybeDeploymentName, Set, named
 from promptflow_lite.cli.options import Output, Outputs, PlainYes
 
@@ -138,7 +138,7 @@ def _deploy(
 
     asked = files.deployment(file, pairs(set, "--set"))
     for note in asked.notes:
-        say(neutral(note))
+        say_safely(note)
     name = named(name, asked.body.get("name"), "--name")
     kept = batches.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from promptflow_lite.cli.console import neutral, say
+from promptflow_lite.cli.console import say, say_safely
 from promptflow_lite.cli.endpoint_serve import Where, announced
 from promptflow_lite.errors import UserError
 from promptflow_lite.serving.asked import Asked
@@ -157,7 +157,7 @@ def serve(kept: Kept, where: Where) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code."""
 
     def listen(bound: socket.socket, way: Way, on_ready: Callable[[], None]) -> int | None:
-        return serve_batch(kept, bound, way, say=lambda text: say(neutral(text)), on_ready=on_ready)
+        return serve_batch(kept, bound, way, say=say_safely, on_ready=on_ready)
 
     return announced(kept.name, where, listen)
 
@@ -165,5 +165,5 @@ def serve(kept: Kept, where: Where) -> int:
 def _asked(file: Path | None, typed: Mapping[str, str]) -> Asked:
     asked = files.endpoint(file, typed)
     for note in asked.notes:
-        say(neutral(note))
+        say_safely(note)
     return asked

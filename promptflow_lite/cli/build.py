@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, neutral, overrides, say
+from promptflow_lite.cli.console import Group, emit, neutral, overrides, say, say_safely
 from promptflow_lite.cli.options import Source
 from promptflow_lite.errors import UserError
 
@@ -118,10 +118,10 @@ def build(
             wheel=wheel,
             register=register,
             alias=alias,
-            say=lambda text: say(neutral(text)),
+            say=say_safely,
         )
     )
     for note in built.notes:
-        say(neutral(f"note: {note}"))
+        say_safely(f"note: {note}")
     say("\nnext:\n" + "\n".join(f"  {neutral(command)}" for command in built.next))
     emit(neutral(built.where))

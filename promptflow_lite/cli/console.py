@@ -31,6 +31,7 @@ __all__ = [
     "pairs",
     "progress",
     "say",
+    "say_safely",
     "sure_to_delete",
     "table",
     "use_utf8",
@@ -62,6 +63,11 @@ def _escape(character: str) -> str:
 def say(text: str, *, end: str = "\n") -> None:
     """Write `text` for people, to stderr. The caller neutralizes what strangers wrote."""
     print(text, end=end, file=sys.stderr, flush=True)
+
+
+def say_safely(text: str) -> None:
+    """`say` what others wrote."""
+    say(neutral(text))
 
 
 def emit(text: str) -> None:

@@ -15,6 +15,7 @@ from promptflow_lite.cli.console import (
     neutral,
     pairs,
     say,
+    say_safely,
     sure_to_delete,
     table,
 )
@@ -188,7 +189,7 @@ def _deploy(
 
     asked = files.deployment(file, pairs(set, "--set"))
     for note in asked.notes:
-        say(neutral(note))
+        say_safely(note)
     name = named(name, asked.body.get("name"), "--name")
     kept = endpoints.get(named(endpoint_name, asked.body.get("endpoint_name"), "--endpoint-name"))
     if not is_new:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptflow_lite.cli.console import Group, emit, neutral, say
+from promptflow_lite.cli.console import Group, emit, neutral, say, say_safely
 
 app = Group("Endpoints of several deployments: traffic, keys, calls.")
 
@@ -67,13 +67,13 @@ def build(
             output=output.expanduser(),
             form=format.value,
             connections=provider(settings()),
-            say=lambda text: say(neutral(text)),
+            say=say_safely,
             image=image,
             model=settings().model,
             wheel=wheel,
         ),
     )
     for note in built.notes:
-        say(neutral(f"note: {note}"))
+        say_safely(f"note: {note}")
     say("\nnext:\n" + "\n".join(f"  {neutral(command)}" for command in built.next))
     emit(neutral(built.where))

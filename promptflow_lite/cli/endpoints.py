@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from promptflow_lite.cli import rollout
-from promptflow_lite.cli.console import emit, neutral, say
+from promptflow_lite.cli.console import emit, neutral, say, say_safely
 from promptflow_lite.errors import PromptflowError, UserError
 from promptflow_lite.serving.endpoints import changes, files
 from promptflow_lite.serving.endpoints.files import Asked
@@ -110,7 +110,7 @@ def deploy(
     before, after = changes.deploy(kept, asked, name)
     did = "updated" if name in before.deployments else "created"
     if after.deployments[name].model:
-        say(neutral(f"{after.deployments[name].model} is {after.deployments[name].flow}"))
+        say_safely(f"{after.deployments[name].model} is {after.deployments[name].flow}")
     found = None
     if wait:
         found = changes.await_deployment(kept, name, after.deployments[name].revision)
@@ -189,4 +189,4 @@ def _split(kept: Kept, asked: Asked) -> None:
 def _note(*asked: Asked) -> None:
     for one in asked:
         for note in one.notes:
-            say(neutral(note))
+            say_safely(note)

@@ -12,7 +12,7 @@ from typing import Any
 
 from promptflow_lite.api.flows import LoadedFlow, Tested, load_flow
 from promptflow_lite.cli.command import overrides, pairs
-from promptflow_lite.cli.console import emit_json, is_interactive, neutral, paint, say
+from promptflow_lite.cli.console import emit_json, is_interactive, neutral, paint, say, say_safely
 from promptflow_lite.cli.failures import complain, show_failure
 from promptflow_lite.cli.records import Records
 from promptflow_lite.engine.events import Event, NodeEnded
@@ -63,7 +63,7 @@ class Trial:
         with contextlib.redirect_stdout(sys.stderr):
             notes = loaded.bound.notes
         for note in notes:
-            say(neutral(note))
+            say_safely(note)
         return cls(loaded)
 
     def test_flow(self, given: Sequence[str] | None, *, whole: bool) -> int:
@@ -71,7 +71,7 @@ class Trial:
         flow = self.loaded.bound.flow  # of a flex flow, binding tells exactly what it takes
         inputs, warnings = coerce_inputs(flow, given_inputs(given) or flow.sample, _folders(given))
         for warning in warnings:
-            say(neutral(f"warning: {warning}"))
+            say_safely(f"warning: {warning}")
         with contextlib.redirect_stdout(sys.stderr):
             line, aggregation = asyncio.run(self._run(inputs))
         tested = Tested(self.images.keep(line), aggregation and self.images.kept(aggregation))
@@ -98,7 +98,7 @@ class Trial:
             raise UserError(f"--node: the flow has no node {name!r}", code="unknown-node", hint=hint)
         values = given_inputs(given)
         for stranger in values.keys() - names_of(known[name]):
-            say(neutral(f"warning: node {name!r} reads no {stranger!r}"))
+            say_safely(f"warning: node {name!r} reads no {stranger!r}")
         inputs = node_inputs(known[name], values, self.records.last())
         with contextlib.redirect_stdout(sys.stderr):
             run = self.images.keep_node(asyncio.run(self._run_node(name, inputs)))
@@ -211,7 +211,7 @@ def _show(tested: Tested) -> None:
     if tested.aggregation is not None:
         _show_prints(tested.aggregation.logs)
         for name, value in tested.aggregation.metrics.items():
-            say(neutral(f"metric {name} = {value}"))
+            say_safely(f"metric {name} = {value}")
         if tested.aggregation.error is not None:
             show_failure(tested.aggregation.error)
 
