@@ -113,7 +113,8 @@ def read_passages(judgement: str, judged: bool, documents: list[Any]) -> Reading
         return _unreadable(judgement)
     useful = [str(passage["passage"]) for passage in passages if passage["useful"]]
     score = average_precision([str(number) for number in wanted], useful)
-    return _scored(score, f"useful: {', '.join(sorted(useful, key=int)) or 'none'} of {len(wanted)}")
+    which = ", ".join(f"[{number}]" for number in sorted(useful, key=int)) or "none"
+    return _scored(score, f"useful: {which} of {len(wanted)} passages")
 
 
 @tool

@@ -181,7 +181,7 @@ def test_context_precision_is_the_average_precision_of_useful_passages(script: S
     passages = [{"passage": 1, "useful": False}, {"passage": 2, "useful": True}]
     script.by_words = {"[2]": json.dumps({"passages": passages})}
     lines, metrics = scored("context_precision")
-    assert lines[0] == {"context_precision": 0.5, "reason": "useful: 2 of 2"}
+    assert lines[0] == {"context_precision": 0.5, "reason": "useful: [2] of 2 passages"}
     assert (metrics["scored"], metrics["unreadable"], metrics["skipped"]) == (1, 1, 1)
 
 
