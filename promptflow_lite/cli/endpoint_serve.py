@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptflow_lite.cli import endpoints, rollout
-from promptflow_lite.cli.console import neutral, paint, say
+from promptflow_lite.cli.console import paint, say, say_safely
 from promptflow_lite.cli.endpoint_keys import show_made
 from promptflow_lite.serving.endpoints import files
 from promptflow_lite.serving.endpoints.front import serve as serve_endpoint
 from promptflow_lite.serving.endpoints.store import Kept
 from promptflow_lite.serving.keys import Keys, write
 from promptflow_lite.serving.server import claim, is_loopback
-from promptflow_lite.serving.way import Way
+from promptflow_lite.serving.way import Way, names_here, origins_of
 from promptflow_lite.settings import settings
 
 __all__ = ["Where", "announced", "applied", "serve"]
-
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 Listen = Callable[[socket.socket, Way, Callable[[], None]], int | None]
@@ -51,7 +49,7 @@ def serve(kept: Kept, where: Where) -> int:
             kept,
             bound,
             way,
-            say=lambda text: say(neutral(text)),
+            say=say_safely,
             on_ready=on_ready,
             judge=rollout.judge,
         )
@@ -80,11 +78,10 @@ def _way_of(bound: socket.socket, where: Where) -> Way:
     host, port = bound.getsockname()[:2]
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  told, not bound
     url = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
-    hosts = (*_LOOPBACK_NAMES, where.host.lower(), *where.allowed_hosts) if is_loopback(bound) else None
     return Way(
         url=url,
-        hosts=hosts,
-        origins=tuple(origin.rstrip("/").lower() for origin in where.cors_origins),
+        hosts=names_here(where.host, where.allowed_hosts) if is_loopback(bound) else None,
+        origins=origins_of(where.cors_origins),
         max_body_bytes=where.max_body_bytes,
         grace_s=where.grace_s,
         log_level=where.log_level,
@@ -103,7 +100,7 @@ def applied(file: Path) -> Kept:
         there = {one.body["name"] for one in inner}
         for old in sorted(kept.read().deployments.keys() - there) if inner else ():
             drop = f"pf deployment delete --name {old} --endpoint-name {name}"
-            say(neutral(f"deployment {old!r} is not in {file}, and stays as it is;  {drop}  ends it"))
+            say_safely(f"deployment {old!r} is not in {file}, and stays as it is;  {drop}  ends it")
     else:
         kept, made = endpoints.create(file, {})
         if not given:

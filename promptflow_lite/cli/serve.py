@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptflow_lite.cli.command import overrides
-from promptflow_lite.cli.console import is_interactive, neutral, paint, say
+from promptflow_lite.cli.console import is_interactive, neutral, paint, say, say_safely
 from promptflow_lite.errors import UserError
 from promptflow_lite.settings import settings
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from promptflow_lite.serving.plan import Plan
 
 __all__ = ["Asked", "make_keys", "serve"]
-
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,7 @@ def serve(asked: Asked) -> int:
                 bound,
                 workers=asked.workers,
                 reload=asked.reload,
-                say=lambda text: say(neutral(text)),
+                say=say_safely,
                 on_ready=lambda: _announce(asked, bound),
             )
         from promptflow_lite.serving.one import serve as serve_here
@@ -142,7 +140,7 @@ def _bound(plan: Plan) -> BoundDeployment:
     with contextlib.redirect_stdout(sys.stderr):
         deployment = plan.deployment()
     for note in deployment.bound.notes:
-        say(neutral(note))
+        say_safely(note)
     return deployment
 
 
@@ -150,6 +148,7 @@ def _plan(asked: Asked, *, is_open: bool) -> Plan:
     from promptflow_lite.cli.asking import init_of, variables
     from promptflow_lite.serving.keys import Keys, generate, hashed
     from promptflow_lite.serving.plan import Plan
+    from promptflow_lite.serving.way import names_here, origins_of
 
     key_file = asked.key_file.expanduser().absolute() if asked.key_file else None
     keys = Keys(settings().serve_keys, file=key_file)
@@ -160,7 +159,6 @@ def _plan(asked: Asked, *, is_open: bool) -> Plan:
         say(f"key: {key}")
         say("callers need it; it is shown only now. PF_SERVE_KEY or --key-file keeps one over a restart\n")
     collect = os.fspath(asked.collect.expanduser().absolute()) if asked.collect else ""
-    hosts = None if is_open else (*_LOOPBACK_NAMES, asked.host.lower(), *(asked.allowed_hosts or ()))
     return Plan(
         source=_source(asked.source),
         variant=asked.variant,
@@ -175,9 +173,9 @@ def _plan(asked: Asked, *, is_open: bool) -> Plan:
         grace_s=asked.grace_s,
         keys=() if key_file else lines,
         key_file=None if key_file is None else os.fspath(key_file),
-        hosts=hosts,
+        hosts=None if is_open else names_here(asked.host, asked.allowed_hosts or ()),
         log_level=asked.log_level,
-        origins=tuple(origin.rstrip("/").lower() for origin in asked.cors_origins or ()),
+        origins=origins_of(asked.cors_origins or ()),
         collect=collect,
         feedback=f"{collect}/feedback.jsonl" if collect else "",
         sampling_rate=asked.sampling_rate,

@@ -53,6 +53,7 @@ class Fleet:
         self._failed: dict[str, dict[str, Any]] = {}
         """Deployments that do not start, by name: their revision, and why."""
         self._starting: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        """Those that are being started, by name: their revision, and what starts them."""
         self._leaving: set[Remote] = set()
 
     def take(self, spec: EndpointSpec) -> None:
