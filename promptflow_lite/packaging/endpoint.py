@@ -56,7 +56,7 @@ def build(file: Path, options: Options) -> Built:
     name = _checked(asked, inner)
     about: dict[str, Any] = {"format": options.form, "name": name}
     with tempfile.TemporaryDirectory(prefix="promptflow_lite-") as fetched:
-        parts, pinned = _parts(asked, inner, Path(fetched))
+        parts, pinned = _parts(inner, Path(fetched))
         with made(options.output, about) as folder:
             image = Image(
                 folder,
@@ -110,7 +110,7 @@ def _checked(asked: Asked, inner: Sequence[Asked]) -> str:
     return str(asked.body["name"])
 
 
-def _parts(asked: Asked, inner: Sequence[Asked], fetched: Path) -> tuple[list[Part], list[str]]:
+def _parts(inner: Sequence[Asked], fetched: Path) -> tuple[list[Part], list[str]]:
     """The flows, those of models fetched; every complaint about them at once."""
     parts: list[Part] = []
     notes: list[str] = []
