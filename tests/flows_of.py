@@ -32,6 +32,20 @@ def echo(text: str, times: int) -> str:
     return text * times
 """
 
+HELD = """\
+import asyncio, pathlib
+from promptflow_lite import tool
+
+
+@tool
+async def echo(text: str, times: int) -> str:
+    while not pathlib.Path(text).exists():
+        pathlib.Path(f"{text}.waits").touch()
+        await asyncio.sleep(0.01)
+    return text
+"""
+"""A tool of that flow: it answers once a file of that name is there, and says by another that it waits."""
+
 
 def write(folder: Path, **files: str) -> Path:
     """Write `name__py="..."` files into `folder`; `dag` is `flow.dag.yaml`."""

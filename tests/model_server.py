@@ -275,14 +275,14 @@ class ModelServer:
 
         self._thread = threading.Thread(target=run, name="model-server", daemon=True)
         self._thread.start()
-        if not ready.wait(10):
+        if not ready.wait(60):
             raise TimeoutError("the model server did not start")
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(60)
 
     async def _serve(self, port: int, ready: Callable[[], object]) -> None:
         self._stop = asyncio.Event()

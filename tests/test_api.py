@@ -115,7 +115,7 @@ def test_sync_calls_from_many_threads_do_not_wait_for_each_other(tmp_path: Path)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert sorted(str(one) for one in found) == sorted(str({"text": f"T{n}"}) for n in range(8))
 
 
@@ -250,7 +250,7 @@ async def test_parts_of_an_answer_come_while_the_model_still_writes(tmp_path: Pa
             self.send_header("content-type", "text/event-stream")
             self.end_headers()
             self._say({"role": "assistant", "content": "one "}, None)
-            if seen.wait(timeout=10):
+            if seen.wait(timeout=60):
                 in_time.set()
             self._say({"content": "two"}, "stop")
             self.wfile.write(b"data: [DONE]\n\n")

@@ -5,7 +5,6 @@ import gc
 import pickle
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -105,7 +104,7 @@ async def test_a_failing_node_cancels_its_running_siblings() -> None:
 
     async def slow() -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             stopped.set()
 
@@ -113,10 +112,9 @@ async def test_a_failing_node_cancels_its_running_siblings() -> None:
         await asyncio.sleep(0)
         raise LookupError("nothing there")
 
-    began = time.perf_counter()
-    result = await run_line(flow(node("slow", slow), node("broken", broken)), {})
+    async with asyncio.timeout(60):
+        result = await run_line(flow(node("slow", slow), node("broken", broken)), {})
     assert stopped.is_set()
-    assert time.perf_counter() - began < 5
     assert {name: run.status for name, run in result.node_runs.items()} == {
         "slow": Status.Canceled,
         "broken": Status.Failed,

@@ -56,12 +56,12 @@ def test_a_stuck_tool_does_not_hold_the_exit_of_the_process() -> None:
         "from promptflow_lite.engine.threads import in_thread\n"
         "async def main():\n"
         "    try:\n"
-        "        await asyncio.wait_for(in_thread(lambda: time.sleep(60), {}), 0.05)\n"
+        "        await asyncio.wait_for(in_thread(lambda: time.sleep(600), {}), 0.05)\n"
         "    except TimeoutError:\n"
         "        print('left')\n"
         "asyncio.run(main())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "left\n"

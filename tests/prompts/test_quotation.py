@@ -106,6 +106,6 @@ def test_plain_text_is_left_alone() -> None:
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "[ " * 100_000, "[" + " 1" * 100_000, "<" * 200_000])
 def test_long_texts_are_quoted_in_a_moment(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     numbered([text])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2  # of minutes

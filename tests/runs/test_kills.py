@@ -119,7 +119,7 @@ def _killable(root: Path, server: ModelServer, start_s: float) -> Iterator[_Kill
         assert made.process.stdin is not None
         assert made.process.stdout is not None
         made.process.stdin.close()
-        made.process.wait(10)
+        made.process.wait(60)
         made.process.stdout.close()
 
 

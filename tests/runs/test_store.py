@@ -92,7 +92,7 @@ with lock.hold(pathlib.Path({str(tmp_path)!r})):
         assert caught.value.code == "run-busy"
     finally:
         other.kill()
-        other.communicate(timeout=10)
+        other.communicate(timeout=60)
     assert lock.holder(tmp_path) is None
 
 

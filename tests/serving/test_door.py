@@ -71,7 +71,7 @@ def test_the_key_is_asked_for_before_the_body_is_read(tmp_path: Path) -> None:
     head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000000\r\n\r\n"
     with (
         Served(echo(tmp_path / "echo"), keys=(ONE,)) as served,
-        socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection,
     ):
         connection.sendall(head)
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")

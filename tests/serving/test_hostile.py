@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.flows_of import echo, write
+from tests.serving import strangers
 from tests.serving.served import Served, raw
 from tests.waiting import until
 
@@ -65,28 +65,14 @@ def test_wrong_inputs_are_refused_with_the_field(served: Served, inputs: Any, me
 
 @pytest.mark.parametrize(
     ("body", "status", "code"),
-    [
-        (b"{", 400, "bad-json"),
-        (b"", 400, "missing-input"),
-        (b"\xff\xfe", 400, "bad-json"),
-        (b'{"text": NaN}', 400, "bad-json"),
-        (b'{"text": "\\ud800"}', 400, "bad-json"),
-        (b'{"text":' + b"[" * 10_000 + b"]" * 10_000 + b"}", 400, "bad-json"),
-        (b'{"text": "a", "more":' + b"[" * 200 + b"]" * 200 + b"}", 400, "too-deep"),
-        (b'{"text": "' + b"a" * 100_000 + b'"}', 413, "body-too-large"),
-        (b'{"text": "a", "i": {"data:image/png;path": "/etc/passwd"}}', 400, "image-by-path"),
-        (b'{"text": "a", "i": [{"d\\u0061ta:image/png;p\\u0061th": "x"}]}', 400, "image-by-path"),
-    ],
+    [*strangers.SCORED, (b'{"text": "' + b"a" * 100_000 + b'"}', 413, "body-too-large")],
 )
 def test_wrong_bodies_are_refused(served: Served, body: bytes, status: int, code: str) -> None:
     response, text = served.call("POST", "/score", body, JSON)
     assert (response.status, _code(text)) == (status, code)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonp"],
-)
+@pytest.mark.parametrize("kind", strangers.KINDS)
 def test_only_json_comes_in(served: Served, kind: str) -> None:
     response, text = served.call("POST", "/score", b'{"text": "a"}', {"content-type": kind})
     assert (response.status, _code(text)) == (415, "not-json")
@@ -98,14 +84,14 @@ def test_what_the_caller_does_not_take_is_not_sent(served: Served) -> None:
 
 
 def test_a_body_of_a_hundred_megabytes_is_refused_unread(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         head = "POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         connection.sendall(f"{head}content-length: 100000000\r\n\r\n".encode())
-        assert b"413 Request Entity Too Large" in connection.recv(4096)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_without_a_length_is_cut_off_at_the_limit(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         head = "POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
         chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
@@ -114,40 +100,14 @@ def test_a_body_without_a_length_is_cut_off_at_the_limit(served: Served) -> None
         assert b" 413 " in connection.recv(4096)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/../../etc/passwd",
-        "/%2e%2e/%2e%2e/etc/passwd",
-        "/page/../app.py",
-        "/static/..%5c..%5cetc",
-        "//score",
-        "/score/",
-        "/SCORE",
-        "/v1/models/../../etc/passwd",
-        "/%00",
-        "/score%0d%0ax-injected:%201",
-    ],
-)
+@pytest.mark.parametrize("path", strangers.PATHS)
 def test_other_paths_lead_nowhere(served: Served, path: str) -> None:
     answer = raw(served.port, f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b"x-injected" not in answer
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x16\x03\x01\x02\x00",
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost : localhost\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
-        b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
-        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",
-    ],
-)
+@pytest.mark.parametrize("data", strangers.NO_HTTP)
 def test_what_is_no_http_gets_a_400(served: Served, data: bytes) -> None:
     answer = raw(served.port, data, half_close=False)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -172,13 +132,13 @@ def test_what_is_no_http_gets_a_400(served: Served, data: bytes) -> None:
     ],
 )
 def test_odd_heads_get_a_plain_answer(served: Served, head: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(head + b"\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_a_head_without_end_is_cut_off(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
         try:
             for n in range(2000):
@@ -269,35 +229,14 @@ async def test_a_thousand_at_once_are_answered_or_told_to_come_back(tmp_path: Pa
         b"content-length: %d\r\n\r\n%b" % (len(body), body)
     )
     with Served(flow, max_concurrency=64, max_queue=256) as slow:
-
-        async def one() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", slow.port)
-            writer.write(request)
-            answer = await reader.read()
-            writer.close()
-            return answer
-
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one()) for _ in range(1000)]
-        answers = [task.result() for task in tasks]
-        done = [a for a in answers if a.startswith(b"HTTP/1.1 200 ")]
-        told = [a for a in answers if a.startswith(b"HTTP/1.1 429 ")]
+        done, _ = await strangers.a_thousand(slow.port, request)
         assert len(done) >= 320
-        assert len(done) + len(told) == 1000
-        assert all(b"\r\nretry-after: " in answer for answer in told)
         assert slow.score({"text": "after"}) == (200, {"text": "after"})
 
 
 def test_half_closed_and_idle_connections_do_no_harm(served: Served) -> None:
-    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(200)]
-    half = []
-    for connection in idle[:100]:
-        connection.sendall(b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\n{")
-        connection.shutdown(socket.SHUT_WR)
-        half.append(connection)
-    assert served.score({"text": "a"})[0] == 200
-    for connection in idle:
-        connection.close()
+    with strangers.idle(served.port, "POST /score HTTP/1.1\r\nhost: localhost\r\n"):
+        assert served.score({"text": "a"})[0] == 200
 
 
 def test_a_slow_head_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +252,7 @@ def test_bodies_that_are_large_together_are_told_to_come_back(tmp_path: Path) ->
     head = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     begun = head + b"content-length: 1000\r\n\r\n{"
     with Served(echo(tmp_path / "echo"), max_body_bytes=1024) as small:
-        waiting = [socket.create_connection(("127.0.0.1", small.port), timeout=20) for _ in range(40)]
+        waiting = [socket.create_connection(("127.0.0.1", small.port), timeout=60) for _ in range(40)]
         for connection in waiting:
             connection.sendall(begun)
         waiting[-1].settimeout(20)

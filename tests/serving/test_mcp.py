@@ -54,7 +54,7 @@ async def client(server: Served, key: str = "") -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
         async with mcp.Client(transport) as made:
             yield made

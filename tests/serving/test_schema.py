@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from promptflow_lite.settings import settings
 from tests.flows_of import write
 from tests.model_server import ModelServer
+from tests.serving import strangers
 from tests.serving.served import Served, chat_flow
 
 KEY = "a-key-for-the-tests-of-serving"
@@ -119,7 +118,7 @@ def test_a_wrong_method_says_which_are_right(typed: Served, method: str) -> None
 
 
 def test_schemathesis_finds_nothing_in_a_typed_flow(typed: Served) -> None:
-    _contradict(typed)
+    strangers.schemathesis(typed.port, KEY)
 
 
 def test_schemathesis_finds_nothing_in_a_chat_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,12 +127,6 @@ def test_schemathesis_finds_nothing_in_a_chat_flow(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
         settings.cache_clear()
         with Served(chat_flow(tmp_path / "support"), keys=(KEY,)) as served:
-            _contradict(served, "--include-path", "/v1/chat/completions", "--include-path", "/score")
-
-
-def _contradict(served: Served, *more: str) -> None:
-    """Schemathesis' own command: examples, every bound of the schema, and fuzzing, with all its checks."""
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/swagger.json", "--no-color"]
-    command += ["--header", f"Authorization: Bearer {KEY}", "--max-examples", "10", "--seed", "7", *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+            strangers.schemathesis(
+                served.port, KEY, "--include-path", "/v1/chat/completions", "--include-path", "/score"
+            )

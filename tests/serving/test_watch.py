@@ -42,5 +42,5 @@ async def test_a_change_is_told_once_it_rests(tmp_path: Path) -> None:
     waiting = asyncio.ensure_future(anext(told))
     await asyncio.sleep(0.1)
     write(flow, more__py="x = 1")
-    assert await asyncio.wait_for(waiting, 20) == ["more.py"]
+    assert await asyncio.wait_for(waiting, 60) == ["more.py"]
     await told.aclose()  # type: ignore[attr-defined]  # it is a generator

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.settings import settings
-from tests.flows_of import ECHO, ECHO_TOOL, echo, write
+from tests.flows_of import ECHO, ECHO_TOOL, HELD, echo, write
 from tests.waiting import until
 
 SLOW = """\
@@ -31,19 +31,6 @@ async def echo(text: str, times: int) -> str:
     await asyncio.sleep(times / 10)
     return text
 """
-HELD = """\
-import asyncio, pathlib
-from promptflow_lite import tool
-
-
-@tool
-async def echo(text: str, times: int) -> str:
-    while not pathlib.Path(text).exists():
-        pathlib.Path(f"{text}.waits").touch()
-        await asyncio.sleep(0.01)
-    return text
-"""
-"""Answers once the file of that name is there, and says with another that it waits."""
 
 
 class Command:
@@ -105,8 +92,8 @@ def start() -> Iterator[Any]:
     for command in started:
         if command.process.poll() is None:
             command.process.kill()
-        command.process.wait(10)
-        command._listener.join(10)
+        command.process.wait(60)
+        command._listener.join(60)
         assert command.process.stderr is not None
         command.process.stderr.close()
 

@@ -142,6 +142,6 @@ def test_citations_always_point_at_marks_and_documents(answer: str, count: int) 
     "text", ["[" * 100_000, " " * 100_000, "[1" + " ,1" * 50_000, "." * 100_000, "a [1]. " * 20_000]
 )
 def test_endless_answers_are_read_in_a_moment(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     citations(text, [RESET])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2  # of minutes

@@ -7,14 +7,13 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from promptflow_lite.settings import settings
+from tests.serving import strangers
 from tests.serving.batch.desk import BatchDesk, by_path, rows
 from tests.serving.endpoints.desk import run
 from tests.serving.served import raw
@@ -205,15 +204,15 @@ def test_large_bodies_are_refused_and_leave_nothing(desk: BatchDesk) -> None:
     assert _refused(desk, b"x" * 20_001, JSONL) == (413, "body-too-large")
     head = f"POST /jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {desk.key}\r\n"
     kind = "content-type: application/jsonl\r\n"
-    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=60) as connection:
         connection.sendall(f"{head}{kind}content-length: 100000000\r\n\r\n".encode())
         assert b" 413 " in connection.recv(4096)
-    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=60) as connection:
         connection.sendall(f"{head}{kind}transfer-encoding: chunked\r\n\r\n".encode())
         for _ in range(8):
             connection.sendall(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
         assert b" 413 " in connection.recv(4096)
-    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=60) as connection:
         connection.sendall(f"{head}{kind}content-length: 5000\r\n\r\n{{".encode())
     jobs = desk.folder / "home/batch-endpoints/my-endpoint/jobs"
     until(lambda: all((folder / "job.json").exists() for folder in jobs.iterdir()))
@@ -244,7 +243,7 @@ def test_other_paths_lead_nowhere(desk: BatchDesk, path: str) -> None:
     assert b"x-injected" not in answer
 
 
-@pytest.mark.parametrize("key", [None, "", "wrong", "pf-" + "x" * 43, "\xff" * 20, "x" * 5000])
+@pytest.mark.parametrize("key", strangers.WRONG_KEYS)
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/x", "/jobs/x/output", "/swagger.json", "/metrics", "/docs"])
 def test_without_a_key_nothing_is_told(desk: BatchDesk, key: str | None, path: str) -> None:
     headers = {"authorization": "" if key is None else f"Bearer {key}"}
@@ -269,14 +268,9 @@ def test_a_deployment_that_is_none_is_a_404(desk: BatchDesk) -> None:
 def test_half_closed_and_idle_connections_do_no_harm(desk: BatchDesk) -> None:
     head = f"POST /jobs HTTP/1.1\r\nhost: localhost\r\napi-key: {desk.key}\r\n"
     head += "content-type: application/jsonl\r\n"
-    idle = [socket.create_connection(("127.0.0.1", desk.port)) for _ in range(200)]
-    for connection in idle[:50]:
-        connection.sendall(f"{head}content-length: 50\r\n\r\n{{".encode())
-        connection.shutdown(socket.SHUT_WR)
-    assert desk.call("GET", "/health")[0].status == 200
-    assert desk.call("GET", "/jobs")[0].status == 200
-    for connection in idle:
-        connection.close()
+    with strangers.idle(desk.port, head):
+        assert desk.call("GET", "/health")[0].status == 200
+        assert desk.call("GET", "/jobs")[0].status == 200
 
 
 async def test_a_thousand_at_once_are_answered_or_told_to_come_back(desk: BatchDesk) -> None:
@@ -286,33 +280,15 @@ async def test_a_thousand_at_once_are_answered_or_told_to_come_back(desk: BatchD
         b"api-key: %b\r\ncontent-length: %d\r\n\r\n%b" % (desk.key.encode(), len(body), body)
     )
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=3")
-
-    async def one() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
-        writer.write(request)
-        answer = await reader.read()
-        writer.close()
-        return answer
-
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one()) for _ in range(1000)]
-    answers = [task.result() for task in tasks]
+    asked, _ = await strangers.a_thousand(desk.port, request)
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=100")
-    asked = [a for a in answers if a.startswith(b"HTTP/1.1 201 ")]
-    told = [a for a in answers if a.startswith(b"HTTP/1.1 429 ")]
     assert asked
-    assert len(asked) + len(told) == 1000
-    assert all(b"\r\nretry-after: " in answer for answer in told)
     for answer in asked:
         name = json.loads(answer.partition(b"\r\n\r\n")[2])["name"]
         await asyncio.to_thread(desk.over, name)
 
 
 def test_schemathesis_finds_nothing(desk: BatchDesk) -> None:
-    url = f"http://127.0.0.1:{desk.port}/swagger.json"
-    command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--no-color", "--seed", "7"]
-    command += ["--header", f"Authorization: Bearer {desk.key}", "--max-examples", "10"]
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=2")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    strangers.schemathesis(desk.port, desk.key)
     run("batch-endpoint", "update", "-n", "my-endpoint", "--set", "jobs.max_queued=100")
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

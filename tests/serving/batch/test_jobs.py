@@ -106,7 +106,7 @@ def test_a_form_is_taken_as_curl_sends_it(desk: BatchDesk) -> None:
         [*command, f"http://127.0.0.1:{desk.port}/jobs"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     job = json.loads(done.stdout)

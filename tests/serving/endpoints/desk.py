@@ -92,7 +92,7 @@ class Desk:
         if self.process.poll() is None:
             self.process.send_signal(sig)
         code = self.process.wait(60)
-        self._listener.join(10)
+        self._listener.join(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
@@ -109,7 +109,7 @@ class Desk:
 
     def score(self, text: str = "hi", **headers: str) -> tuple[int, Any]:
         """Status and JSON of `POST /score`, on a connection of its own."""
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             return self.ask(connection, text, **headers)
 
     def ask(self, connection: HTTPConnection, text: str = "hi", **headers: str) -> tuple[int, Any]:
@@ -122,7 +122,7 @@ class Desk:
 
     def get(self, path: str) -> str:
         """The text at a path."""
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request("GET", path, headers={"authorization": f"Bearer {self.key}"})
             return connection.getresponse().read().decode()
 
@@ -156,7 +156,7 @@ class Load:
     def __exit__(self, *exc: object) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
 
     def taken(self, *, at_least: int = 200) -> Counter[tuple[int, str]]:
@@ -173,7 +173,7 @@ class Load:
         return found
 
     def _call(self, number: int) -> None:
-        connection = HTTPConnection("127.0.0.1", self._desk.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self._desk.port, timeout=60)
         with contextlib.closing(connection):
             while not self._ended.is_set():
                 self._asked[number] += 1

@@ -46,7 +46,7 @@ def callers(desk: Desk, count: int = 3) -> Iterator[None]:
     ended = threading.Event()
 
     def call() -> None:
-        connection = HTTPConnection("127.0.0.1", desk.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", desk.port, timeout=60)
         while not ended.is_set():
             desk.ask(connection)
         connection.close()
@@ -59,7 +59,7 @@ def callers(desk: Desk, count: int = 3) -> Iterator[None]:
     finally:
         ended.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
 
 
 def rollout(*args: str, code: int = 0) -> Any:

@@ -48,7 +48,7 @@ def test_changes_at_once_are_all_kept(kept: Kept) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(kept.read().tags) == 40
     assert kept.read().change == 40
 

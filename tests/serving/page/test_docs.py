@@ -33,7 +33,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_curl_example_runs(served: Served) -> None:
-    done = subprocess.run(["bash", "-c", f"{_examples(served)['curl']} -s"], capture_output=True, timeout=30)
+    done = subprocess.run(["bash", "-c", f"{_examples(served)['curl']} -s"], capture_output=True, timeout=60)
     assert json.loads(done.stdout) == {"text": 'it\'s <b>"bold"</b> $HOME `id` 日本' * 2}
 
 

@@ -148,8 +148,8 @@ def test_the_copied_calls_run_as_they_stand(browser: Browser, chat: Served) -> N
         turn.get_by_role("button", name="Call it from code").click()
         curl, python, _ = page.locator("dialog pre").all_text_contents()
     answers = [
-        subprocess.run(["bash", "-c", f"{curl} -s"], capture_output=True, timeout=30, check=True).stdout,
-        subprocess.run([sys.executable, "-c", python], capture_output=True, timeout=30, check=True).stdout,
+        subprocess.run(["bash", "-c", f"{curl} -s"], capture_output=True, timeout=60, check=True).stdout,
+        subprocess.run([sys.executable, "-c", python], capture_output=True, timeout=60, check=True).stdout,
     ]
     said = [json.loads(answers[0])["answer"], eval(answers[1])["answer"]]
     assert said == [f"You said {question}, in a plain tone [1]."] * 2

@@ -126,7 +126,7 @@ def test_workers_that_are_killed_lose_nothing_that_was_flushed(echo: Path, tmp_p
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         assert process.stderr is not None
         process.stderr.close()
     assert sorted(int(record["inputs"]["text"]) for record in kept(folder)) == list(range(30))
