@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PF_HOME", str(folder))
     monkeypatch.setenv("PF_MODELS", str(MODELS))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    # Its stores keep no connections, which would be closed by the garbage collector in the midst of a later test.
+    # Its stores keep no connections: the garbage collector would close them in the midst of a later test.
     monkeypatch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     settings.cache_clear()
     yield folder
