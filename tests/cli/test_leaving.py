@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from promptflow_lite.runs.store import RunStore
 from tests.runs.flows import shout_flow, write_rows
+from tests.waiting import until
 
-_HANGS = "import time\nfrom promptflow_lite import tool\nprint('hanging', flush=True)\ntime.sleep(60)\n"
+_HANGS = "import time\nfrom promptflow_lite import tool\nprint('hanging', flush=True)\ntime.sleep(600)\n"
 _STUBBORN = """\
 import asyncio
 import pathlib
@@ -35,13 +35,6 @@ def _pf(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
 def _began(tmp_path: Path) -> int:
     calls = tmp_path / "calls"
     return len(calls.read_text().split()) if calls.exists() else 0
@@ -59,14 +52,12 @@ def test_a_module_that_hangs_while_it_is_imported_can_be_left(tmp_path: Path, ho
         process = _create(tmp_path, flow)
         assert process.stderr is not None
         assert process.stderr.readline() == "hanging\n"
-        began = time.monotonic()
         process.send_signal(sent)
         time.sleep(0.2)
         if process.poll() is None:
             process.send_signal(sent)
-        process.communicate(timeout=40)
+        process.communicate(timeout=60)  # of the six hundred seconds that it hangs
         assert process.returncode == code
-        assert time.monotonic() - began < 30  # of the sixty that it hangs
     assert RunStore(home / "runs").names() == []
 
 
@@ -74,9 +65,9 @@ def test_ctrl_c_finishes_what_workers_have_in_flight(tmp_path: Path, home: Path)
     process = _create(
         tmp_path, shout_flow(tmp_path / "flow", seconds=1.0), "--workers", "2", "--concurrency", "4"
     )
-    _wait(lambda: _began(tmp_path) >= 4)
+    until(lambda: _began(tmp_path) >= 4)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "pf run resume a" in said
     done = RunStore(home / "runs").load("a").lines.completed
@@ -91,25 +82,24 @@ def test_code_that_catches_its_cancellation_holds_nobody_up_for_long(tmp_path: P
     flow = shout_flow(tmp_path / "flow")
     (flow / "shout.py").write_text(_STUBBORN.replace("{calls}", str(tmp_path / "calls")))
     process = _create(tmp_path, flow, "--concurrency", "2")
-    _wait(lambda: _began(tmp_path) >= 2)
-    began = time.monotonic()
+    until(lambda: _began(tmp_path) >= 2)
+    assert process.stderr is not None
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    next(line for line in process.stderr if "Ctrl-C again leaves at once" in line)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)  # it would never end by itself
     assert process.returncode in (130, -signal.SIGINT)
-    assert time.monotonic() - began < 15
     assert RunStore(home / "runs").load("a").lines.completed == 0
 
 
 def test_a_second_process_on_a_run_is_told_which_the_first_is(tmp_path: Path, home: Path) -> None:
     first = _create(tmp_path, shout_flow(tmp_path / "flow", seconds=5), "--concurrency", "2")
     try:
-        _wait(lambda: _began(tmp_path) >= 2)
+        until(lambda: _began(tmp_path) >= 2)
         second = _pf("resume", "a", "--no-tracking")
-        _, said = second.communicate(timeout=30)
+        _, said = second.communicate(timeout=60)
         assert second.returncode == 2
         assert f"process {first.pid}" in said
     finally:
         first.kill()
-        first.communicate(timeout=10)
+        first.communicate(timeout=60)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.runs.flows import read_rows, score_flow, shout_flow, write_rows
+from tests.waiting import until
 
 ENDS_S = 60
 
@@ -60,10 +61,7 @@ def _journal(home: Path, name: str) -> Path:
 
 
 def _wait_for_lines(path: Path, count: int) -> None:
-    give_up = time.monotonic() + ENDS_S
-    while not path.exists() or path.read_bytes().count(b"\n") < count:
-        assert time.monotonic() < give_up, "the run does not get on"
-        time.sleep(0.02)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count, "the run does not get on")
 
 
 def test_from_rows_to_scores(tmp_path: Path, home: Path) -> None:
@@ -216,12 +214,11 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path, home: Path) -> None:
     process = _start(
         tmp_path, "create", "--flow", "slow", "--data", _data(tmp_path, ["a", "b"]), "--name", "a"
     )
-    give_up = time.monotonic() + ENDS_S
-    while not (tmp_path / "calls").exists() and time.monotonic() < give_up:
-        time.sleep(0.02)
-    began = time.monotonic()
+    until((tmp_path / "calls").exists)
+    assert process.stderr is not None
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    next(line for line in process.stderr if "Ctrl-C again leaves at once" in line)
+    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     ended = _Ended(process)
     assert ended.code == 130, ended.err

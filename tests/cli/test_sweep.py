@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -20,7 +19,6 @@ from xml.etree import ElementTree
 import pytest
 
 import promptflow_lite
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.compat.client import PFClient
 from promptflow_lite.connections.store import provider
 from promptflow_lite.runs.events import RunEmit, ignore
@@ -30,8 +28,10 @@ from promptflow_lite.runs.planning import plan
 from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.sweep import run_sweep
 from promptflow_lite.settings import settings
+from tests.commands import pf
 from tests.model_server import Fault, ModelServer, Trouble
 from tests.runs.flows import read_rows, write_rows
+from tests.waiting import until
 
 FLOW = """\
 inputs:
@@ -109,11 +109,6 @@ user:
 {{{{text}}}}
 """
 LINES = 6
-
-
-def pf(*args: str) -> int:
-    """The exit code of a command in this process."""
-    return run(command_tree(), "pf", list(args))
 
 
 @pytest.fixture(autouse=True)
@@ -498,7 +493,7 @@ def test_a_sweep_that_is_killed_goes_on_with_what_is_missing(
     process = started(*asked, *matrix)
     _wait_for(home / "runs" / "s-long-temperature_0" / "lines.jsonl", 2)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     cut = shown("run", "show", "s")
     assert cut["status"] == "Failed"
     assert cut["error"]["code"] == "interrupted"
@@ -523,7 +518,7 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(
     server.latency_s = 1.5
     assert pf("run", "delete", "s", "--yes") == 2  # somebody executes it
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "pf run resume s\n" in said
     found = shown("run", "show", "s")
@@ -562,9 +557,9 @@ def test_a_sweep_is_watched_and_stopped_from_elsewhere(
     found = shown("run", "cancel", "s")
     assert found["status"] == "Canceled"
     assert found["lines"]["completed"] < 2 * LINES
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    watching.communicate(timeout=20)
+    watching.communicate(timeout=60)
     assert watching.returncode == 1
 
 
@@ -643,7 +638,7 @@ def test_on_a_terminal_it_is_asked_before_it_begins(
     process = started(*asked, "--matrix", "answer=*", stdin=theirs, stderr=theirs)
     os.close(theirs)
     os.write(ours, b"n\n")
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     said = b""
     with suppress(OSError):  # nobody holds the other end any more
         while part := os.read(ours, 65536):
@@ -656,10 +651,7 @@ def test_on_a_terminal_it_is_asked_before_it_begins(
 
 
 def _wait_for(path: Path, lines: int) -> None:
-    give_up = time.monotonic() + 30
-    while not path.exists() or path.read_bytes().count(b"\n") < lines:
-        assert time.monotonic() < give_up, "the sweep does not get on"
-        time.sleep(0.01)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= lines, "the sweep does not get on")
 
 
 def _refuses(model: str) -> Trouble:

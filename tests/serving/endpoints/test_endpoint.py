@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 
 from promptflow_lite.settings import settings
-from tests.flows_of import ECHO, ECHO_TOOL, write
+from tests.flows_of import ECHO, ECHO_TOOL, HELD, write
 from tests.model_server import ModelServer
 from tests.serving.endpoints.desk import Desk, Load, flow, run
 from tests.serving.served import chat_flow
@@ -55,7 +54,7 @@ def test_traffic_is_split_within_the_bounds_of_a_binomial(desk: Desk, tmp_path: 
     desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic")
     desk.deploy("green", flow(tmp_path / "green", "green"))
     desk.update("--traffic", "blue=90 green=10")
-    with closing(HTTPConnection("127.0.0.1", desk.port, timeout=30)) as connection:
+    with closing(HTTPConnection("127.0.0.1", desk.port, timeout=60)) as connection:
         answers = Counter(desk.ask(connection)[1]["text"] for _ in range(1000))
     assert sum(answers.values()) == 1000
     assert abs(answers["green"] - 100) < 5 * math.sqrt(1000 * 0.1 * 0.9)
@@ -125,7 +124,7 @@ def test_the_end_finishes_what_is_in_flight(desk: Desk, tmp_path: Path) -> None:
     thread.start()
     until(lambda: desk.metric("promptflow_in_flight") == 1)
     assert desk.stop() == 128 + signal.SIGTERM
-    thread.join(20)
+    thread.join(60)
     assert answers == [(200, {"text": "slow"})]
 
 
@@ -153,24 +152,25 @@ def test_a_deployment_that_does_not_load_changes_nothing(desk: Desk, tmp_path: P
 
 def test_a_mirror_neither_delays_nor_fails_the_caller(desk: Desk, tmp_path: Path) -> None:
     desk.deploy("blue", flow(tmp_path / "blue", "blue"), "--all-traffic")
-    tool = SLOW.replace('return "slow"', 'raise ValueError("mirrored")')
+    let_go = tmp_path / "let-go"
+    tool = HELD.replace("return text", "raise ValueError('mirrored')")
     desk.deploy(
         "green",
         write(tmp_path / "green", dag=ECHO, echo__py=tool),
         body="request_settings: {max_concurrent_requests_per_instance: 2}",
     )
     desk.update("--mirror-traffic", "green=50")
-    took = []
-    with closing(HTTPConnection("127.0.0.1", desk.port, timeout=30)) as connection:
+    mirrored = r'promptflow_requests_total\{{deployment="green",path="mirror",status="{}"'
+    with closing(HTTPConnection("127.0.0.1", desk.port, timeout=60)) as connection:
         for _ in range(100):
-            began = time.monotonic()
-            assert desk.ask(connection) == (200, {"text": "blue"})
-            took.append(time.monotonic() - began)
-    assert max(took) < 1.4, "the caller waited for the mirrored run, which takes 1.5 seconds"
-    assert desk.metric(r'promptflow_requests_total\{deployment="green",path="mirror",status="429"') > 0
-    until(
-        lambda: desk.metric(r'promptflow_requests_total\{deployment="green",path="mirror",status="500"') > 0
-    )
+            assert desk.ask(connection, str(let_go)) == (
+                200,
+                {"text": "blue"},
+            )  # though no mirrored run has ended
+    until(lambda: desk.metric(mirrored.format(429)) > 0)
+    assert desk.metric(mirrored.format(500)) == 0
+    let_go.touch()
+    until(lambda: desk.metric(mirrored.format(500)) > 0)
     assert "no deployment is named 'red'" in desk.update("--mirror-traffic", "red=10", code=2)
 
 
@@ -245,7 +245,7 @@ def test_the_last_words_of_a_process_are_logged_and_followed(desk: Desk, tmp_pat
         assert desk.score("bad")[0] == 502
         said = [following.stdout.readline().rstrip() for _ in range(3)]
         following.send_signal(signal.SIGINT)
-        assert following.wait(20) == 130
+        assert following.wait(60) == 130
     assert said[:2] == ["first", "last words"]
     assert said[2].endswith("ended with exit code 3; another takes its place")
     assert "last words" in run("deployment", "get-logs", *at)
@@ -259,17 +259,17 @@ def test_too_many_requests_hear_so_in_time(desk: Desk, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(answers) == [200, 429, 429]
     desk.deploy("blue", tmp_path / "blue", body="request_settings: {request_timeout_ms: 300}\n")
     assert desk.score()[1]["error"]["code"] == "timeout"
 
 
 def test_a_caller_that_leaves_ends_its_run(desk: Desk, tmp_path: Path) -> None:
-    tool = SLOW.replace("await asyncio.sleep(1.5)", "await asyncio.sleep(60 if text == 'long' else 0)")
+    tool = SLOW.replace("await asyncio.sleep(1.5)", "await asyncio.sleep(600 if text == 'long' else 0)")
     one = "request_settings: {max_concurrent_requests_per_instance: 1, max_queue_wait_ms: 10000}\n"
     desk.deploy("blue", write(tmp_path / "blue", dag=ECHO, echo__py=tool), "--all-traffic", body=one)
-    connection = HTTPConnection("127.0.0.1", desk.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", desk.port, timeout=60)
     connection.putrequest("POST", "/score")
     body = b'{"text": "long"}'
     sent = {"content-type": "application/json", "api-key": desk.key, "content-length": str(len(body))}
@@ -317,7 +317,7 @@ def _chatted(tmp_path: Path) -> tuple[list[str], str]:
         desk.port = int(url.rpartition(":")[2])
         models = [model["id"] for model in json.loads(desk.get("/v1/models"))["data"]]
         asked = {"model": "my-endpoint", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-        with closing(HTTPConnection("127.0.0.1", desk.port, timeout=30)) as connection:
+        with closing(HTTPConnection("127.0.0.1", desk.port, timeout=60)) as connection:
             connection.request(
                 "POST", "/v1/chat/completions", json.dumps(asked), {"content-type": "application/json"}
             )
