@@ -88,7 +88,8 @@ class TextReport:
         flow = paint(neutral(run.display_name or Path(run.flow).stem), "bold")
         earlier = f", {done} done before" if done else ""
         skipped = f", {run.lines.skipped} skipped" if run.lines.skipped else ""
-        say(f"run {run.name}: {todo} lines of {flow}{earlier}{skipped}, {run.concurrency} in flight")
+        lines = "1 line" if todo == 1 else f"{todo} lines"
+        say(f"run {run.name}: {lines} of {flow}{earlier}{skipped}, {run.concurrency} in flight")
         self._usage = _so_far(run)
         self._bar = progress("lines", todo)
         self._bar.__enter__()

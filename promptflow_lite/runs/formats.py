@@ -84,7 +84,8 @@ def _cells(file: Path, delimiter: str) -> Iterator[Record]:
             header = cells
             yield from _of_header(line, header)
         elif len(cells) != len(header):
-            yield Record(line, None, f"{len(cells)} cells; the header has {len(header)}")
+            found = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+            yield Record(line, None, f"{found}; the header has {len(header)}")
         elif any("\0" in cell for cell in cells):
             yield Record(line, None, "a NUL character, which is no text")
         else:

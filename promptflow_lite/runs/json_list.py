@@ -105,10 +105,8 @@ def json_list(file: Path) -> Iterator[Record]:
         yield Record(
             text.line + text.text.count("\n", text.at, error.pos), None, f"not JSON: {error.msg}", True
         )
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:
         yield Record(text.line, None, reason(error), True)
-    except ValueError as error:
-        yield Record(text.line, None, str(error), True)
     finally:
         text.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, NamedTuple
 
 import orjson
@@ -56,7 +57,10 @@ def reason(error: Exception, text: bytes = b"") -> str:
         return f"not JSON: {error.msg} (column {error.colno})"
     if isinstance(error, RecursionError):
         return f"nested more than {_DEEPEST} levels deep"
-    return str(error) if str(error).startswith(("the key", "nested")) else f"not JSON: {error}"
+    if "integer string conversion" in str(error):
+        return f"a whole number of more than {sys.get_int_max_str_digits():,} digits; as text it can be read"
+    is_said = str(error).startswith(("the key", "nested", "not JSON", "expected"))
+    return str(error) if is_said else f"not JSON: {error}"
 
 
 def _kind(value: Any) -> str:

@@ -112,12 +112,14 @@ def test_what_is_not_read_is_said_instead_of_guessed(tmp_path: Path, name: str) 
         ("a.jsonl", '{"q": -Infinity, "n": 123456789012345678901234567890}', "-Infinity is not JSON"),
         ("a.jsonl", b'{"q": "a\x00b"}', "not JSON"),
         ("a.csv", b"q,n\na\x00b,1\n", "a NUL character"),
+        ("a.csv", "q,n\nhi\n", "1 cell; the header has 2"),
+        ("a.jsonl", '{"q": ' + "9" * 5000 + "}", "more than 4,300 digits"),
+        ("a.json", '[{"q": ' + "9" * 5000 + "}]", "more than 4,300 digits"),
         ("a.jsonl", b'{"q": "caf\xe9"}\n', "iconv -f ISO-8859-1"),
         ("a.jsonl", '{"q": "東京タワー"}'.encode("cp932"), "iconv -f CP932"),
         ("a.csv", "q\n東京\n".encode("euc_jp"), "iconv -f EUC-JP"),
         ("a.csv", "q\nx\n".encode("utf-16-le"), "seems to be UTF-16"),
         ("a.jsonl", "{}".encode("utf-32"), "UTF-32"),
-        ("a.jsonl", '{"n": ' + "9" * 5000 + "}", "not JSON"),
     ],
 )
 def test_what_json_cannot_hold_or_text_cannot_be_is_named(
