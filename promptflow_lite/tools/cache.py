@@ -158,7 +158,8 @@ class Cache:
         with self._lock:
             db = self._open()
             gone = db.execute(
-                "delete from answers where (?1 is null or model = ?1) and created <= ?2", (model, born)
+                "delete from answers where (:model is null or model = :model) and created <= :born",
+                {"model": model, "born": born},
             ).rowcount
             db.execute("vacuum")
         return gone
