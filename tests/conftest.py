@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = settings().models
 """The machine's cache of weights, read before a test's own home hides it."""
 
-# How long an example takes says more about the machine than about the code: no deadlines.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# How long an example takes, or to make one, says more about the machine than about the code: no deadlines.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("untimed")
 
 _KEYS = ("OPENAI_", "AZURE_OPENAI_", "MLFLOW_", "PF_")
