@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from promptflow_lite.tools.endpoint import endpoint_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.wire import ask, stream
 from tests.conftest import MODELS
+from tests.waiting import until
 
 SMALL = "smollm2-135m"
 CONNECTION = LocalConnection("local", model=SMALL, n_ctx=1024)
@@ -154,6 +154,14 @@ async def test_embeddings_of_the_local_connection_are_the_embedded_ones() -> Non
     assert near > far
 
 
+def _lives(process: Path) -> bool:
+    """Whether a process of /proc has more than an exit code left."""
+    try:
+        return "Z" not in (process / "status").read_text().split("State:")[1][:4]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_the_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
     """Even where that one is killed and cannot say goodbye."""
     if find(SMALL, MODELS) is None:
@@ -167,10 +175,7 @@ def test_the_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     server = Path("/proc") / done.stdout.strip()
-    deadline = time.monotonic() + 10
-    while server.exists() and "Z" not in (server / "status").read_text().split("State:")[1][:4]:
-        assert time.monotonic() < deadline, "the server outlived its flow"
-        time.sleep(0.05)
+    until(lambda: not _lives(server), "the server outlived its flow")
 
 
 @pytest.mark.model
@@ -270,12 +275,9 @@ def test_the_workers_of_a_run_share_one_server_which_outlives_each_and_ends_with
     )
     assert done.returncode == 3, done.stderr
     said = [sys.executable, "-m", "promptflow_lite", "run", "show-details", "shared", "--output", "json"]
-    shown = subprocess.run(said, env=environ, capture_output=True, text=True, timeout=30)
+    shown = subprocess.run(said, env=environ, capture_output=True, text=True, timeout=60)
     lines = json.loads(shown.stdout)
     seen = [line["outputs"]["servers"] for line in lines if line["status"] == "Completed"]
     assert len(seen) == 11
     assert len(set(seen)) == 1, "each line saw the same one server"
-    deadline = time.monotonic() + 10
-    while Path("/proc", seen[0]).exists():
-        assert time.monotonic() < deadline, "the server outlived the run"
-        time.sleep(0.05)
+    until(lambda: not _lives(Path("/proc", seen[0])), "the server outlived the run")

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import warnings
@@ -19,7 +18,6 @@ from typing import Any
 import pandas
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.errors import NodeError, UserError
 from tests.flows_of import echo, write
 from tests.model_server import ModelServer
@@ -27,6 +25,7 @@ from tests.serving.endpoints.desk import Desk
 from tests.serving.endpoints.desk import flow as saying
 from tests.serving.endpoints.desk import run as pf
 from tests.serving.served import chat_flow
+from tests.waiting import until
 
 pytestmark = [
     # MLflow's own: what it uses of others that they take away.
@@ -198,25 +197,27 @@ def test_mlflow_serves_it(model: Path, tmp_path: Path) -> None:
     log = (tmp_path / "log").open("w")
     serving = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environ)
     try:
-        until = time.monotonic() + 60
-        while True:
+
+        def answers() -> bool:
+            assert serving.poll() is None, (tmp_path / "log").read_text()
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
-                break
-            except (OSError, urllib.error.URLError):
-                assert serving.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
-                time.sleep(0.2)
+            except OSError:
+                return False
+            return True
+
+        until(answers, (tmp_path / "log").read_text, seconds=240)
         body = json.dumps({"inputs": [{"text": "a b", "tags": ["x"]}, {"text": "c"}]}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations", body, {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer) == {
                 "predictions": [{"words": ["a", "b", "x"], "n": 3}, {"words": ["c"], "n": 1}]
             }
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
-        serving.wait(20)
+        serving.wait(60)
         log.close()
 
 
@@ -264,10 +265,7 @@ def test_jobs_run_a_model_and_mlflow_is_told_of_them(tmp_path: Path, wheel: Path
     assert (shown["flow"], shown["model"]) == ("models:/talker/2", "models:/talker@champion")
     both = ("--set", f"flow={tmp_path / 'flow'}", model)
     assert "a flow or a model, not both" in pf("batch-deployment", "update", *at, *both, code=2)
-    until = time.monotonic() + 60
-    while _told(store) != {job["name"]: "FINISHED"}:
-        assert time.monotonic() < until, Path(job["log"]).read_text(encoding="utf-8")
-        time.sleep(0.1)
+    until(lambda: _told(store) == {job["name"]: "FINISHED"}, Path(job["log"]).read_text)
 
 
 def _told(store: Any) -> dict[str, str]:
@@ -319,19 +317,16 @@ def test_a_model_that_points_out_of_its_folder_is_not_deployed(model: Path, tmp_
 
 
 def test_a_registry_that_is_away_is_told(
-    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     asked = ["flow", "build", "--source", str(echo(tmp_path / "flow")), "--format", "mlflow"]
-    assert run(command_tree(), "pf", [*asked, "--register", "x"]) == 1
-    said = capsys.readouterr().err
+    said = pf(*asked, "--register", "x", code=1)
     assert (
         "MLflow at http://127.0.0.1:9" in said and "MLFLOW_TRACKING_URI" in said and "Traceback" not in said
     )
-    assert run(command_tree(), "pf", asked) == 2
-    assert "--output DIR, or --register NAME" in capsys.readouterr().err
-    assert run(command_tree(), "pf", [*asked, "--output", str(tmp_path / "m"), "--alias", "a"]) == 2
-    assert "--register" in capsys.readouterr().err
+    assert "--output DIR, or --register NAME" in pf(*asked, code=2)
+    assert "--register" in pf(*asked, "--output", str(tmp_path / "m"), "--alias", "a", code=2)
 
 
 def test_spark_runs_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

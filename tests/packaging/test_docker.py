@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 import venv
 from collections.abc import Iterator
@@ -20,12 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from promptflow_lite.cli.main import command_tree, run
 from promptflow_lite.retrieval.build import build as build_index
 from promptflow_lite.retrieval.embed import local_embedder
 from promptflow_lite.runs.snapshot import digest
 from promptflow_lite.serving.deployment import flow_of
+from tests.commands import pf
 from tests.flows_of import echo, write
+from tests.waiting import until
 
 SECRET = "sk-this-must-stay-at-home"
 KEY = "a-key-of-some-length-or-other"
@@ -54,12 +54,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def pf(*args: object) -> int:
-    return run(command_tree(), "pf", ["flow", "build", *map(str, args)])
+def _pf(*args: object) -> int:
+    return pf("flow", "build", *args)
 
 
 def build(source: Path, output: Path, wheel: Path, *args: object) -> Path:
-    assert pf("--source", source, "--output", output, "--wheel", wheel, *args) == 0
+    assert _pf("--source", source, "--output", output, "--wheel", wheel, *args) == 0
     return output
 
 
@@ -257,7 +257,7 @@ def test_a_folder_of_others_is_not_written_into(
 ) -> None:
     flow = echo(tmp_path / "flow")
     before = files(flow)
-    assert pf("--source", flow, "--output", flow, "--wheel", wheel) == 2
+    assert _pf("--source", flow, "--output", flow, "--wheel", wheel) == 2
     assert "holds other files" in capsys.readouterr().err
     assert files(flow) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flow"]
@@ -266,24 +266,24 @@ def test_a_folder_of_others_is_not_written_into(
 def test_a_flow_with_an_error_is_not_packed(tmp_path: Path, wheel: Path) -> None:
     flow = echo(tmp_path / "flow")
     (flow / "echo.py").unlink()
-    assert pf("--source", flow, "--output", tmp_path / "dist", "--wheel", wheel) == 2
+    assert _pf("--source", flow, "--output", tmp_path / "dist", "--wheel", wheel) == 2
     assert not (tmp_path / "dist").exists()
 
 
 def test_wrong_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flow = echo(tmp_path / "flow")
-    assert pf("--source", flow, "--output", tmp_path / "dist", "--format", "executable") == 2
+    assert _pf("--source", flow, "--output", tmp_path / "dist", "--format", "executable") == 2
     assert "--format docker" in capsys.readouterr().err
-    assert pf("--source", flow) == 2
+    assert _pf("--source", flow) == 2
     assert "--output" in capsys.readouterr().err
-    assert pf("--source", flow, "--output", tmp_path / "dist", "--wheel", flow / "echo.py") == 2
+    assert _pf("--source", flow, "--output", tmp_path / "dist", "--wheel", flow / "echo.py") == 2
     assert "no wheel" in capsys.readouterr().err
 
 
 def test_what_the_dockerfile_says_serves_the_flow(tmp_path: Path, home: Path) -> None:
     """Its instructions, in a fresh environment: install, run, check the health, ask."""
     out = tmp_path / "app"
-    assert pf("--source", echo(tmp_path / "repeat"), "--output", out) == 0
+    assert _pf("--source", echo(tmp_path / "repeat"), "--output", out) == 0
     said = list(instructions(out / "Dockerfile"))
     fresh = tmp_path / "venv"
     venv.create(fresh, with_pip=False)
@@ -299,7 +299,7 @@ def test_what_the_dockerfile_says_serves_the_flow(tmp_path: Path, home: Path) ->
         body = json.dumps({"text": "ab", "times": 2}).encode()
         head = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
         request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body, head)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer) == {"text": "abab"}
 
 
@@ -318,14 +318,15 @@ def _run(said: list[tuple[str, str]], app: Path, fresh: Path) -> Iterator[int]:
     environ |= {"PATH": f"{fresh / 'bin'}{os.pathsep}/usr/bin:/bin", "PF_SERVE_KEY": KEY}
     serving = subprocess.Popen(command, cwd=app, env=environ, stderr=subprocess.PIPE, text=True)
     try:
-        until = time.monotonic() + 30
-        while subprocess.run(check, cwd=app, env=environ, capture_output=True, timeout=20).returncode:
+
+        def is_well() -> bool:
             assert serving.poll() is None, serving.communicate()[1]
-            assert time.monotonic() < until
-            time.sleep(0.1)
+            return not subprocess.run(check, cwd=app, env=environ, capture_output=True, timeout=60).returncode
+
+        until(is_well)
         yield port
         serving.send_signal(signal.SIGTERM)
-        assert serving.wait(20) == 128 + signal.SIGTERM
+        assert serving.wait(60) == 128 + signal.SIGTERM
     finally:
         serving.kill()
         serving.communicate()
