@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,13 @@ from promptflow_lite.runs.run import Run
 from promptflow_lite.runs.store import RunStore
 from promptflow_lite.settings import settings
 from tests.runs.flows import Connections, score_flow, shout_flow, write_rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the client that reads back
 
 LINES = 60
 """More than one group of spans."""
 _PATIENCE_S = 240.0
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -65,7 +58,7 @@ def server(tmp_path: Path) -> Iterator[str]:
             return False
 
     try:
-        until(is_well, "no server")
+        until(is_well, "no server", seconds=_PATIENCE_S)
         yield uri
     finally:
         os.killpg(serving.pid, signal.SIGKILL)
@@ -96,7 +89,11 @@ def test_a_kill_in_the_middle_of_telling_a_server_leaves_nothing_twice_and_nothi
 
     telling = subprocess.Popen([sys.executable, "-m", "promptflow_lite", "run", "sync", "base"])
     try:
-        until(lambda: len(told(whole=False)) > 3 or telling.poll() is not None, "nothing is told")
+        until(
+            lambda: len(told(whole=False)) > 3 or telling.poll() is not None,
+            "nothing is told",
+            seconds=_PATIENCE_S,
+        )
     finally:
         telling.kill()
         telling.wait()
