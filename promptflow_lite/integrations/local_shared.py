@@ -34,13 +34,16 @@ class Shared:
     def __init__(self, said: dict[str, Any], pipe: int) -> None:
         self.said = said
         self._pipe: int | None = pipe
-        self._end = select.poll()
-        self._end.register(pipe, 0)
 
     @property
     def is_running(self) -> bool:
         """Whether the server still has its end."""
-        return self._pipe is not None and not self._end.poll(0)
+        pipe = self._pipe
+        if pipe is None:
+            return False
+        end = select.poll()  # one for each who asks: two threads may not ask the same one at a time
+        end.register(pipe, 0)
+        return not end.poll(0)
 
     def close(self) -> None:
         """Let go of it; it ends with the last who does."""
