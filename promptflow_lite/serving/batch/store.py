@@ -42,8 +42,14 @@ class Kept(Folder[BatchEndpointSpec]):
         return [name for _, name in sorted(found, reverse=True)]
 
     def jobs(self, most: int | None = None) -> list[Job]:
-        """Its jobs, the newest first; so many at most."""
-        return [Job(self.jobs_folder / name) for name in self.job_names()[:most]]
+        """Its jobs, the newest first, so many at most; what was asked for is read: it may be deleted soon."""
+        found: list[Job] = []
+        for name in self.job_names()[:most]:
+            job = Job(self.jobs_folder / name)
+            with suppress(FileNotFoundError):  # deleted just now, by the endpoint that tidies up
+                _ = job.asked
+                found.append(job)
+        return found
 
 
 class BatchEndpoints(Shelf[Kept]):
