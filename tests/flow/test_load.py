@@ -69,7 +69,7 @@ def test_everything_that_a_file_says_is_in_the_flow(tmp_path: Path) -> None:
             api="chat",
             activate=Activate(Ref("inputs", "n"), 1),
             inputs={"q": Ref("inputs", "q"), "text": "pre ${inputs.q}", "temperature": 0.5},
-            timeout=60,
+            timeout=30,
         ),
         Node(name="score", type="python", aggregation=True, source=Source("package", tool="pkg.mod.fn")),
     )
