@@ -31,7 +31,7 @@ __all__ = ["LocalExecutor", "result_of"]
 
 
 _LOOK_EVERY_S = 1.0
-"""How often lines are looked for that go on after their time, at least."""
+"""How often lines are looked for that go on after their time."""
 _GRACE_S = 2.0
 """Seconds after a line's time in which it may end by itself."""
 
@@ -120,19 +120,18 @@ class LocalExecutor:
     ) -> None:
         """Keep desks at work until there are no more lines: as many as asked for, or as there is room for."""
         stubborn = _Stubborn()
-        room = Room(self._job.concurrency)
-        clock = asyncio.get_running_loop().time
+        room = Room(self._job.concurrency, time.monotonic(), time.thread_time())
         desks = {asyncio.create_task(work()) for _ in range(room.desks)}
+        opening = asyncio.create_task(_open(room, desks, work))
         try:
             while desks:
-                pause_s = room.look_in_s or _LOOK_EVERY_S
-                due = clock() + pause_s
-                ended, desks = await asyncio.wait(desks, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+                ended, _ = await asyncio.wait(
+                    desks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                desks -= ended
                 for failure in [desk.exception() for desk in ended]:  # look at all: the first counts
                     if failure is not None:
                         raise failure  # of the disk, of the data, of our own
-                if not ended:
-                    desks |= {asyncio.create_task(work()) for _ in range(room.more(clock() - due))}
                 for desk, line, seconds in stubborn.among(under_way):
                     del under_way[desk]
                     desks.remove(desk)
@@ -140,7 +139,7 @@ class LocalExecutor:
                     desks.add(asyncio.create_task(work()))
                     await self._hand_in(_given_up(line, self._job, seconds), done)
         finally:
-            await _cancel(desks)
+            await _cancel({opening, *desks})
 
     async def _hand_in(self, result: LineResult, done: Done) -> None:
         if self.keep is not None:
@@ -168,6 +167,17 @@ class LocalExecutor:
         if self._bound is None:
             raise RuntimeError("the executor is not open")
         return self._bound
+
+
+async def _open(
+    room: Room, desks: set[asyncio.Task[None]], work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Open desks for as long as there is room for more."""
+    while (pause_s := room.look_in_s) is not None:
+        due = time.monotonic() + pause_s
+        await asyncio.sleep(pause_s)
+        for _ in range(room.more(due, time.monotonic(), time.thread_time())):
+            desks.add(asyncio.create_task(work()))
 
 
 class _Turn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from pathlib import Path
 
 from promptflow_lite.runs.batch import run_batch
@@ -69,36 +68,49 @@ async def test_no_more_begin_while_lines_keep_the_loop_from_being_on_time(tmp_pa
     assert await _peak(tmp_path, "time.sleep(0.02); await asyncio.sleep(0)", 100) < 100
 
 
-def test_desks_double_while_the_loop_is_on_time() -> None:
-    room = Room(100)
-    seen = [room.desks]
-    looks = 0
-    while room.look_in_s is not None:
-        looks += 1
-        room.more(0.001)
-        seen.append(room.desks)
-    assert sorted(set(seen)) == [16, 32, 64, 100]
-    assert looks * 0.025 <= 0.2
+class _Looks:
+    """A room that is looked at when it asks for it, each time so late and so busy."""
+
+    def __init__(self, most: int) -> None:
+        self.now = self.cpu = 0.0
+        self.room = Room(most, self.now, self.cpu)
+
+    def opened(self, seconds: float, *, late_s: float, busy: float) -> int:
+        """How many desks were opened in so many seconds."""
+        before, end = self.room.desks, self.now + seconds
+        while self.now < end and (pause_s := self.room.look_in_s) is not None:
+            due = self.now + pause_s
+            self.now = due + late_s
+            self.cpu += busy * (pause_s + late_s)
+            self.room.more(due, self.now, self.cpu)
+        return self.room.desks - before
+
+
+def test_all_desks_are_there_soon_where_lines_wait() -> None:
+    looks = _Looks(256)
+    assert looks.opened(0.25, late_s=0.0005, busy=0.01) == 240
+    assert looks.room.look_in_s is None
 
 
 def test_few_are_all_there_at_once() -> None:
-    room = Room(3)
+    room = Room(3, 0.0, 0.0)
     assert (room.desks, room.look_in_s) == (3, None)
 
 
-def test_a_busy_loop_is_looked_at_less_and_less_often_and_opens_none() -> None:
-    room = Room(64)
-    pauses = []
-    for _ in range(20):
-        assert room.more(0.02) == 0
-        pauses.append(room.look_in_s or 0)
-    rising = list(takewhile(lambda pause: pause < pauses[-1], pauses))
-    assert rising == sorted(set(rising))
-    assert pauses[-1] <= 0.5
+def test_as_many_are_opened_as_one_core_can_serve() -> None:
+    looks = _Looks(256)
+    opened = looks.opened(0.15, late_s=0.001, busy=0.5)
+    assert 10 <= opened <= 14, "16 keep half of a core busy, so nine tenths of it are kept busy by 29"
+    assert looks.opened(10, late_s=0.001, busy=0.95) == 0
+    assert looks.opened(10, late_s=0.001, busy=0.2) == 256 - 16 - opened
 
 
-def test_on_time_by_chance_is_not_enough() -> None:
-    room = Room(64)
-    for late_s in (0.02, 0.001) * 20:
-        assert room.more(late_s) == 0
-    assert room.more(0.0) == 16
+def test_a_loop_that_is_always_late_opens_none_however_little_of_a_core_it_gets() -> None:
+    assert _Looks(64).opened(60, late_s=0.02, busy=0.3) == 0
+
+
+def test_a_busy_loop_is_looked_at_less_often() -> None:
+    looks = _Looks(64)
+    first = looks.room.look_in_s or 0
+    looks.opened(5, late_s=0.02, busy=0.95)
+    assert first < (looks.room.look_in_s or 0) <= 0.1
