@@ -14,9 +14,9 @@ _FIRST = 16
 """Desks from the start: what one core can serve of nearly anything."""
 _LOOK_S = 0.0125
 """Seconds between looks."""
-_LOOKS = 8
-"""Looks before desks are opened: a tenth of a second, in which what the last ones cost is seen where answers
-are fast, and which is short where they are not."""
+_LOOKS = 4
+"""Looks before desks are opened: as long as a fast answer takes, so that what the last ones cost is seen, and
+short beside the answer of a slow model."""
 _TIMES = 8
 """How many times as many desks there may be after one step."""
 _ENOUGH = 16
@@ -25,7 +25,7 @@ _RARELY_S = 0.1
 """Seconds between such looks, at most: what lines do changes, and then there is room."""
 _LATE_S = 0.003
 """A look that comes so late had to wait for lines; the clock of an idle loop is late by up to 1 ms."""
-_BUSY = 0.9
+_BUSY = 0.97
 """The share of a core that counts as all of it."""
 
 

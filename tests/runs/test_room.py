@@ -99,9 +99,9 @@ def test_few_are_all_there_at_once() -> None:
 
 def test_as_many_are_opened_as_one_core_can_serve() -> None:
     looks = _Looks(256)
-    opened = looks.opened(0.1, late_s=0.001, busy=0.5)
-    assert 10 <= opened <= 14, "16 keep half of a core busy, so nine tenths of it are kept busy by 29"
-    assert looks.opened(10, late_s=0.001, busy=0.95) == 0
+    opened = looks.opened(0.05, late_s=0.001, busy=0.5)
+    assert 12 <= opened <= 16, "16 keep half of a core busy, so 32 keep all of it busy"
+    assert looks.opened(10, late_s=0.001, busy=0.99) == 0
     assert looks.opened(10, late_s=0.001, busy=0.2) == 256 - 16 - opened
 
 
