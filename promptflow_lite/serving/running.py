@@ -105,16 +105,18 @@ class Runs:
     ) -> LineResult:
         gate = deployment.gate
         whole = told is not None and told.whole
-        async with gate:
-            self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued)
-            try:
+        if not gate.has_room:
+            self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued + 1)
+        try:
+            async with gate:
+                self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued)
                 if events is None:
                     return await deployment.answer(inputs, whole=whole)
                 return await deployment.answer(inputs, stream=True, whole=whole, emit=events.put_nowait)
-            except InputError as error:
-                raise Refusal(400, error.code, str(error), param="inputs") from None
-            finally:
-                self._metrics.busy(deployment.name, in_flight=gate.inside - 1, queued=gate.queued)
+        except InputError as error:
+            raise Refusal(400, error.code, str(error), param="inputs") from None
+        finally:  # outside of the gate: whoever left the queue never came in
+            self._metrics.busy(deployment.name, in_flight=gate.inside, queued=gate.queued)
 
     def _checked(
         self,
