@@ -89,6 +89,11 @@ class IndexRetriever:
             vector = cast("Vectors", self._embedder.embed([asked]))[0]
         return self._index.search(query, vector, mode=mode, **how)
 
+    async def warm(self) -> None:
+        """Read the weights of an embedder of this machine; a service's is not asked, for that may cost."""
+        if not inspect.iscoroutinefunction(self._embedder.embed):
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._embedder.embed, ["."])
+
     def close(self) -> None:
         """End the threads and close the index."""
         self._threads.shutdown(cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +19,13 @@ from promptflow_lite.flow.spec import Flow
 from promptflow_lite.flow.variants import choose_variants, parse_choice
 from promptflow_lite.serving.gate import Gate
 from promptflow_lite.serving.refusal import Refusal
-from promptflow_lite.tools.bind import bind, close
+from promptflow_lite.tools.bind import bind, close, warm
+from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.tool import BoundFlow
 
 __all__ = ["Alone", "BoundDeployment", "Deployment", "Endpoint", "ask_by_header", "flow_of", "load"]
+
+log = logging.getLogger("promptflow_lite.serving")
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -111,6 +115,12 @@ class BoundDeployment:
     ) -> LineResult:
         """What came of one line, in time or `Failed` with the code `timeout`."""
         return await run_line(self.bound, inputs, stream=stream, timeout_s=self._timeout_s, emit=emit)
+
+    async def warm(self) -> None:
+        """Read what the first request would wait for, such as weights."""
+        with Home(self.bound.folder):
+            for what in await warm(self.bound):
+                log.warning("%s: %s", self.name, what, extra={"deployment": self.name})
 
     async def close(self) -> None:
         """Close clients, servers and whatever else the flow's nodes hold."""

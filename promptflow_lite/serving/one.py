@@ -22,7 +22,7 @@ def make(plan: Plan, deployment: BoundDeployment, *, on_ready: Callable[[], None
     allow_connections()
     endpoint, closing, metrics = Alone(deployment), Closing(), Metrics()
     app = create_app(endpoint, plan.options(endpoint, metrics), closing=closing, metrics=metrics)
-    return Server(app, closing, grace_s=plan.grace_s, on_ready=on_ready)
+    return Server(app, closing, grace_s=plan.grace_s, warm=deployment.warm, on_ready=on_ready)
 
 
 def serve(

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,6 +21,7 @@ __all__ = ["Server", "allow_connections", "claim", "is_loopback"]
 
 _KEEP_ALIVE_S = 30
 _LINGER_S = 1.0
+_LOOK_S = 0.1
 
 
 class Server(uvicorn.Server):
@@ -30,7 +31,8 @@ class Server(uvicorn.Server):
         app: what it serves.
         closing: is told when the end begins.
         grace_s: how long what is in flight may take then.
-        on_ready: called once it takes requests.
+        warm: reads what the first request would wait for.
+        on_ready: called once it takes requests, and is warm.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Server(uvicorn.Server):
         closing: Closing,
         *,
         grace_s: float = 30.0,
+        warm: Callable[[], Awaitable[None]] | None = None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -59,6 +62,7 @@ class Server(uvicorn.Server):
         )
         self._closing = closing
         self._grace_s = grace_s
+        self._warm = warm
         self._on_ready = on_ready
         self.signal: int | None = None
         """The signal that ended it."""
@@ -73,7 +77,20 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         if self.started:
+            if self._warm is not None:
+                await self._unless_it_ends(self._warm)
             self._on_ready()
+
+    async def _unless_it_ends(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work that may take minutes, such as a download; a signal cuts it short."""
+        task = asyncio.ensure_future(work())
+        while not task.done() and not self.should_exit:
+            await asyncio.wait([task], timeout=_LOOK_S)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        else:
+            task.result()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight, and meanwhile 503 to what is new; then close."""

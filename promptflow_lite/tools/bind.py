@@ -5,9 +5,10 @@ The only place that touches user code before a line runs. All complaints of a fl
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from promptflow_lite.connections.base import ConnectionProvider
@@ -20,11 +21,13 @@ from promptflow_lite.flow.spec import Flow, Node
 from promptflow_lite.tools import environment
 from promptflow_lite.tools.literals import literals
 from promptflow_lite.tools.registered import fetched, with_defaults
+from promptflow_lite.tools.scope import within
 from promptflow_lite.tools.tool import BoundFlow, BoundNode, Made, Tool
 
-__all__ = ["bind", "close"]
+__all__ = ["bind", "close", "warm"]
 
 Closer = Callable[[], Any]
+Warmer = Callable[[], Awaitable[object]]
 
 _MAKERS = {
     "llm": "llm",
@@ -65,6 +68,7 @@ def bind(
     """
     flow = _overridden(flow, overrides or {})
     closers: list[Closer] = []
+    warmers: list[Warmer] = []
     try:
         flow, left_out = with_defaults(fetched(flow))
         flow = materialize(flow, closers.append)
@@ -76,15 +80,28 @@ def bind(
             flow = importlib.import_module("promptflow_lite.tools.flex").opened(
                 flow, connections, closers.append
             )
-        bound, notes = _bound_nodes(flow, connections, closers, only)
+        bound, notes = _bound_nodes(flow, connections, closers, warmers, only)
     except BaseException:
         _close_now(closers)
         raise
     nodes = {name: bound[name] for name in order(flow) if name in bound}
     kept = tuple(reversed(closers))
     return BoundFlow(
-        flow, nodes, flow.folder, notes=(*left_out, *notes), closers=kept, connections=connections
+        flow,
+        nodes,
+        flow.folder,
+        notes=(*left_out, *notes),
+        closers=kept,
+        warmers=tuple(warmers),
+        connections=connections,
     )
+
+
+async def warm(bound: BoundFlow) -> list[str]:
+    """Read now what the first line would wait for; what could not be read, for people."""
+    with within(bound.connections):
+        found = await asyncio.gather(*(warmer() for warmer in bound.warmers), return_exceptions=True)
+    return [str(error) or type(error).__name__ for error in found if isinstance(error, Exception)]
 
 
 async def close(bound: BoundFlow) -> None:
@@ -96,7 +113,11 @@ async def close(bound: BoundFlow) -> None:
 
 
 def _bound_nodes(
-    flow: Flow, connections: ConnectionProvider, closers: list[Closer], only: str | None
+    flow: Flow,
+    connections: ConnectionProvider,
+    closers: list[Closer],
+    warmers: list[Warmer],
+    only: str | None,
 ) -> tuple[dict[str, BoundNode], tuple[str, ...]]:
     bound: dict[str, BoundNode] = {}
     notes: list[str] = []
@@ -115,6 +136,7 @@ def _bound_nodes(
             )
             continue
         closers += made.closers
+        warmers += made.warmers
         notes += made.notes
         constants, wrong = literals(
             node.inputs, made.tool.params, flow=flow, where=where, connections=connections

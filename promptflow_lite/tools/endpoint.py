@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ __all__ = [
     "in_daemon",
     "model_of",
     "token_of",
+    "warmers_of",
 ]
 
 T = TypeVar("T")
@@ -138,6 +140,11 @@ async def endpoint_of(connection: Connection, model: str | None = None) -> Endpo
     if connection.TYPE == "local":
         return await _local(connection, model)
     return _remote(connection)
+
+
+def warmers_of(connection: Connection, model: str | None) -> tuple[Callable[[], Awaitable[object]], ...]:
+    """What has the model of a `local` connection ready before it is asked; those of services are."""
+    return (partial(endpoint_of, connection, model),) if connection.TYPE == "local" else ()
 
 
 def _remote(connection: Connection) -> Endpoint:

@@ -18,7 +18,7 @@ from promptflow_lite.prompts import template as text_template
 from promptflow_lite.prompts.chat import compile_chat
 from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.tools.caller import Caller, Compose
-from promptflow_lite.tools.endpoint import model_of
+from promptflow_lite.tools.endpoint import model_of, warmers_of
 from promptflow_lite.tools.parameters import CHAT, COMPLETION, DEFAULTS, MODEL_NAMES, Parameter
 from promptflow_lite.tools.place import Place, place_of
 from promptflow_lite.tools.prompt import template_of
@@ -58,7 +58,11 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         node.name, caller, {}, mode="async", accepts_extra=True, description=f"{api} of a language model"
     )
     shown = f" ({model})" if model else ""
-    return Made(tool, notes=(f"connection {connection.name!r}{shown}: {why}",) if why else ())
+    return Made(
+        tool,
+        notes=(f"connection {connection.name!r}{shown}: {why}",) if why else (),
+        warmers=warmers_of(connection, model),
+    )
 
 
 def _connection(node: Node, connections: ConnectionProvider, at: Place) -> tuple[Connection, str | None]:

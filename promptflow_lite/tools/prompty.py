@@ -24,7 +24,7 @@ from promptflow_lite.prompts.quotation import without_chat_format
 from promptflow_lite.prompts.template import compile
 from promptflow_lite.tools.answer import of_chat, of_completion, text_parts
 from promptflow_lite.tools.configured import connection_of, resolved
-from promptflow_lite.tools.endpoint import Endpoint, address_of, endpoint_of, model_of
+from promptflow_lite.tools.endpoint import Endpoint, address_of, endpoint_of, model_of, warmers_of
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.scope import current
 from promptflow_lite.tools.tool import Made, Tool
@@ -58,7 +58,11 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
         node.name, _Call(asking), {}, mode="async", accepts_extra=True, description=flow.description or ""
     )
     shown = f" ({asking.model})" if asking.model else ""
-    return Made(tool, notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else ())
+    return Made(
+        tool,
+        notes=(f"connection {asking.connection.name!r}{shown}: {why}",) if why else (),
+        warmers=warmers_of(asking.connection, asking.model),
+    )
 
 
 def _overridden(node: Node, flow: Flow) -> Flow:

@@ -27,7 +27,10 @@ class OpenRetriever(Protocol):
     def __call__(
         self, connection: Connection | None, folder: Path, connections: ConnectionProvider, **settings: Any
     ) -> Retriever:
-        """A retriever; asked for when a flow is bound. If it has a `close`, that is called at the end.
+        """A retriever; asked for when a flow is bound.
+
+        If it has a `close`, that is called at the end; if it has an async `warm`, a server calls that before
+        it says that it is ready.
 
         Args:
             connection: the node's `connection`, if it names one.

@@ -149,7 +149,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
             error.code, error.message, "inputs", *list(settings)[:1], hint=error.hint
         ) from error
     params = params_for(node, retriever, declared, place)
-    close = getattr(retriever, "close", None)
+    close, warm = getattr(retriever, "close", None), getattr(retriever, "warm", None)
     return Made(
         Tool(
             name=node.name,
@@ -159,6 +159,7 @@ def make(node: Node, flow: Flow, connections: ConnectionProvider) -> Made:
             description=f"retrieval by {node.source.tool if node.source else ''}",
         ),
         closers=(close,) if close is not None else (),
+        warmers=(warm,) if warm is not None and node.inputs.get("mode") != "keyword" else (),
     )
 
 

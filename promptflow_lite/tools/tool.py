@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -72,6 +72,8 @@ class Made:
     """What a person should be told, such as which connection was taken."""
     closers: tuple[Callable[[], Any], ...] = ()
     """Called once when the flow is done with; an awaitable result is awaited."""
+    warmers: tuple[Callable[[], Awaitable[object]], ...] = ()
+    """Called where the first line shall not wait for what is read at the first call, such as weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class BoundFlow:
     """What a person should be told, such as which connection was taken."""
     closers: tuple[Callable[[], Any], ...] = ()
     """Called once when the flow is done with; an awaitable result is awaited."""
+    warmers: tuple[Callable[[], Awaitable[object]], ...] = ()
+    """Called where the first line shall not wait for what is read at the first call, such as weights."""
     connections: ConnectionProvider | None = None
     """Where it found its connections; what its code asks for by name is found there too."""
     plan: dict[str, Any] = field(default_factory=dict, compare=False)

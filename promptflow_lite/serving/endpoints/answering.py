@@ -55,8 +55,9 @@ async def _serve(channel: socket.socket) -> None:
             print(error, file=sys.stderr, flush=True)
             send(_refusal(error))
             return
-        send({"ready": list(deployment.bound.notes)})
         with Home(deployment.bound.folder):  # entered once, not for each request
+            await deployment.warm()
+            send({"ready": list(deployment.bound.notes)})
             await _Work(deployment, send).until_the_end(frames)
         await deployment.close()
     finally:
