@@ -19,7 +19,7 @@ from promptflow_lite.engine.threads import in_thread
 from promptflow_lite.errors import NodeError, PromptflowError
 from promptflow_lite.tools import frames
 from promptflow_lite.tools.clock import Clock
-from promptflow_lite.tools.scope import NodeScope, current, on_the_clock
+from promptflow_lite.tools.scope import NodeScope, current
 from promptflow_lite.tools.tool import BoundNode, Tool
 from promptflow_lite.values import Image
 
@@ -98,7 +98,7 @@ def _with_hint(failure: Failure, arguments: Mapping[str, Any]) -> Failure:
 
 async def _in_time(bound: BoundNode, arguments: dict[str, Any], tell: Tell | None, timeout_s: float) -> Any:
     try:
-        with Clock.after(timeout_s) as limit, on_the_clock(limit):
+        with Clock.after(timeout_s, stops=True) as limit:
             return await _output(bound, arguments, tell)
     except TimeoutError:
         if limit.is_over:

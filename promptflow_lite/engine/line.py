@@ -14,14 +14,13 @@ from promptflow_lite.engine.outputs import outputs_of
 from promptflow_lite.engine.results import Failure, LineResult, NodeRun, Status
 from promptflow_lite.engine.schedule import Schedule, plan_of
 from promptflow_lite.engine.walk import Walk
-from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.types import coerce_inputs
 from promptflow_lite.tools.clock import Clock
 from promptflow_lite.tools.home import Home
-from promptflow_lite.tools.scope import NodeScope, Printed, on_the_clock, within
+from promptflow_lite.tools.scope import NodeScope, Printed, within
 from promptflow_lite.tools.tool import BoundFlow
 
-__all__ = ["run_line", "run_node"]
+__all__ = ["run_line", "run_line_here", "run_node"]
 
 
 async def run_line(
@@ -53,26 +52,50 @@ async def run_line(
         InputError: inputs are missing or of the wrong type.
         asyncio.CancelledError: from outside.
     """
+    with Home(bound.folder), within(bound.connections):
+        return await run_line_here(
+            bound,
+            inputs,
+            line_number=line_number,
+            repeat=repeat,
+            stream=stream,
+            timeout_s=timeout_s,
+            folders=folders,
+            emit=emit,
+        )
+
+
+async def run_line_here(
+    bound: BoundFlow,
+    inputs: Mapping[str, Any],
+    *,
+    line_number: int | None = None,
+    repeat: int = 0,
+    stream: bool = False,
+    timeout_s: float | None = None,
+    folders: Sequence[Path] = (),
+    emit: Emit = ignore,
+) -> LineResult:
+    """As `run_line`, where the flow's `Home` is entered, `within` its connections, for all lines together."""
     coerced, warnings = coerce_inputs(bound.flow, inputs, folders)
     plan = plan_of(bound, aggregation=False)
-    schedule = Schedule(plan, {Ref("inputs", name): value for name, value in coerced.items()})
+    schedule = Schedule(plan, coerced)
     walk = Walk(plan, schedule, emit=emit, line_number=line_number, repeat=repeat, stream=stream)
     started, began = time(), perf_counter()
     if emit is not ignore:
         emit(LineStarted(line_number))
         for warning in warnings:
             emit(Log(warning, "warning"))
-    with Home(bound.folder), within(bound.connections):
-        try:
-            if timeout_s is None:
+    try:
+        if timeout_s is None:
+            await walk.run()
+        else:
+            with Clock.after(timeout_s, stops=True) as limit:
                 await walk.run()
-            else:
-                with Clock.after(timeout_s) as limit, on_the_clock(limit):
-                    await walk.run()
-        except TimeoutError:
-            if timeout_s is None or not limit.is_over:
-                raise
-            walk.error = walk.error or _too_long(timeout_s, walk)
+    except TimeoutError:
+        if timeout_s is None or not limit.is_over:
+            raise
+        walk.error = walk.error or _too_long(timeout_s, walk)
     outputs: dict[str, Any] = {}
     error = walk.error
     if error is None:

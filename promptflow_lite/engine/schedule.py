@@ -60,6 +60,8 @@ class Plan:
     degrees: tuple[int, ...]
     given: Mapping[Ref, int]
     """The slot of each value that comes from outside."""
+    outside: tuple[tuple[str | Ref, int], ...]
+    """The same as `Schedule` is given them: flow inputs by name, lists over the lines by reference."""
     node_slots: Mapping[str, int]
     size: int
 
@@ -69,16 +71,17 @@ class Schedule:
 
     Args:
         plan: the plan of the phase.
-        given: the values from outside, by their reference.
+        given: the values from outside: the flow's inputs by name; for the aggregation nodes, lists by
+            reference.
     """
 
     __slots__ = ("_any_bypassed", "_errors", "_fresh", "_plan", "_values", "_waiting")
 
-    def __init__(self, plan: Plan, given: Mapping[Ref, Any]) -> None:
+    def __init__(self, plan: Plan, given: Mapping[Any, Any]) -> None:
         self._plan = plan
-        self._values: list[Any] = [_UNSET] * plan.size
-        for ref, slot in plan.given.items():
-            self._values[slot] = given.get(ref)
+        values = self._values = [_UNSET] * plan.size
+        for name, slot in plan.outside:
+            values[slot] = given.get(name)
         self._waiting = list(plan.degrees)
         self._fresh = [index for index, degree in enumerate(plan.degrees) if degree == 0]
         self._errors: dict[str, InputError] = {}
@@ -214,7 +217,8 @@ def _compile(bound: BoundFlow, *, aggregation: bool) -> Plan:
         _step(b, node_slots, source, tuple(dependents[index]), _outputs_of(bound, b.node.name))
         for index, b in enumerate(nodes)
     )
-    return Plan(steps, tuple(len(w) for w in waits), given, node_slots, len(given) + len(nodes))
+    named = tuple((ref if aggregation else ref.name, slot) for ref, slot in given.items())
+    return Plan(steps, tuple(len(w) for w in waits), given, named, node_slots, len(given) + len(nodes))
 
 
 def _outside(

@@ -137,7 +137,8 @@ class Walk:
                 self.printed,
             )
             try:
-                await invoke(run, step.bound, arguments, scope, self._teller(step))
+                tell = None if emit is None else _teller(step, emit)
+                await invoke(run, step.bound, arguments, scope, tell)
             finally:
                 if run.usage is not None:
                     self.usage.add(run.usage)
@@ -149,7 +150,7 @@ class Walk:
             self.error = self.error or run.error
             return []
         self.schedule.complete(step, run.output)
-        return self._advance()
+        return self._advance() if step.dependents else []
 
     def _advance(self) -> list[Step]:
         ready, bypassed = self.schedule.advance()
@@ -167,8 +168,9 @@ class Walk:
         if self._emit is not None:
             self._emit(NodeEnded(run, self._line_number))
 
-    def _teller(self, step: Step) -> Callable[[str], None] | None:
-        emit = self._emit
-        if emit is None or not step.outputs:
-            return None
-        return lambda text: emit(Chunk(step.name, step.outputs, text))
+
+def _teller(step: Step, emit: Emit) -> Callable[[str], None] | None:
+    """Who is told each part of the step's output, if it is one of the flow's."""
+    if not step.outputs:
+        return None
+    return lambda text: emit(Chunk(step.name, step.outputs, text))

@@ -94,6 +94,9 @@ def coerce_inputs(
             values[name] = None
             continue
         value = given.get(name, [] if spec.default is None else spec.default)
+        if type(value) is str and spec.type == "string":
+            values[name] = value  # mostly so, and nothing has to be looked at
+            continue
         try:
             within = folders if name in given else ()  # a default is the author's
             values[name] = with_images(flow, coerce(value, spec.type), spec.type, within)

@@ -24,6 +24,7 @@ from promptflow_lite.runs.records import decode, dumps, encode, loads
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.bind import bind
 from promptflow_lite.tools.home import Home
+from promptflow_lite.tools.scope import within
 
 __all__ = ["LineWorker", "Shipped"]
 
@@ -83,7 +84,8 @@ class LineWorker:
     async def run(self, body: bytes) -> tuple[bytes, dict[str, bytes]]:
         """The record of a line, and the images that came with it."""
         line = Line(**loads(body))
-        result = self._images.keep(await result_of(self._bound, line, self._job))
+        with within(self._bound.connections):
+            result = self._images.keep(await result_of(self._bound, line, self._job))
         return encode(result), self._new_images()
 
     async def aggregate(self, body: bytes, images: dict[str, bytes]) -> tuple[bytes, dict[str, bytes]]:

@@ -50,6 +50,10 @@ def job_of(prepared: Prepared, store: RunStore) -> FlowJob:
     return prepared.job.model_copy(update={"folder": str(store.root / prepared.run.name)})
 
 
+def _without(keys: set[Key], lines: Iterable[Line]) -> Iterable[Line]:
+    return (line for line in lines if line.key not in keys) if keys else lines
+
+
 def _marked(lines: Iterable[Line], marks: InFlight) -> Iterator[Line]:
     for line in lines:
         marks.begin(line.key)
@@ -150,7 +154,7 @@ class Execution:
             if self.in_flight is not None:
                 self.in_flight.close()
 
-    def _todo(self, retry_failed: bool) -> tuple[Iterator[Line], int]:
+    def _todo(self, retry_failed: bool) -> tuple[Iterable[Line], int]:
         """The lines without a final record, and how many; what the others left behind is counted."""
         records = self.journal.records
         if records.torn:
@@ -167,7 +171,7 @@ class Execution:
             self.suspects = {key for key in at_death if key in self.keys and key not in done}
             self.in_flight = InFlight(self.folder / IN_FLIGHT, self.suspects)
         lines = self.prepared.lines
-        return (line for line in lines if line.key not in done), len(lines) - len(done)
+        return _without(done, lines), len(lines) - len(done)
 
     def _begin(self, todo: int) -> None:
         self.run = begun(self.run)
@@ -189,7 +193,7 @@ class Execution:
             async with asyncio.timeout(None) as self.deadline:
                 if self.stop.reason is not None:
                     self._hurry()
-                await self._execute(self.executor, (line for line in todo if line.key not in self.suspects))
+                await self._execute(self.executor, _without(self.suspects, todo))
                 if self.suspects and self.stop.reason is None:
                     await self._execute_suspects()
         except TimeoutError:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import Emit, ignore
-from promptflow_lite.engine.line import run_line
+from promptflow_lite.engine.line import run_line_here
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.engine.turns import run_conversation, run_each
 from promptflow_lite.errors import InputError
@@ -235,8 +235,8 @@ _RUN = {"talk": run_conversation, "each": run_each}
 
 
 async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
-    """What came of one line; inputs of the wrong type are its failure."""
-    run = _RUN[job.mode] if job.mode else run_line
+    """What came of one line, where `run_line_here` may be called; wrong inputs are its failure."""
+    run = _RUN[job.mode] if job.mode else run_line_here
     try:
         return await run(
             bound,

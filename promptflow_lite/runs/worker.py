@@ -36,7 +36,7 @@ from promptflow_lite.runs.records import decode
 from promptflow_lite.settings import settings
 from promptflow_lite.tools.bind import bind, close
 from promptflow_lite.tools.home import Home
-from promptflow_lite.tools.scope import caching
+from promptflow_lite.tools.scope import caching, within
 from promptflow_lite.tools.shared import listening
 from promptflow_lite.tools.tool import BoundFlow
 
@@ -70,7 +70,8 @@ async def _serve(channel: socket.socket) -> None:
             return
         send({"ready": list(bound.notes)})
         throttled = listening(lambda told: send({"throttled": asdict(told)}), board=job.board)
-        with Home(bound.folder), caching(job.cache), throttled, seldom_collected():
+        here = within(bound.connections)
+        with Home(bound.folder), here, caching(job.cache), throttled, seldom_collected():
             await _work(bound, frames, job, send)
         await close(bound)
     finally:

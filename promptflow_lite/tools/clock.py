@@ -7,12 +7,14 @@ a line without a model took. Here the loop has one timer, for whichever clock en
 from __future__ import annotations
 
 import asyncio
-from contextvars import Context
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, Token
 from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "off_the_clock"]
 
 _NEVER = float("inf")
 
@@ -22,24 +24,27 @@ class Clock:
 
     Args:
         when: on the running loop's clock; `None` for any time.
+        stops: whether `off_the_clock` stops it meanwhile.
 
     Raises:
         TimeoutError: on leaving, if the time was over first.
     """
 
-    __slots__ = ("_alarm", "_cancelling", "_is_over", "_task", "_when", "loop")
+    __slots__ = ("_alarm", "_cancelling", "_is_over", "_stops", "_task", "_token", "_when", "loop")
 
-    def __init__(self, when: float | None) -> None:
+    def __init__(self, when: float | None, *, stops: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
-        self._alarm = _alarm_of(self.loop)
+        self._alarm = _ALARMS.get(self.loop) or _new_alarm(self.loop)
         self._when = when
+        self._stops = stops
         self._is_over = False
         self._task: asyncio.Task[object] | None = None
+        self._token: Token[tuple[Clock, ...]] | None = None
 
     @classmethod
-    def after(cls, seconds: float) -> Self:
+    def after(cls, seconds: float, *, stops: bool = False) -> Self:
         """A clock that ends in so many seconds."""
-        return cls(asyncio.get_running_loop().time() + seconds)
+        return cls(asyncio.get_running_loop().time() + seconds, stops=stops)
 
     @property
     def when(self) -> float | None:
@@ -55,7 +60,7 @@ class Clock:
         """Set another end; does nothing once it is over, or was left."""
         if self._task is not None and not self._is_over:
             self._when = when
-            self._alarm.set(self)
+            self._alarm.set(self, when)
 
     def ring(self) -> None:
         """End what is done within."""
@@ -64,23 +69,49 @@ class Clock:
             self._task.cancel()
 
     def __enter__(self) -> Self:
-        task = self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("a clock limits what a task does")
         self._cancelling = task.cancelling()
         if self._when is not None:
-            self._alarm.set(self)
+            self._alarm.set(self, self._when)
+        if self._stops:
+            self._token = _running.set((*_running.get(), self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         task, self._task = self._task, None
+        if self._token is not None:
+            _running.reset(self._token)
         self._alarm.forget(self)
         if not self._is_over or task is None:
             return
         if task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
+
+
+_running: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.clocks", default=())
+"""The clocks of the running line and node; an endpoint's wait stops them."""
+
+
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """Stop the clocks of the line and the node: what an endpoint makes them wait is not their time."""
+    loop = asyncio.get_running_loop()
+    stopped = [
+        (clock, when - loop.time())
+        for clock in _running.get()
+        if clock.loop is loop and (when := clock.when) is not None and not clock.is_over
+    ]
+    for clock, _ in stopped:
+        clock.reschedule(None)
+    try:
+        yield
+    finally:
+        for clock, left_s in stopped:
+            clock.reschedule(loop.time() + left_s)
 
 
 class _Alarm:
@@ -92,8 +123,7 @@ class _Alarm:
         self._timer: ref[asyncio.TimerHandle] | None = None
         """Weak, for it holds the loop, which is to go when nobody else holds it."""
 
-    def set(self, clock: Clock) -> None:
-        when = clock.when
+    def set(self, clock: Clock, when: float | None) -> None:
         if when is None:
             self._clocks.discard(clock)
             return
@@ -117,7 +147,7 @@ class _Alarm:
             clock.ring()
         first = min(self._clocks, key=_end, default=None)
         if first is not None:
-            self.set(first)
+            self.set(first, first.when)
 
 
 def _end(clock: Clock) -> float:
@@ -128,8 +158,6 @@ def _end(clock: Clock) -> float:
 _ALARMS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Alarm] = WeakKeyDictionary()
 
 
-def _alarm_of(loop: asyncio.AbstractEventLoop) -> _Alarm:
-    alarm = _ALARMS.get(loop)
-    if alarm is None:
-        alarm = _ALARMS[loop] = _Alarm()
+def _new_alarm(loop: asyncio.AbstractEventLoop) -> _Alarm:
+    alarm = _ALARMS[loop] = _Alarm()
     return alarm

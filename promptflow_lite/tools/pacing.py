@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from time import time
 from typing import TypeVar
 
+from promptflow_lite.tools.clock import off_the_clock
 from promptflow_lite.tools.failure import ModelError
 from promptflow_lite.tools.limit import Limit
-from promptflow_lite.tools.scope import off_the_clock
 
 __all__ = ["Pacer", "Throttled"]
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptflow_lite.connections.base import ConnectionProvider
-from promptflow_lite.tools.clock import Clock
 
 __all__ = [
     "NodeScope",
@@ -22,11 +21,8 @@ __all__ = [
     "around",
     "caching",
     "current",
-    "deadlines",
     "is_streaming",
     "log_metric",
-    "off_the_clock",
-    "on_the_clock",
     "within",
 ]
 
@@ -159,33 +155,6 @@ def caching(folder: str | SharedAnswers | None) -> Iterator[None]:
         yield
     finally:
         answers.reset(token)
-
-
-deadlines: ContextVar[tuple[Clock, ...]] = ContextVar("promptflow_lite.deadlines", default=())
-"""The clocks of the running line and node; an endpoint's wait stops them."""
-
-
-def on_the_clock(clock: Clock) -> AbstractContextManager[None]:
-    """Count what is done within as time of `clock`, but for the waits that `off_the_clock` leaves out."""
-    return _Set(deadlines, (*deadlines.get(), clock))
-
-
-@contextmanager
-def off_the_clock() -> Iterator[None]:
-    """Stop the clocks of the line and the node: what an endpoint makes them wait is not their time."""
-    loop = asyncio.get_running_loop()
-    stopped = [
-        (clock, when - loop.time())
-        for clock in deadlines.get()
-        if clock.loop is loop and (when := clock.when) is not None and not clock.is_over
-    ]
-    for clock, _ in stopped:
-        clock.reschedule(None)
-    try:
-        yield
-    finally:
-        for clock, left_s in stopped:
-            clock.reschedule(loop.time() + left_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,10 @@ from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import Status
 from promptflow_lite.engine.schedule import BYPASSED, Schedule, Step, plan_of
 from promptflow_lite.errors import InputError
-from promptflow_lite.flow.refs import Ref
 from promptflow_lite.flow.spec import FlowInput
 from promptflow_lite.tools.tool import BoundFlow
 from tests.engine.flows import flow, node
 from tests.strategies import bound_graphs
-
-GO = Ref("inputs", "go")
 
 
 def one(x: Any = None) -> int:
@@ -30,7 +27,7 @@ def names(steps: list[Step]) -> list[str]:
 
 def walked(bound: BoundFlow, go: bool, choose: Any) -> dict[str, Any]:
     """The value of every node when ready steps complete in the order that `choose` says."""
-    schedule = Schedule(plan_of(bound, aggregation=False), {GO: go})
+    schedule = Schedule(plan_of(bound, aggregation=False), {"go": go})
     values: dict[str, Any] = {}
     waiting: list[Step] = []
     while True:
@@ -90,7 +87,7 @@ def test_bypassing_reaches_its_fixed_point_in_one_call() -> None:
         node("c", one, x="${b.output}"),
         inputs={"go": FlowInput("bool")},
     )
-    ready, bypassed = Schedule(plan_of(bound, aggregation=False), {GO: False}).advance()
+    ready, bypassed = Schedule(plan_of(bound, aggregation=False), {"go": False}).advance()
     assert (names(ready), names(bypassed)) == ([], ["a", "b", "c"])
 
 

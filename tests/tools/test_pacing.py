@@ -16,7 +16,6 @@ from promptflow_lite.tools.clock import Clock
 from promptflow_lite.tools.failure import ModelError, seconds_of, wait_asked_for
 from promptflow_lite.tools.limit import Limit
 from promptflow_lite.tools.pacing import Pacer, Throttled
-from promptflow_lite.tools.scope import on_the_clock
 from tests import virtual_time
 
 
@@ -207,7 +206,7 @@ def test_a_call_that_waits_alone_leaves_no_earlier_than_asked_and_the_others_bef
 def test_what_an_endpoint_makes_a_line_wait_is_not_the_lines_time() -> None:
     async def line() -> str:
         _, ask = refusing(2, wait_s=100.0)
-        with Clock.after(5) as clock, on_the_clock(clock):
+        with Clock.after(5, stops=True):
             return await Pacer().call(ask)
 
     assert virtual_time.run(line()) == "ok"
