@@ -3,11 +3,11 @@
     python tests/benchmarks/batch_throughput.py [--original PYTHON] [--rounds 3] [--in-flight 16 64 256]
         [--data FILE] [--lines 5500] [--openai-lines N] [--latency-ms 50] [--output markdown|json]
 
-It prints the tables of docs/performance.md, in six to seven minutes on two cores that do nothing else. A flow
+It prints the tables of docs/performance.md, in nine minutes on two cores that do nothing else. A flow
 of one node over short messages (`--data`: those of a JSON Lines file with `utterance`), against a scripted
-model server in a process of its own. The two sides that call the openai package, which takes 1.5 ms of CPU a
-call, have fewer lines: 2,000, and 12 more for each that is in flight. Each side is a process of its own,
-imports included; in each round all sides run one after the other:
+model server in a process of its own. All sides have the same lines, but for Prompt flow; `--openai-lines`
+gives fewer to the two that call the openai package, which takes 1.5 ms of CPU a call. Each side is a process
+of its own, imports included; in each round all sides run one after the other:
 
 * `aiohttp loop`: builds the same requests, sends them over aiohttp and keeps the texts in a list;
 * `AsyncOpenAI loop`: the same with the openai package's client;
@@ -350,14 +350,14 @@ def compare(arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary, model_server(arguments.latency_ms) as url:
         folder = Path(temporary)
-        by_openai = {n: arguments.openai_lines or 2000 + 12 * n for n in arguments.in_flight}
-        sizes = (arguments.lines, arguments.original_lines, *by_openai.values())
+        by_openai = arguments.openai_lines or arguments.lines
+        sizes = (arguments.lines, arguments.original_lines, by_openai)
         prepare(folder, url, texts, sizes)
 
         def lines_of(side: str, in_flight: int) -> int:
             if side == "original":
                 return int(arguments.original_lines)
-            return by_openai[in_flight] if side in ("openai", "user") else int(arguments.lines)
+            return int(by_openai if side in ("openai", "user") else arguments.lines)
 
         def once(side: str, in_flight: int, lines: int) -> dict[str, float]:
             python = arguments.original if side == "original" else sys.executable
@@ -473,7 +473,7 @@ def main() -> None:
     parser.add_argument(
         "--openai-lines",
         type=int,
-        help="for the sides that call the openai package; default: 2,000 and 12 for each in flight",
+        help="for the sides that call the openai package; default: as many as the others have",
     )
     parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--latency-ms", type=float, default=50.0)
