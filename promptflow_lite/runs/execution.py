@@ -212,6 +212,8 @@ class Execution:
         async with aclosing(executor.run(self.stop.ends(lines), self.log)) as results:
             async for result in results:
                 await self._keep(result)
+        if isinstance(executor, LocalExecutor) and executor.advice:
+            self.note(executor.advice)
 
     async def _keep(self, result: LineResult) -> None:
         """Write the result of a line down, and look what it means for the others."""

@@ -8,6 +8,8 @@ a few desks, and opens more for as long as the loop has time to spare.
 
 from __future__ import annotations
 
+import os
+
 __all__ = ["Room"]
 
 _FIRST = 16
@@ -27,6 +29,8 @@ _LATE_S = 0.003
 """A look that comes so late had to wait for lines; the clock of an idle loop is late by up to 1 ms."""
 _BUSY = 0.97
 """The share of a core that counts as all of it."""
+_LONG_S = 30.0
+"""Seconds of a run that may be worth the start of worker processes."""
 
 
 class Room:
@@ -47,6 +51,8 @@ class Room:
         self._pause_s = _LOOK_S
         self.desks = min(most, _FIRST)
         """How many there are."""
+        self._is_full = False
+        self._began = now
         self._begin(now, cpu)
 
     @property
@@ -72,12 +78,28 @@ class Room:
         if opened > 0 and 3 * self._on_time >= self._looks:
             self.desks += opened
             self._pause_s = _LOOK_S
+            self._is_full = False
             self._begin(now, cpu)
             return opened
         if self._looks >= _ENOUGH:
+            self._is_full = True
             self._pause_s = min(2 * self._pause_s, _RARELY_S)
             self._begin(now, cpu)
         return 0
+
+    def advice(self, now: float) -> str:
+        """What would have made the run faster, at its end; empty where nothing is known.
+
+        Args:
+            now: seconds of the clock.
+        """
+        cores = os.cpu_count() or 1
+        if not self._is_full or cores == 1 or now - self._began < _LONG_S:
+            return ""
+        return (
+            f"one core was busy with {self.desks} lines at once, of {self._most} that may be in flight: "
+            f"'--workers {cores}' uses {cores} cores"
+        )
 
     def _begin(self, now: float, cpu: float) -> None:
         self._since, self._cpu = now, cpu

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from promptflow_lite.runs import room
 from promptflow_lite.runs.batch import run_batch
 from promptflow_lite.runs.room import Room
 from promptflow_lite.runs.run import Run
@@ -66,6 +70,22 @@ async def test_all_that_were_asked_for_are_in_flight_where_lines_wait(tmp_path: 
 
 async def test_no_more_begin_while_lines_keep_the_loop_from_being_on_time(tmp_path: Path) -> None:
     assert await _peak(tmp_path, "time.sleep(0.02); await asyncio.sleep(0)", 100) < 100
+
+
+async def test_a_long_run_whose_core_was_busy_names_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_LONG_S", 0.1)
+    await _peak(tmp_path, "time.sleep(0.001); await asyncio.sleep(0)", 3000)
+    said = (tmp_path / "runs" / "a" / "log.txt").read_text()
+    busy = "one core was busy with 16 lines at once, of 100 that may be in flight: '--workers "
+    assert (busy in said) == ((os.cpu_count() or 1) > 1)
+
+
+async def test_a_run_that_waits_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_LONG_S", 0.0)
+    await _peak(tmp_path, "await asyncio.wait_for(all_there.wait(), 60)", 200)
+    assert "one core was busy" not in (tmp_path / "runs" / "a" / "log.txt").read_text()
 
 
 class _Looks:
