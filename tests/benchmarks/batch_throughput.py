@@ -3,7 +3,7 @@
     python tests/benchmarks/batch_throughput.py [--original PYTHON] [--rounds 3] [--in-flight 16 64 256]
         [--data FILE] [--lines 5500] [--openai-lines N] [--latency-ms 50] [--output markdown|json]
 
-It prints the tables of docs/performance.md, in nine minutes on two cores that do nothing else. A flow
+It prints the tables of docs/performance.md, in ten minutes on two cores that do nothing else. A flow
 of one node over short messages (`--data`: those of a JSON Lines file with `utterance`), against a scripted
 model server in a process of its own. All sides have the same lines, but for Prompt flow; `--openai-lines`
 gives fewer to those that call the openai package, which takes 1.5 ms of CPU a call. Each side is a process
