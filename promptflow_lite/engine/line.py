@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
@@ -20,7 +21,9 @@ from promptflow_lite.tools.home import Home
 from promptflow_lite.tools.scope import NodeScope, Printed, within
 from promptflow_lite.tools.tool import BoundFlow
 
-__all__ = ["run_line", "run_line_here", "run_node"]
+__all__ = ["run_line", "run_node"]
+
+_ENTERED = nullcontext()
 
 
 async def run_line(
@@ -33,6 +36,7 @@ async def run_line(
     timeout_s: float | None = None,
     folders: Sequence[Path] = (),
     emit: Emit = ignore,
+    is_entered: bool = False,
 ) -> LineResult:
     """What came of the flow for one line of inputs.
 
@@ -47,36 +51,13 @@ async def run_line(
         timeout_s: seconds the line may take; `None` for any time.
         folders: where the paths of images in the inputs may lead, beside the flow's own folder.
         emit: is told what happens.
+        is_entered: whether the caller has entered the flow's `Home`, `within` its connections, for all lines
+            together.
 
     Raises:
         InputError: inputs are missing or of the wrong type.
         asyncio.CancelledError: from outside.
     """
-    with Home(bound.folder), within(bound.connections):
-        return await run_line_here(
-            bound,
-            inputs,
-            line_number=line_number,
-            repeat=repeat,
-            stream=stream,
-            timeout_s=timeout_s,
-            folders=folders,
-            emit=emit,
-        )
-
-
-async def run_line_here(
-    bound: BoundFlow,
-    inputs: Mapping[str, Any],
-    *,
-    line_number: int | None = None,
-    repeat: int = 0,
-    stream: bool = False,
-    timeout_s: float | None = None,
-    folders: Sequence[Path] = (),
-    emit: Emit = ignore,
-) -> LineResult:
-    """As `run_line`, where the flow's `Home` is entered, `within` its connections, for all lines together."""
     coerced, warnings = coerce_inputs(bound.flow, inputs, folders)
     plan = plan_of(bound, aggregation=False)
     schedule = Schedule(plan, coerced)
@@ -86,16 +67,18 @@ async def run_line_here(
         emit(LineStarted(line_number))
         for warning in warnings:
             emit(Log(warning, "warning"))
-    try:
-        if timeout_s is None:
-            await walk.run()
-        else:
-            with Clock.after(timeout_s, stops=True) as limit:
+    home = _ENTERED if is_entered else Home(bound.folder)
+    with home, _ENTERED if is_entered else within(bound.connections):
+        try:
+            if timeout_s is None:
                 await walk.run()
-    except TimeoutError:
-        if timeout_s is None or not limit.is_over:
-            raise
-        walk.error = walk.error or _too_long(timeout_s, walk)
+            else:
+                with Clock.after(timeout_s, stops=True) as limit:
+                    await walk.run()
+        except TimeoutError:
+            if timeout_s is None or not limit.is_over:
+                raise
+            walk.error = walk.error or _too_long(timeout_s, walk)
     outputs: dict[str, Any] = {}
     error = walk.error
     if error is None:

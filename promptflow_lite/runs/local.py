@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
 from promptflow_lite.connections.base import ConnectionProvider
 from promptflow_lite.engine.aggregate import aggregate
 from promptflow_lite.engine.events import Emit, ignore
-from promptflow_lite.engine.line import run_line_here
+from promptflow_lite.engine.line import run_line
 from promptflow_lite.engine.results import AggregationResult, Failure, LineResult, Status
 from promptflow_lite.engine.turns import run_conversation, run_each
 from promptflow_lite.errors import InputError
@@ -233,15 +233,18 @@ class _Stubborn:
         ]
 
 
-_RUN = {"talk": run_conversation, "each": run_each}
-"""Who runs a line that is a conversation."""
+_RUN: Mapping[str, Callable[..., Awaitable[LineResult]]] = {
+    "": partial(run_line, is_entered=True),
+    "talk": run_conversation,
+    "each": run_each,
+}
+"""Who runs a line, by the mode of the job: one line, or a conversation."""
 
 
 async def result_of(bound: BoundFlow, line: Line, job: FlowJob) -> LineResult:
-    """What came of one line, where `run_line_here` may be called; wrong inputs are its failure."""
-    run = _RUN[job.mode] if job.mode else run_line_here
+    """What came of one line, where all lines have entered; wrong inputs are its failure."""
     try:
-        return await run(
+        return await _RUN[job.mode](
             bound,
             line.inputs,
             line_number=line.number,
